@@ -239,10 +239,11 @@ void AtomicFile::reserve(std::uint64_t bytes) {
   struct statvfs fs {};
   // File systems that do not count blocks (some network ones) report none at all.
   if (fstatvfs(folder_fd_, &fs) == 0 && fs.f_blocks != 0) {
-    const auto free = static_cast<unsigned __int128>(fs.f_bavail) * fs.f_frsize;
+    const std::uint64_t free =
+        checked_mul<std::uint64_t>(fs.f_bavail, fs.f_frsize).value_or(UINT64_MAX);
     if (free < bytes) {
-      const std::string message = fmt::format("not enough free space: {} bytes needed, {} free",
-                                              bytes, static_cast<std::uint64_t>(free));
+      const std::string message =
+          fmt::format("not enough free space: {} bytes needed, {} free", bytes, free);
       discard();
       throw Error(ErrorCode::kSpace, message, {}, path_);
     }
