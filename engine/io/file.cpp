@@ -30,10 +30,11 @@ constexpr std::size_t kSlots = 4096;  // the largest checkpoints have about a th
 std::array<MappingSlot, kSlots> g_slots;
 struct sigaction g_previous {};
 std::atomic<bool> g_mapping_disabled{false};
+std::atomic<std::size_t> g_page_bytes{4096};
 
 void on_sigbus(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-  const auto page = static_cast<std::uintptr_t>(4096);
+  const std::uintptr_t page = g_page_bytes.load(std::memory_order_relaxed);
   for (MappingSlot& slot : g_slots) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     const std::size_t length = slot.length.load(std::memory_order_acquire);
@@ -41,12 +42,13 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
     const std::uintptr_t start = address & ~(page - 1);
     const int saved_errno = errno;
     // mmap is a plain system call on Linux, safe here though POSIX does not list it.
+    // Remembered first: another thread may read the zeros as soon as the page is there.
+    std::uint64_t none = 0;
+    slot.fault.compare_exchange_strong(none, start - begin + 1);
     void* patched = mmap(reinterpret_cast<void*>(start), page, PROT_READ,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     errno = saved_errno;
     if (patched == MAP_FAILED) break;
-    std::uint64_t none = 0;
-    slot.fault.compare_exchange_strong(none, start - begin + 1);
     return;
   }
   if (g_previous.sa_flags & SA_SIGINFO) {
@@ -97,6 +99,7 @@ void set_mapping_disabled_for_testing(bool disabled) {
 void install_sigbus_handler() {
   static std::once_flag once;
   std::call_once(once, [] {
+    g_page_bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     struct sigaction action {};
     action.sa_sigaction = on_sigbus;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -106,8 +109,9 @@ void install_sigbus_handler() {
 }
 
 std::shared_ptr<const File> File::open(const std::string& path, ErrorCode absent) {
-  // O_NONBLOCK: a FIFO must not hang the program before fstat() can refuse it.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  // O_NONBLOCK: a FIFO must not hang the program before fstat() can refuse it; O_NOCTTY: nor a
+  // terminal become ours.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (fd < 0) {
     const int reason = errno;
     if (reason == ELOOP || reason == ENXIO) {
@@ -205,7 +209,7 @@ void File::check_unchanged() const {
 
 void File::release(std::uint64_t offset, std::uint64_t length) const {
   if (map_ == nullptr || !range_fits(offset, length, size())) return;
-  const std::uint64_t page = 4096;
+  const std::uint64_t page = g_page_bytes;
   const std::uint64_t begin = (offset + page - 1) / page * page;
   const std::uint64_t end = (offset + length) / page * page;
   if (begin < end) {

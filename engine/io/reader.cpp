@@ -10,10 +10,13 @@ constexpr std::size_t kMaxWindow = 1 << 20;
 }
 
 Reader::Reader(std::shared_ptr<const File> file, std::uint64_t begin)
-    : file_(std::move(file)), position_(begin), end_(file_->size()) {}
+    : Reader(std::move(file), begin, UINT64_MAX) {}
 
 Reader::Reader(std::shared_ptr<const File> file, std::uint64_t begin, std::uint64_t end)
-    : file_(std::move(file)), position_(begin), end_(end) {}
+    : file_(std::move(file)),
+      position_(begin),
+      // A range that lies outside the file is an empty one: the first take() says so.
+      end_(std::max(begin, std::min(end, file_->size()))) {}
 
 std::span<const std::byte> Reader::take(std::size_t count, std::string_view what) {
   if (count > remaining()) {

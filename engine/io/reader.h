@@ -33,7 +33,7 @@ class Reader {
   /// A number in the file's byte order; `what` names the field in errors.
   template <typename T>
   T number(std::string_view what) {
-    static_assert(std::is_arithmetic_v<T>);
+    static_assert(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>);
     std::array<std::byte, sizeof(T)> raw;
     std::memcpy(raw.data(), take(sizeof(T), what).data(), sizeof(T));
     if (swap_) std::reverse(raw.begin(), raw.end());
