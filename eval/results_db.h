@@ -1,0 +1,73 @@
+// The results database, the only user of SQLite: analyses of weights by the state of their file, so
+// that a second opening shows them at once. Creates the file with its folder; refuses databases of
+// others, of newer versions and damaged ones, leaving them as they are. Several processes may share
+// one file. An object belongs to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/io/error.h"
+#include "engine/io/file.h"
+#include "engine/stats/statistics.h"
+
+namespace SQLite {
+class Database;
+}
+
+namespace qi {
+
+/// What an analysis was made of. Results of another key are never returned.
+struct AnalysisKey {
+  FileIdentity file;         // of the part that holds the codes
+  std::uint64_t offset = 0;  // that part's place in it
+  int version = 0;           // kAnalysisVersion
+  /// Whatever else changes the result, in a fixed spelling: "exact", the identities of other parts'
+  /// files. Empty by default.
+  std::string options;
+};
+
+/// The key of `weight`: its first part's file and offset, `options` naming exactness, scheme and
+/// the place and file of every further part.
+AnalysisKey analysis_key(const Model& model, const Weight& weight, bool exact);
+
+class ResultsDb {
+ public:
+  enum class Mode : std::uint8_t {
+    kReadWrite,  // created when absent
+    kReadOnly,   // never changes anything; the folder may be read-only
+  };
+
+  /// Throws kDatabase (another program's, ours but newer, not writable, locked for 10 s) or
+  /// kCorrupt (not SQLite, damaged), kIo. Zero bytes count as new.
+  ResultsDb(const std::string& path, Mode mode);
+  ~ResultsDb();
+
+  const std::string& path() const { return path_; }
+  /// Write-ahead logging could not be had: a rollback journal is used.
+  const std::vector<Warning>& warnings() const { return warnings_; }
+
+  std::optional<Statistics> get(const AnalysisKey& key);
+  /// Replaces what is there, in one transaction that is on the disk when this returns.
+  void put(const AnalysisKey& key, const Statistics& statistics);
+  /// Several in one transaction.
+  struct Entry {
+    AnalysisKey key;
+    Statistics statistics;
+  };
+  void put(const std::vector<Entry>& entries);
+
+ private:
+  std::string path_;
+  std::vector<Warning> warnings_;
+  std::unique_ptr<SQLite::Database> db_;
+};
+
+/// $XDG_DATA_HOME/qinspect/results.db, else ~/.local/share/qinspect/results.db; empty when neither
+/// variable says where.
+std::string default_results_path();
+
+}  // namespace qi
