@@ -19,11 +19,11 @@ struct Candidate {
   std::string path;  // a file, or the folder that holds `files`
   std::string name;  // the model column: the folder's or file's own name, without its ending
   Container container = Container::kSafetensors;
-  std::vector<std::string> files;  // paths of the files with weights, in natural order
+  std::vector<std::string> files = {};  // paths of the files with weights, in natural order
   /// A guess from names and the first metadata; Model::kind is the judge.
   ModelKind kind = ModelKind::kModel;
   /// The *.index.json that names the shards; empty without one.
-  std::string index;
+  std::string index = {};
 };
 
 struct Catalog {
