@@ -1,0 +1,69 @@
+#include "views/glyphs.h"
+
+namespace qi {
+namespace {
+
+constexpr Glyphs kUnicode{
+    .unicode = true,
+    .horizontal = "─",
+    .vertical = "│",
+    .tee_down = "┬",
+    .tee_up = "┴",
+    .tee_right = "├",
+    .tee_left = "┤",
+    .cursor = "▸",
+    .mark = "●",
+    .open = "▾",
+    .closed = "▸",
+    .ellipsis = "…",
+    .range = " … ",
+    .dot = "·",
+    .arrow = "→",
+    .minus = "−",
+    .missing = "·",
+    .waiting = "⋯",
+    .sort_up = "↑",
+    .sort_down = "↓",
+    .almost = "≈",
+    .across = {"▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
+    .up = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
+    .track = "░",
+    .spinner = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"},
+};
+
+constexpr Glyphs kAscii{
+    .unicode = false,
+    .horizontal = "-",
+    .vertical = "|",
+    .tee_down = "+",
+    .tee_up = "+",
+    .tee_right = "+",
+    .tee_left = "+",
+    .cursor = ">",
+    .mark = "*",
+    .open = "-",
+    .closed = "+",
+    .ellipsis = "~",
+    .range = " .. ",
+    .dot = "-",
+    .arrow = "->",
+    .minus = "-",
+    .missing = ".",
+    .waiting = "...",
+    .sort_up = "^",
+    .sort_down = "v",
+    .almost = "~",
+    // An ASCII cell is full or not: half a cell and more counts as full.
+    .across = {" ", " ", " ", "#", "#", "#", "#", "#"},
+    .up = {"_", "_", ".", "-", "=", "+", "*", "#"},
+    .track = ".",
+    .spinner = {"|", "/", "-", "\\", "|", "/", "-", "\\"},
+};
+
+}  // namespace
+
+const Glyphs& glyphs(bool unicode) {
+  return unicode ? kUnicode : kAscii;
+}
+
+}  // namespace qi

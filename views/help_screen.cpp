@@ -1,0 +1,97 @@
+#include "views/help_screen.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "engine/text/width.h"
+#include "views/columns.h"
+#include "views/layout.h"
+#include "views/widgets.h"
+
+namespace qi {
+namespace {
+
+constexpr int kLeft = 20;
+
+}  // namespace
+
+HelpScreen::HelpScreen(Context from) {
+  std::vector<std::string_view> groups;
+  for (const Binding& binding : key_table()) {
+    if (std::find(groups.begin(), groups.end(), binding.group) == groups.end()) {
+      groups.push_back(binding.group);
+    }
+  }
+  for (const std::string_view group : groups) {
+    const std::size_t heading = lines_.size();
+    lines_.push_back({std::string(group), "", true});
+    for (const Binding& binding : key_table()) {
+      if (binding.group != group || (binding.contexts & (from | kInFilter)) == 0) continue;
+      lines_.push_back({keys_text(binding), std::string(binding.meaning), false});
+    }
+    if (lines_.size() == heading + 1) {
+      lines_.pop_back();
+    } else {
+      lines_.push_back({});
+    }
+  }
+  lines_.push_back({"Columns", "", true});
+  for (const ColumnInfo& info : columns()) {
+    lines_.push_back({std::string(info.title), std::string(info.meaning), false});
+  }
+  lines_.push_back({});
+  lines_.push_back({"Bars", "", true});
+  lines_.push_back({"raw", "bits per weight as stored", false});
+  lines_.push_back(
+      {"exponent + raw", "the exponent entropy-coded, sign and mantissa as they are", false});
+  lines_.push_back({"pair", "the 16-bit values and their int8 version, coded together", false});
+}
+
+Rect HelpScreen::body() const {
+  return {0, 2, size_.width, std::max(0, size_.height - 3)};
+}
+
+void HelpScreen::resize(Size size) {
+  size_ = size;
+  const auto rows = static_cast<std::size_t>(std::max(1, body().height));
+  // As many first lines as leave the window full.
+  scroll_.resize(lines_.size() > rows ? lines_.size() - rows + 1 : 1, body().height);
+}
+
+void HelpScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
+  if (too_small(size_)) return draw_too_small(canvas);
+  canvas.text(canvas.bounds(), 1, 0, "Keys and columns", {Ink::kStrong});
+  canvas.fill({0, 1, size_.width, 1}, glyphs.horizontal, {Ink::kRule});
+  const Rect area = body();
+  for (int row = 0; row < area.height; ++row) {
+    const std::size_t index = scroll_.at() + static_cast<std::size_t>(row);
+    if (index >= lines_.size()) break;
+    const Line& line = lines_[index];
+    const int y = area.y + row;
+    if (line.heading) {
+      canvas.text(area, 1, y, line.left, {Ink::kStrong});
+      continue;
+    }
+    canvas.text({area.x, y, kLeft + 2, 1}, 3, y, line.left, {Ink::kKey});
+    canvas.text(area, kLeft + 3, y,
+                elide_end(line.right, size_.width - kLeft - 4, glyphs.ellipsis));
+  }
+  if (scroll_.count() > 1) {
+    const std::string more = scroll_.at() + 1 < scroll_.count() ? "more below" : "the end";
+    canvas.text_right(canvas.bounds(), size_.width - 1, 0, more, {Ink::kDim});
+  }
+  draw_footer(canvas, {0, size_.height - 1, size_.width, 1}, kInHelp, [](Command) { return true; });
+}
+
+Request HelpScreen::handle(const Key& pressed) {
+  if (pressed.code == KeyCode::kWheelUp) scroll_.move_by(-3);
+  if (pressed.code == KeyCode::kWheelDown) scroll_.move_by(3);
+  const Command command = command_of(pressed, kInHelp);
+  if (command == Command::kQuit) return Request::kQuit;
+  if (command == Command::kBack) return Request::kBack;
+  if (command == Command::kNone && key_name(pressed) == "?") return Request::kBack;
+  scroll_.handle(command);
+  return Request::kNothing;
+}
+
+}  // namespace qi

@@ -1,0 +1,328 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "engine/text/escape.h"
+#include "engine/text/numbers.h"
+#include "engine/text/width.h"
+#include "views/detail_view.h"
+#include "views/model_screen.h"
+#include "views/widgets.h"
+
+namespace qi {
+namespace {
+
+constexpr int kMarkCells = 2;  // cursor and mark, left of the table's first column
+
+std::string kind_text(const Model& model) {
+  if (model.kind == ModelKind::kModel) return "";
+  std::string out = fmt::format("  {}", kind_name(model.kind));
+  if (model.adapter_rank) out += fmt::format(" rank {}", *model.adapter_rank);
+  if (!model.base_model.empty()) out += fmt::format(" of {}", escape(model.base_model));
+  return out;
+}
+
+}  // namespace
+
+void ModelScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
+  if (too_small(size_)) return draw_too_small(canvas);
+  draw_title(canvas, glyphs);
+  draw_filter(canvas, glyphs);
+  draw_rules(canvas, glyphs);
+  draw_tree(canvas, glyphs);
+  draw_table(canvas, glyphs);
+  if (const auto weight = current_weight()) {
+    const std::string waiting =
+        job_.active ? "waiting to be analysed" : "not analysed: A analyses every weight";
+    draw_detail(canvas, layout_.detail, table_, *weight, waiting, glyphs);
+  }
+  draw_status(canvas, glyphs);
+  draw_footer_line(canvas);
+}
+
+void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
+  const Rect& area = layout_.title;
+  const Model& model = table_.model();
+  const Totals& all = table_.all();
+  const auto bits = table_.predicted_bits();
+  const std::string predicted =
+      bits ? fmt::format(" {} {}{:.2f}", glyphs.arrow,
+                         table_.analysed() < table_.size() ? glyphs.almost : "", *bits)
+           : "";
+  const std::string dot = fmt::format(" {} ", glyphs.dot);
+  const std::string rate = fmt::format("{:.2f}", model.bits_per_weight());
+  const std::string counts = grouped(all.weights);
+  const std::string params = human_count(all.params);
+  const std::string bytes = human_bytes(all.size_bytes);
+  // From full to short; the first that leaves room for the name is taken.
+  const std::array<std::string, 4> facts = {
+      fmt::format("{} weights{}{} params{}{}{}{} {} b/w{}", counts, dot, params, dot, bytes, dot,
+                  main_scheme_, rate, predicted),
+      fmt::format("{} weights  {}  {}  {}{} b/w", counts, params, bytes, rate, predicted),
+      fmt::format("{} weights  {}  {}", counts, params, bytes),
+      bytes,
+  };
+  std::string name = escape(model.name);
+  const std::string kind = kind_text(model);
+  const bool wide = layout_.wide;
+  const int before = wide ? 11 : 1;  // " qinspect  "
+  const int name_width = std::min(display_width(name) + display_width(kind), area.width / 3);
+  std::size_t choice = 0;
+  while (choice + 1 < facts.size() &&
+         before + name_width + 3 + display_width(facts[choice]) > area.width - 1) {
+    ++choice;
+  }
+  const int room = area.width - 1 - display_width(facts[choice]) - 3 - before;
+  if (wide) canvas.text(area, 1, area.y, "qinspect", {Ink::kAccent});
+  name = elide_middle(name, std::max(0, room), glyphs.ellipsis);
+  const int x = canvas.text(area, before, area.y, name, {Ink::kStrong});
+  canvas.text(area, x, area.y, elide_end(kind, std::max(0, before + room - x), glyphs.ellipsis),
+              {Ink::kDim});
+  canvas.text_right(area, area.right() - 1, area.y, facts[choice]);
+}
+
+void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
+  const Rect& area = layout_.filter;
+  const int y = area.y;
+  // On the right: how far the analysis is.
+  int right = area.right() - 1;
+  if (table_.size() > 0) {
+    const std::size_t done = table_.analysed() + table_.failed();
+    const int bar = layout_.wide ? 10 : 6;
+    const std::string text = fmt::format("analysed {}/{} ", grouped(done), grouped(table_.size()));
+    right -= bar;
+    draw_progress(canvas, {right, y, bar, 1},
+                  static_cast<double>(done) / static_cast<double>(table_.size()), glyphs);
+    canvas.text_right(area, right, y, text, {Ink::kDim});
+    right -= display_width(text) + 2;
+  }
+  // Before it: how much is shown, how much is marked.
+  const Totals& shown = table_.shown();
+  std::string count = fmt::format("{} of {}", grouped(shown.weights), grouped(table_.size()));
+  if (layout_.wide) count += fmt::format(" {} {}", glyphs.dot, human_bytes(shown.size_bytes));
+  std::string marked;
+  if (table_.marked().weights > 0) {
+    marked = fmt::format("  {} {}", glyphs.mark, grouped(table_.marked().weights));
+    if (layout_.wide)
+      marked += fmt::format(" marked {} {}", glyphs.dot, human_bytes(table_.marked().size_bytes));
+  }
+  const int width = display_width(count) + display_width(marked);
+  // Under the table's first column where the field leaves that free.
+  const std::string shown_text = elide_middle(filtering_ ? field_.text() : escape(table_.filter()),
+                                              std::max(4, right - width - 14), glyphs.ellipsis);
+  const int field_end = 10 + display_width(shown_text) + 2;
+  const int wanted =
+      layout_.wide ? layout_.rows.empty() ? layout_.detail.x + 1 : layout_.rows.x + kMarkCells : 34;
+  const int x = std::min(std::max(wanted, field_end), std::max(0, right - width));
+  const bool none = shown.weights == 0 && table_.size() > 0;
+  int end = canvas.text({0, y, right, 1}, x, y, count, {none ? Ink::kWarning : Ink::kText});
+  canvas.text({0, y, right, 1}, end, y, marked, {Ink::kMark});
+
+  const Rect field{0, y, std::max(0, x - 1), 1};
+  if (!filtering_ && table_.filter().empty()) {
+    canvas.text(field, 1, y, "/", {Ink::kKey});
+    canvas.text(field, 3, y, "filters by name", {Ink::kDim});
+    return;
+  }
+  end = canvas.text(field, 1, y, "filter: ", {Ink::kDim});
+  const int after = canvas.text(field, end, y, shown_text, {Ink::kMatch});
+  if (filtering_) {
+    const int cursor = std::min(
+        end + display_width(std::string_view(field_.text()).substr(0, field_.cursor())), after);
+    canvas.set_cursor(std::min(cursor, field.right()), y);
+    canvas.ground({end, y, std::max(1, after - end), 1}, Ground::kField);
+  }
+}
+
+void ModelScreen::draw_rules(Canvas& canvas, const Glyphs& glyphs) const {
+  const Style style{Ink::kRule};
+  for (const Rect& rule : {layout_.top_rule, layout_.bottom_rule, layout_.detail_rule}) {
+    canvas.fill(rule, glyphs.horizontal, style);
+  }
+  const Rect& rule = layout_.tree_rule;
+  if (rule.empty()) return;
+  canvas.fill(rule, glyphs.vertical, style);
+  canvas.text(canvas.bounds(), rule.x, layout_.top_rule.y, glyphs.tee_down, style);
+  canvas.text(canvas.bounds(), rule.x, layout_.bottom_rule.y, glyphs.tee_up, style);
+  if (!layout_.detail_rule.empty()) {
+    canvas.text(canvas.bounds(), rule.x, layout_.detail_rule.y, glyphs.tee_right, style);
+  }
+}
+
+void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
+  const Rect& area = layout_.tree;
+  if (area.empty()) return;
+  const NameTree& tree = table_.tree();
+  for (std::size_t line = lines_.top(); line < lines_.end(); ++line) {
+    const std::uint32_t index = tree.lines()[line];
+    const TreeNode& node = tree.nodes()[index];
+    const int y = area.y + static_cast<int>(line - lines_.top());
+    const bool cursor = line == lines_.at();
+    const bool empty = table_.matches(index) == 0;
+    const std::string size = compact_bytes(node.size_bytes);
+    canvas.text_right(area, area.right() - 1, y, size, {Ink::kDim});
+    const int x = area.x + 1 + 2 * std::min<int>(node.depth, 8);
+    if (!tree.is_leaf(index)) {
+      canvas.text(area, x, y, node.open ? glyphs.open : glyphs.closed,
+                  {empty ? Ink::kDim : Ink::kAccent});
+    }
+    std::string label = index == 0 ? "all weights" : escape(node.label);
+    if (!node.range_last.empty()) label += std::string(glyphs.range) + escape(node.range_last);
+    const int room = area.right() - 1 - display_width(size) - 1 - (x + 2);
+    canvas.text(area, x + 2, y, elide_middle(label, std::max(0, room), glyphs.ellipsis),
+                {empty ? Ink::kDim : Ink::kText});
+    if (cursor) {
+      canvas.ground({area.x, y, area.width, 1},
+                    pane_ == Pane::kTree ? Ground::kCursor : Ground::kCursorAway);
+      if (pane_ == Pane::kTree)
+        canvas.text(area, area.x, y, glyphs.cursor, {Ink::kText, Ground::kCursor});
+    }
+  }
+}
+
+void ModelScreen::draw_table(Canvas& canvas, const Glyphs& glyphs) const {
+  const Rect& area = layout_.rows;
+  if (area.empty()) return;
+  const std::vector<ColumnPlace> places = placed_columns();
+  for (const ColumnPlace& place : places) {
+    const auto id = static_cast<ColumnId>(place.id);
+    const int x = area.x + kMarkCells + place.x;
+    const bool sorted = id == table_.sort_column();
+    const std::string title = column_title(id, fit_);
+    const Style style{sorted ? Ink::kStrong : Ink::kDim};
+    int end = x + place.width;
+    if (column(id).right) {
+      canvas.text_right(layout_.head, end, layout_.head.y, title, style);
+    } else {
+      end = canvas.text(layout_.head, x, layout_.head.y, title, style);
+    }
+    if (sorted) {
+      canvas.text(layout_.head, end, layout_.head.y,
+                  table_.descending() ? glyphs.sort_down : glyphs.sort_up, {Ink::kAccent});
+    }
+  }
+  if (table_.rows().empty()) {
+    canvas.text(area, area.x + kMarkCells, area.y + 1,
+                table_.size() == 0 ? "no weights in this model" : "no weight matches the filter",
+                {Ink::kDim});
+    return;
+  }
+  // One length of names for all rows in view: the fullest that fits them all.
+  const int room = places.front().width;
+  int level = 0;
+  for (std::size_t row = rows_.top(); row < rows_.end() && level < 3; ++row) {
+    const std::string& name = table_.weight(table_.rows()[row]).name;
+    while (level < 3 && display_width(shown_name(name, level)) > room) ++level;
+  }
+  for (std::size_t row = rows_.top(); row < rows_.end(); ++row) {
+    draw_row(canvas, glyphs, row, area.y + static_cast<int>(row - rows_.top()), level, places);
+  }
+}
+
+void ModelScreen::draw_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y, int level,
+                           const std::vector<ColumnPlace>& places) const {
+  const Rect& area = layout_.rows;
+  const std::uint32_t index = table_.rows()[row];
+  const Weight& weight = table_.weight(index);
+  const Statistics* statistics = table_.statistics(index);
+  const bool failed = !table_.failure(index).empty() || !weight.undecodable.empty();
+  const bool marked = table_.is_marked(index);
+  bool said = false;
+  for (const ColumnPlace& place : places) {
+    const auto id = static_cast<ColumnId>(place.id);
+    const int x = area.x + kMarkCells + place.x;
+    const Rect cell{x, y, place.width, 1};
+    if (id == ColumnId::kName) {
+      const std::string name =
+          elide_middle(shown_name(weight.name, level), place.width, glyphs.ellipsis);
+      canvas.text(cell, x, y, name);
+      for (const auto& [at, length] : table_.pattern().spans(name)) {
+        const int begin = display_width(std::string_view(name).substr(0, at));
+        const int cells = display_width(std::string_view(name).substr(at, length));
+        canvas.ink(Rect{x + begin, y, cells, 1}.intersect(cell), Ink::kMatch);
+      }
+      continue;
+    }
+    const ColumnInfo& info = column(id);
+    if (info.from_statistics && statistics == nullptr) {
+      if (failed && !said) {
+        canvas.text_right(cell, cell.right(), y, "error", {Ink::kError});
+      } else if (!failed) {
+        canvas.text_right(cell, cell.right() - 2, y, glyphs.missing, {Ink::kDim});
+      }
+      said = true;
+      continue;
+    }
+    std::string text = elide_middle(cell_text(id, table_.model(), weight, statistics, fit_),
+                                    place.width, glyphs.ellipsis);
+    if (id == ColumnId::kStd || id == ColumnId::kAbsMax) text = with_minus(text, glyphs);
+    const Style style{id == ColumnId::kRole ? Ink::kDim : Ink::kText};
+    if (info.right) {
+      canvas.text_right(cell, cell.right(), y, text, style);
+    } else {
+      canvas.text(cell, x, y, text, style);
+    }
+  }
+  if (marked) canvas.text(area, area.x + 1, y, glyphs.mark, {Ink::kMark});
+  if (row == rows_.at()) {
+    const Ground ground =
+        pane_ == Pane::kTable && !filtering_ ? Ground::kCursor : Ground::kCursorAway;
+    canvas.text(area, area.x, y, glyphs.cursor);
+    canvas.ground({area.x, y, area.width, 1}, ground);
+  }
+}
+
+void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
+  const Rect& area = layout_.status;
+  if (area.empty()) return;
+  int right = area.right() - 1;
+  if (!warning_.empty()) {
+    const std::string warning = elide_middle(escape(warning_), area.width / 2, glyphs.ellipsis);
+    canvas.text_right(area, right, area.y, warning, {Ink::kWarning});
+    right -= display_width(warning) + 2;
+  }
+  const Rect room{area.x, area.y, std::max(0, right - area.x), 1};
+  if (!notice_.empty()) {
+    canvas.text(room, area.x + 1, area.y, notice_, {Ink::kWarning});
+    return;
+  }
+  if (job_.active) {
+    int x = canvas.text(room, area.x + 1, area.y, glyphs.spinner[job_.tick % glyphs.spinner.size()],
+                        {Ink::kAccent});
+    std::string text = fmt::format(" stats {}/{}", grouped(job_.done), grouped(job_.total));
+    if (job_.bytes_per_s > 0) text += fmt::format("  {}", human_rate(job_.bytes_per_s));
+    if (job_.eta_s) text += fmt::format("  ETA {}", human_duration(*job_.eta_s));
+    x = canvas.text(room, x, area.y, text) + 3;
+    x = canvas.text(room, x, area.y, "x", {Ink::kKey});
+    canvas.text(room, x, area.y, " cancels", {Ink::kDim});
+    return;
+  }
+  std::string text;
+  const std::size_t left =
+      table_.size() - std::min(table_.size(), table_.analysed() + table_.failed());
+  if (table_.size() == 0) {
+    text = "no weights";
+  } else if (left == 0) {
+    text = table_.failed() == 0 ? fmt::format("all {} weights analysed", grouped(table_.size()))
+                                : fmt::format("{} weights analysed, {} failed",
+                                              grouped(table_.analysed()), grouped(table_.failed()));
+  } else {
+    text = fmt::format("{} weights not analysed: A analyses every one", grouped(left));
+  }
+  canvas.text(room, area.x + 1, area.y, text, {Ink::kDim});
+}
+
+void ModelScreen::draw_footer_line(Canvas& canvas) const {
+  const Rect& area = layout_.footer;
+  // Without a status line, what a key has to say stands here until the next one.
+  if (!layout_.wide && !notice_.empty()) {
+    canvas.text(area, area.x + 1, area.y, notice_, {Ink::kWarning});
+    return;
+  }
+  draw_footer(canvas, area, context(),
+              [this](Command command) { return why_not(command).empty(); });
+}
+
+}  // namespace qi

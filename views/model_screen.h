@@ -1,0 +1,116 @@
+// The Model screen: the tree of modules, the table of weights with its live filter, the detail pane
+// and the state of the background analysis. Keys in, state out; drawing never changes it.
+// One thread: results of jobs are handed in by the program's event loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "views/layout.h"
+#include "views/list_cursor.h"
+#include "views/screen.h"
+#include "views/text_field.h"
+#include "views/weight_table.h"
+
+namespace qi {
+
+/// The background analysis as the status line shows it.
+struct JobStatus {
+  bool active = false;
+  std::uint64_t done = 0;  // weights
+  std::uint64_t total = 0;
+  double bytes_per_s = 0;
+  std::optional<double> eta_s;
+  unsigned tick = 0;  // turns the spinner
+};
+
+/// What is analysed without being asked.
+enum class AnalysisPlan : std::uint8_t { kAll, kVisible, kNone };
+
+class ModelScreen final : public Screen {
+ public:
+  /// `has_picker`: Esc on the top level goes back to a list of models.
+  ModelScreen(std::shared_ptr<const Model> model, AnalysisPlan plan, bool has_picker);
+
+  void resize(Size size) override;
+  void draw(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request handle(const Key& key) override;
+  Context context() const override;
+
+  WeightTable& table() { return table_; }
+  const WeightTable& table() const { return table_; }
+  void set_statistics(std::size_t weight, std::shared_ptr<const Statistics> statistics) {
+    table_.set_statistics(weight, std::move(statistics));
+  }
+  void set_failure(std::size_t weight, std::string reason) {
+    table_.set_failure(weight, std::move(reason));
+  }
+  /// After results came in: puts rows where they belong and keeps the cursor on its weight.
+  void settle();
+  void set_job(const JobStatus& job) { job_ = job; }
+  /// A line that stays until the next key ("" takes it away); a warning stays at the right.
+  void set_notice(std::string text) { notice_ = std::move(text); }
+  void set_warning(std::string text) { warning_ = std::move(text); }
+  void set_plan(AnalysisPlan plan) { plan_ = plan; }
+
+  /// Weights in view, the one under the cursor first: what to analyse next.
+  std::vector<std::uint32_t> visible_weights() const;
+  std::optional<std::uint32_t> current_weight() const;
+
+  enum class Pane : std::uint8_t { kTree, kTable, kDetail };
+  Pane pane() const { return pane_; }
+  const ModelLayout& layout() const { return layout_; }
+  const std::string& notice() const { return notice_; }
+  /// Why a command can do nothing now; empty when it can.
+  std::string why_not(Command command) const;
+
+ private:
+  Request run(Command command);
+  void handle_filter_key(const Key& key);
+  bool handle_mouse(const Key& key);
+  void back();
+  void enter();
+  void left();
+  void right();
+  void sort_next();
+  void mark();
+  void set_pane(Pane pane);
+  void set_filter(const std::string& text);
+  void set_scope();
+  void relayout();
+  /// Runs a change of the rows and keeps the cursor on its weight when that is still there.
+  template <typename Change>
+  void keep_weight(Change change);
+  std::vector<ColumnPlace> placed_columns() const;
+
+  void draw_title(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_filter(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_rules(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_tree(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_table(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y, int level,
+                const std::vector<ColumnPlace>& places) const;
+  void draw_status(Canvas& canvas, const Glyphs& glyphs) const;
+  void draw_footer_line(Canvas& canvas) const;
+
+  WeightTable table_;
+  ColumnFit fit_;
+  std::string main_scheme_;
+  AnalysisPlan plan_;
+  bool has_picker_;
+  Size size_;
+  ModelLayout layout_;
+  Pane pane_ = Pane::kTable;
+  bool filtering_ = false;
+  TextField field_;
+  ListCursor rows_;
+  ListCursor lines_;
+  JobStatus job_;
+  std::string notice_;
+  std::string warning_;
+};
+
+}  // namespace qi

@@ -1,0 +1,77 @@
+// The terminal: the only code that knows terminfo, escape sequences and termios. Puts canvases on
+// the screen by sending what changed, turns bytes into keys, and leaves the terminal as it found it
+// on every way out: return, exception, signal, crash. One instance, one thread (the UI's).
+#pragma once
+
+#include <termios.h>
+
+#include <string>
+#include <vector>
+
+#include "views/canvas.h"
+#include "views/key.h"
+#include "views/key_decoder.h"
+#include "views/theme.h"
+
+namespace qi {
+
+struct TerminalOptions {
+  ColorMode color = ColorMode::kAuto;
+  bool ascii = false;
+  bool mouse = true;
+};
+
+class Terminal {
+ public:
+  /// Opens the controlling terminal, sets the locale (C.UTF-8 when the user's is not UTF-8, else
+  /// ASCII glyphs), installs the crash handlers and enters the alternate screen.
+  /// Throws kIo when there is no terminal or terminfo does not know it.
+  explicit Terminal(const TerminalOptions& options);
+  ~Terminal();
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  int input_fd() const { return fd_; }
+  Size size() const;
+  bool unicode() const { return unicode_; }
+
+  /// Sends the cells in which `canvas` differs from what the screen shows. False: the terminal is
+  /// gone.
+  bool show(const Canvas& canvas);
+  /// The next show() sends everything.
+  void forget_screen() { known_ = false; }
+  /// Bytes that the last show() sent.
+  std::size_t last_bytes() const { return last_bytes_; }
+
+  /// Reads what is there into keys. False: the terminal is gone.
+  bool read_keys(std::vector<Key>& out);
+  /// An Esc that may be the start of a sequence waits: call flush_keys() after kEscapeMs.
+  bool keys_pending() const { return decoder_.pending(); }
+  void flush_keys(std::vector<Key>& out) { decoder_.flush(out); }
+  static constexpr int kEscapeMs = 30;
+
+  /// Gives the terminal back and takes it again (Ctrl-Z, the end). Both may be called twice.
+  void leave();
+  void enter();
+
+ private:
+  void append_look(std::string& out, const Look& look);
+  void append_move(std::string& out, int x, int y);
+  void append_foreground(std::string& out, int color, bool background);
+  bool send(std::string_view bytes);
+
+  TerminalOptions options_;
+  int fd_ = -1;
+  bool owns_fd_ = false;
+  bool unicode_ = false;
+  bool active_ = false;
+  bool known_ = false;  // `screen_` is what the terminal shows
+  ColorDepth depth_ = ColorDepth::kMono;
+  termios original_{};
+  Canvas screen_;
+  Look look_;
+  std::size_t last_bytes_ = 0;
+  KeyDecoder decoder_;
+};
+
+}  // namespace qi

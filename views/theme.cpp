@@ -1,0 +1,103 @@
+#include "views/theme.h"
+
+#include <array>
+
+namespace qi {
+namespace {
+
+// One row an ink: RGB, xterm-256 index, 16 and 8 colour index (−1: the terminal's own foreground),
+// and attributes. Blue #5fafff and orange #ffaf5f read well on black and stay visible on white.
+struct InkRow {
+  int rgb, c256, c16, c8;
+  bool bold, dim, mono_bold, mono_dim, mono_underline;
+};
+constexpr std::array<InkRow, kInks> kRows = {{
+    {-1, -1, -1, -1, false, false, false, false, false},        // kText
+    {0x8a8a8a, 245, -1, -1, false, true, false, true, false},   // kDim
+    {-1, -1, -1, -1, true, false, true, false, false},          // kStrong
+    {0x5fafff, 75, 12, 4, false, false, true, false, false},    // kAccent
+    {0xffaf5f, 215, 11, 3, false, false, false, false, false},  // kSecond
+    {0x87afaf, 109, 14, 6, false, false, false, true, false},   // kThird
+    {0x6c6c6c, 242, 8, -1, false, true, false, true, false},    // kRule
+    {0x5fafff, 75, 12, 4, true, false, true, false, false},     // kKey
+    {0xffaf5f, 215, 11, 3, false, false, false, false, true},   // kMatch
+    {0xffaf5f, 215, 11, 3, true, false, true, false, false},    // kMark
+    {0xffaf5f, 215, 11, 3, false, false, false, false, false},  // kWarning
+    {0xff8787, 210, 9, 1, true, false, true, false, false},     // kError
+}};
+
+}  // namespace
+
+Look look(Style style, ColorDepth depth) {
+  const InkRow& row = kRows[static_cast<std::size_t>(style.ink)];
+  Look out;
+  switch (depth) {
+    case ColorDepth::kMono:
+      out.bold = row.mono_bold;
+      out.dim = row.mono_dim;
+      out.underline = row.mono_underline;
+      break;
+    case ColorDepth::k8:
+      out.foreground = row.c8;
+      out.bold = row.bold;
+      out.dim = row.dim;
+      break;
+    case ColorDepth::k16:
+      out.foreground = row.c16;
+      out.bold = row.bold;
+      out.dim = row.dim && row.c16 < 0;
+      break;
+    case ColorDepth::k256:
+      out.foreground = row.c256;
+      out.bold = row.bold;
+      break;
+    case ColorDepth::kTrue:
+      out.foreground = row.rgb;
+      out.bold = row.bold;
+      break;
+  }
+  const bool rich = depth == ColorDepth::k256 || depth == ColorDepth::kTrue;
+  switch (style.ground) {
+    case Ground::kGround:
+      break;
+    case Ground::kCursor:
+      // Reverse video is readable on every background, dark or light, with every palette.
+      out.reverse = true;
+      out.dim = false;
+      if (rich && style.ink != Ink::kError && style.ink != Ink::kMark) {
+        out.foreground = depth == ColorDepth::kTrue ? 0x5fafff : 75;
+        out.background = depth == ColorDepth::kTrue ? 0x121212 : 233;
+      } else if (!rich) {
+        out.foreground = -1;
+      }
+      break;
+    case Ground::kCursorAway:
+      out.bold = true;
+      out.dim = false;
+      out.underline = !rich;
+      if (rich) {
+        out.background = depth == ColorDepth::kTrue ? 0x3a3a3a : 237;
+        if (out.foreground < 0 || style.ink == Ink::kDim) {
+          out.foreground = depth == ColorDepth::kTrue ? 0xeeeeee : 255;
+        }
+      }
+      break;
+    case Ground::kField:
+      out.underline = true;
+      break;
+  }
+  return out;
+}
+
+ColorDepth color_depth(ColorMode mode, std::string_view no_color, std::string_view colorterm,
+                       int terminfo_colors) {
+  if (mode == ColorMode::kNever) return ColorDepth::kMono;
+  if (mode == ColorMode::kAuto && !no_color.empty()) return ColorDepth::kMono;
+  if (colorterm == "truecolor" || colorterm == "24bit") return ColorDepth::kTrue;
+  if (terminfo_colors >= 256) return ColorDepth::k256;
+  if (terminfo_colors >= 16) return ColorDepth::k16;
+  if (terminfo_colors >= 8 || mode == ColorMode::kAlways) return ColorDepth::k8;
+  return ColorDepth::kMono;
+}
+
+}  // namespace qi

@@ -1,0 +1,122 @@
+#include "views/widgets.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "engine/text/width.h"
+#include "views/layout.h"
+
+namespace qi {
+
+void draw_bar(Canvas& canvas, const Rect& area, double fraction, Style style,
+              const Glyphs& glyphs) {
+  if (area.empty() || !(fraction > 0)) return;
+  const double clamped = std::min(fraction, 1.0);
+  const int eighths = std::max(1, static_cast<int>(std::lround(clamped * area.width * 8)));
+  canvas.fill({area.x, area.y, eighths / 8, 1}, glyphs.across[7], style);
+  if (eighths % 8 != 0) {
+    canvas.text(area, area.x + eighths / 8, area.y,
+                glyphs.across[static_cast<std::size_t>(eighths % 8 - 1)], style);
+  }
+}
+
+void draw_progress(Canvas& canvas, const Rect& area, double fraction, const Glyphs& glyphs) {
+  canvas.fill(area, glyphs.track, {Ink::kDim});
+  draw_bar(canvas, area, fraction, {Ink::kAccent}, glyphs);
+}
+
+std::vector<std::uint64_t> rebin(std::span<const std::uint64_t> bins, int columns) {
+  std::vector<std::uint64_t> out(static_cast<std::size_t>(std::max(0, columns)), 0);
+  if (bins.empty() || out.empty()) return out;
+  if (out.size() >= bins.size()) {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = bins[i * bins.size() / out.size()];
+  } else {
+    for (std::size_t i = 0; i < bins.size(); ++i) out[i * out.size() / bins.size()] += bins[i];
+  }
+  return out;
+}
+
+void draw_histogram(Canvas& canvas, const Rect& area, std::span<const std::uint64_t> bins,
+                    Style style, const Glyphs& glyphs) {
+  if (area.empty()) return;
+  const std::vector<std::uint64_t> counts = rebin(bins, area.width);
+  const std::uint64_t most = *std::max_element(counts.begin(), counts.end());
+  if (most == 0) return;
+  const double scale = area.height * 8 / std::log1p(static_cast<double>(most));
+  for (int column = 0; column < area.width; ++column) {
+    const std::uint64_t count = counts[static_cast<std::size_t>(column)];
+    if (count == 0) continue;
+    const int eighths =
+        std::max(1, static_cast<int>(std::lround(std::log1p(static_cast<double>(count)) * scale)));
+    for (int row = 0; row < area.height; ++row) {
+      const int here = std::clamp(eighths - row * 8, 0, 8);
+      if (here == 0) break;
+      canvas.text(area, area.x + column, area.bottom() - 1 - row,
+                  glyphs.up[static_cast<std::size_t>(here - 1)], style);
+    }
+  }
+}
+
+void draw_footer(Canvas& canvas, const Rect& area, Context context,
+                 const std::function<bool(Command)>& can_act) {
+  struct Entry {
+    std::string_view key;
+    std::string_view label;
+    int width;
+  };
+  std::vector<Entry> entries;
+  for (const Binding& binding : key_table()) {
+    if ((binding.contexts & context) == 0 || binding.label.empty()) continue;
+    if (!can_act(binding.command)) continue;
+    const std::string_view key = binding.keys.substr(0, binding.keys.find(' '));
+    entries.push_back(
+        {key, binding.label, static_cast<int>(key.size() + 1 + binding.label.size())});
+  }
+  const auto needed = [&] {
+    int sum = 1;
+    for (const Entry& entry : entries) sum += entry.width + 2;
+    return sum - 2;
+  };
+  while (entries.size() > 1 && needed() > area.width) {
+    entries.erase(entries.end() - (entries.size() > 2 ? 3 : 2));
+  }
+  int x = area.x + 1;
+  for (const Entry& entry : entries) {
+    x = canvas.text(area, x, area.y, entry.key, {Ink::kKey});
+    x = canvas.text(area, x + 1, area.y, entry.label, {Ink::kDim}) + 2;
+  }
+}
+
+void draw_too_small(Canvas& canvas) {
+  const Size size = canvas.size();
+  const std::string first =
+      fmt::format("qinspect needs {}x{} cells", kMinimum.width, kMinimum.height);
+  const std::string second = fmt::format("here are {}x{}", size.width, size.height);
+  const int y = std::max(0, size.height / 2 - 1);
+  const auto centred = [&](const std::string& line) {
+    return std::max(0, (size.width - display_width(line)) / 2);
+  };
+  if (display_width(first) > size.width) {
+    canvas.text(canvas.bounds(), 0, y, fmt::format("needs {}x{}", kMinimum.width, kMinimum.height));
+    return;
+  }
+  canvas.text(canvas.bounds(), centred(first), y, first, {Ink::kStrong});
+  canvas.text(canvas.bounds(), centred(second), y + 1, second, {Ink::kDim});
+}
+
+std::string with_minus(std::string text, const Glyphs& glyphs) {
+  if (!glyphs.unicode) return text;
+  std::string out;
+  for (const char c : text) {
+    if (c == '-') {
+      out += glyphs.minus;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace qi
