@@ -1,7 +1,8 @@
 // Background jobs, each a list of units (one weight, one file), on a pool of threads: units of
 // higher priority first, then older jobs, then list order. Owns its threads; nothing polls.
 // Every member function may be called from any thread, also from inside a unit (but for
-// shutdown, wait and the destructor). Refuses nothing; work submitted after shutdown is cancelled.
+// shutdown, wait and the destructor). Refuses nothing: work submitted after shutdown is cancelled,
+// ids and indices that do not exist are ignored.
 #pragma once
 
 #include <cstdint>
@@ -55,13 +56,13 @@ struct JobSnapshot {
   std::string name;
   JobState state = JobState::kActive;
   std::uint64_t units_total = 0;
-  std::uint64_t units_done = 0;  // done or failed
+  std::uint64_t units_done = 0;  // done, failed or cancelled
   std::uint64_t units_failed = 0;
   std::uint64_t bytes_total = 0;
   std::uint64_t bytes_done = 0;
   double elapsed_s = 0;              // since its first unit started, until its last one ended
   double bytes_per_s = 0;            // smoothed over the last seconds; 0: not known yet
-  std::optional<double> eta_s;       // nothing until the rate is known
+  std::optional<double> eta_s;       // nothing until a rate is known; 0 when ended
   std::vector<std::string> running;  // labels
 };
 
@@ -74,6 +75,8 @@ class JobQueue {
     /// Progress calls it at most every `event_interval_s`, ends of units and jobs always.
     std::function<void()> on_event;
     double event_interval_s = 0.05;
+    /// Added to the niceness of the pool's threads, so that a UI thread goes first (Linux).
+    int nice = 0;
     /// Seconds on a steady clock; tests give their own.
     std::function<double()> clock;
   };
@@ -98,6 +101,7 @@ class JobQueue {
 
   std::vector<JobSnapshot> snapshot() const;
   std::optional<JobSnapshot> snapshot(JobId job) const;
+  /// kCancelled for what does not exist.
   UnitState unit_state(JobId job, std::size_t unit) const;
   /// Errors of a job's failed units, in the order they happened, from the `first`-th on.
   std::vector<UnitError> errors(JobId job, std::size_t first = 0) const;
