@@ -10,6 +10,7 @@
 #include "engine/io/error.h"
 #include "engine/quant/ggml_codes.h"
 #include "engine/quant/ggml_plain.h"
+#include "engine/quant/ggml_simd.h"
 
 namespace qi {
 namespace {
@@ -106,7 +107,9 @@ void dequantize_blocks_plain(DType type, const std::byte* blocks, std::uint64_t 
 }
 
 void dequantize_blocks(DType type, const std::byte* blocks, std::uint64_t elements, float* out) {
-  dequantize_blocks_plain(type, blocks, elements, out);
+  if (!has_kernel(type)) return dequantize_blocks_plain(type, blocks, elements, out);
+  assert(elements % info(type).block_elements == 0);
+  dequantize_simd(type, blocks, elements / info(type).block_elements, out);
 }
 
 void unpack_codes(DType type, const std::byte* blocks, std::uint64_t elements, std::uint16_t* out) {
