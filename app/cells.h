@@ -1,0 +1,45 @@
+// Rows of typed cells: what a mode yields and the three writers print. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace qi {
+
+/// Nothing (the cell does not apply), text as found in the file, or a raw number.
+using Cell = std::variant<std::monostate, std::string, std::uint64_t, std::int64_t, double>;
+using Row = std::vector<Cell>;
+
+/// How a person's table shows a column; CSV and JSON print every kind raw.
+enum class ColumnKind : std::uint8_t {
+  kText,     // left-aligned, elided in the middle when room is short
+  kLabel,    // left-aligned short word, never elided
+  kRight,    // right-aligned word (a shape)
+  kInteger,  // as it is
+  kGrouped,  // offsets: 1 050 673 152
+  kCount,    // 8.03 B
+  kBytes,    // KiB or MiB, one unit for the whole column, named in the header
+  kFixed2,   // bits per weight, ratios
+  kReal,     // four significant digits
+};
+
+struct Column {
+  std::string_view name;     // of the CSV column and the JSON field
+  std::string_view heading;  // of a person's table; without a unit for kBytes
+  ColumnKind kind = ColumnKind::kText;
+  /// A person's table leaves out columns with 0, and drops the lowest first when the terminal is
+  /// too narrow.
+  int keep = 0;
+  /// A person's table leaves the column out while all rows say the same.
+  bool varied = false;
+};
+
+template <typename T>
+Cell cell_if(bool applies, T value) {
+  return applies ? Cell(std::move(value)) : Cell();
+}
+
+}  // namespace qi

@@ -1,0 +1,90 @@
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "app/writer.h"
+#include "engine/text/escape.h"
+#include "engine/text/numbers.h"
+
+namespace qi {
+namespace {
+
+void append_text_field(std::string& out, std::string_view raw, bool terminal) {
+  std::string text = escape_field(raw, terminal);
+  // Asked of the raw text too: a TAB that a terminal sees as \t still guards the field.
+  const std::string_view formula = "=+-@\t\r";
+  const bool guarded = (!text.empty() && formula.find(text.front()) != std::string_view::npos) ||
+                       (!raw.empty() && formula.find(raw.front()) != std::string_view::npos);
+  if (guarded) text.insert(text.begin(), '\'');
+  const bool blank_edge = !text.empty() && (text.front() == ' ' || text.back() == ' ');
+  if (!blank_edge && text.find_first_of(",\"\n\r\t") == std::string::npos) {
+    out += text;
+    return;
+  }
+  out += '"';
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  out += '"';
+}
+
+class CsvWriter : public Writer {
+ public:
+  CsvWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
+      : terminal_(style.terminal), columns_(columns), output_(output) {}
+
+  void row(std::span<const Cell> cells) override {
+    head();
+    line_.clear();
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (i > 0) line_ += ',';
+      append_csv_field(line_, cells[i], terminal_);
+    }
+    line_ += "\r\n";
+    output_.write(line_);
+  }
+
+  void finish() override {
+    head();
+    output_.flush();
+  }
+
+ private:
+  void head() {
+    if (head_done_) return;
+    head_done_ = true;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (i > 0) output_.write(",");
+      output_.write(columns_[i].name);
+    }
+    output_.write("\r\n");
+  }
+
+  bool terminal_;
+  std::span<const Column> columns_;
+  Output& output_;
+  bool head_done_ = false;
+  std::string line_;
+};
+
+}  // namespace
+
+void append_csv_field(std::string& out, const Cell& cell, bool terminal) {
+  if (const auto* text = std::get_if<std::string>(&cell)) {
+    append_text_field(out, *text, terminal);
+  } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
+    fmt::format_to(std::back_inserter(out), "{}", *natural);
+  } else if (const auto* integer = std::get_if<std::int64_t>(&cell)) {
+    fmt::format_to(std::back_inserter(out), "{}", *integer);
+  } else if (const auto* real = std::get_if<double>(&cell)) {
+    out += exact_number(*real);
+  }
+}
+
+std::unique_ptr<Writer> make_csv_writer(const WriterStyle& style, std::span<const Column> columns,
+                                        Output& output) {
+  return std::make_unique<CsvWriter>(style, columns, output);
+}
+
+}  // namespace qi

@@ -1,0 +1,205 @@
+#include "app/help.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "app/options.h"
+#include "app/weight_rows.h"
+#include "engine/io/error.h"
+#include "engine/stats/statistics.h"
+
+namespace qi {
+namespace {
+
+constexpr std::size_t kNameWidth = 32;
+
+std::string option_line(const OptionSpec& spec) {
+  std::string name(spec.name);
+  for (const std::string_view word : {spec.value, spec.operands}) {
+    if (!word.empty()) name += fmt::format(" {}", word);
+  }
+  return fmt::format("  {:<{}} {}\n", name, kNameWidth, spec.help);
+}
+
+std::string group_lines(OptionGroup group) {
+  std::string out;
+  for (const OptionSpec& spec : option_table()) {
+    if (spec.group == group) out += option_line(spec);
+  }
+  return out;
+}
+
+std::string overview() {
+  std::string out = "qinspect - what is inside the weight files of language models\n\n";
+  out += fmt::format("  {:<{}} {}\n", "qinspect [PATH]", kNameWidth,
+                     "browse PATH (default: .) in the terminal");
+  out += group_lines(OptionGroup::kModes);
+  out += "\nOptions\n" + group_lines(OptionGroup::kEveryMode);
+  out += "\nScreen\n" + group_lines(OptionGroup::kInterface);
+  out +=
+      "\nPATH is a .safetensors or .gguf file, a model folder, or a QStore prototype directory.\n";
+  out += fmt::format("Topics of --help: {}\n", fmt::join(help_topics(), ", "));
+  return out;
+}
+
+std::string column_lines(std::span<const Column> columns) {
+  std::string names;
+  std::string out;
+  for (const Column& column : columns) {
+    if (!names.empty()) names += ',';
+    names += column.name;
+  }
+  // Broken at commas to fit a terminal.
+  std::size_t begin = 0;
+  while (begin < names.size()) {
+    std::size_t end = names.size();
+    if (end - begin > 90) end = names.rfind(',', begin + 90) + 1;
+    out += fmt::format("  {}\n", names.substr(begin, end - begin));
+    begin = end;
+  }
+  return out;
+}
+
+std::string list_topic() {
+  return "qinspect --list [--parts] PATH\n\n"
+         "One row per logical weight, from headers alone: a quantized matrix and its scales, zero\n"
+         "points and permutations are one row with the true shape; `parts` counts the stored\n"
+         "tensors, `bytes` and `bits_per_weight` count all of them. --parts lists the stored "
+         "tensors\n"
+         "themselves. Sizes are bytes; `shape` is outermost first; an empty cell does not "
+         "apply.\n\n"
+         "Columns of --csv and --json:\n" +
+         column_lines(list_columns()) + "  --parts adds: weight,part\n";
+}
+
+std::string stats_topic() {
+  std::string out =
+      "qinspect --stats [--exact] PATH\n\n"
+      "One row per logical weight after reading every value. Columns are those of --list and:\n\n";
+  for (const StatColumn& column : stat_columns()) {
+    const std::string_view unit = column.unit;
+    out += fmt::format("  {:<13} {:<11} {}\n", column.name, unit, column.formula);
+  }
+  out +=
+      "\nAn empty cell does not apply to the weight. ratio_zstd and ratio_lz4 come from evenly\n"
+      "spaced blocks of at most 4 MiB a weight; --exact takes all bytes. Results are kept in the\n"
+      "database (--db) by file identity, so that a second run shows them at once.\n";
+  return out;
+}
+
+std::string verify_topic() {
+  return "qinspect --verify PATH\n\n"
+         "Reads every payload byte and decodes it. One row per fault found; nothing and exit 0 "
+         "when\n"
+         "sound, else exit 2. A malformed file also gives its error line on stderr.\n\n"
+         "Columns:\n" +
+         column_lines(verify_columns());
+}
+
+std::string show_topic() {
+  return "qinspect --show NAME PATH\n\n"
+         "Everything about the weight NAME: what --list and --stats say, its stored tensors, the\n"
+         "histogram of its values, its first values, and the metadata of its file. CSV has the\n"
+         "columns field,value; JSON is one nested object.\n";
+}
+
+std::string diff_topic() {
+  return "qinspect --diff A B\n\n"
+         "Compares two models of any two formats by dequantized values; A is the reference. Knows\n"
+         "the names of Hugging Face and GGUF and the rotary order of attn_q and attn_k rows.\n"
+         "status is same, differs, only_a, only_b, shape, or not comparable. Exit 2 unless all "
+         "are\n"
+         "same. snr_db = 10*log10(sum x^2 / sum e^2), relative_error = |e| / |x| (Frobenius).\n\n"
+         "Columns:\n" +
+         column_lines(diff_columns());
+}
+
+std::string convert_topic() {
+  return "qinspect --convert OUT --to TYPE PATH\n\n"
+         "Writes the logical weights, dequantized, as one safetensors file OUT. TYPE is F32, BF16\n"
+         "or F16 (rounded to nearest even). OUT appears whole or not at all; --force replaces an\n"
+         "existing file, never a file that is read.\n";
+}
+
+std::string error_topic() {
+  std::string out =
+      "Exit status\n"
+      "  0    done\n"
+      "  1    failed while running\n"
+      "  2    --verify or --diff found something, or an input is malformed\n"
+      "  64   wrong usage\n"
+      "  129  SIGHUP, 130 SIGINT, 143 SIGTERM; 141 standard output closed by its reader\n\n"
+      "An error is one line on stderr:\n"
+      "  qinspect: FILE: what is wrong (byte OFFSET): what was expected [CLASS]\n"
+      "FILE is the file at fault, OFFSET counts from its start. CLASS and its exit status:\n";
+  for (int code = 0; code <= static_cast<int>(ErrorCode::kUsage); ++code) {
+    const auto error = static_cast<ErrorCode>(code);
+    out += fmt::format("  {:<14} {}\n", class_word(error), exit_status(error));
+  }
+  return out;
+}
+
+std::string completion() {
+  std::string words;
+  std::string with_file;
+  std::string with_word;
+  for (const OptionSpec& spec : option_table()) {
+    words += fmt::format("{} ", spec.name);
+    if (spec.value == "FILE" || spec.value == "OUT") with_file += fmt::format("{}|", spec.name);
+    if (spec.value.find('|') == std::string_view::npos) continue;
+    std::string choices(spec.value);
+    std::replace(choices.begin(), choices.end(), '|', ' ');
+    with_word +=
+        fmt::format("    {}) COMPREPLY=($(compgen -W \"{}\" -- \"$current\")); return ;;\n",
+                    spec.name, choices);
+  }
+  if (!with_file.empty()) with_file.pop_back();
+  return fmt::format(
+      "# bash completion of qinspect: source <(qinspect --help completion)\n"
+      "_qinspect() {{\n"
+      "  local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n"
+      "  case $before in\n"
+      "{}"
+      "    --to) COMPREPLY=($(compgen -W \"F32 BF16 F16\" -- \"$current\")); return ;;\n"
+      "    --help) COMPREPLY=($(compgen -W \"{}\" -- \"$current\")); return ;;\n"
+      "    {}) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+      "  esac\n"
+      "  case $current in\n"
+      "    -*) COMPREPLY=($(compgen -W \"{}\" -- \"$current\")) ;;\n"
+      "    *) COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
+      "  esac\n"
+      "}}\n"
+      "complete -o filenames -F _qinspect qinspect\n",
+      with_word, fmt::join(help_topics(), " "), with_file, words);
+}
+
+struct Topic {
+  std::string_view name;
+  std::string (*text)();
+};
+constexpr std::array kTopics = {
+    Topic{"list", list_topic},    Topic{"stats", stats_topic},     Topic{"verify", verify_topic},
+    Topic{"show", show_topic},    Topic{"diff", diff_topic},       Topic{"convert", convert_topic},
+    Topic{"errors", error_topic}, Topic{"completion", completion},
+};
+
+}  // namespace
+
+std::vector<std::string_view> help_topics() {
+  std::vector<std::string_view> names;
+  for (const Topic& topic : kTopics) names.push_back(topic.name);
+  return names;
+}
+
+std::string help_text(std::string_view topic) {
+  if (topic.empty()) return overview();
+  for (const Topic& known : kTopics) {
+    if (known.name == topic) return known.text();
+  }
+  throw Error(ErrorCode::kUsage, fmt::format("no help about {}", topic),
+              fmt::format("one of {}", fmt::join(help_topics(), ", ")));
+}
+
+}  // namespace qi

@@ -1,0 +1,49 @@
+#include "app/modes/modes.h"
+#include "app/weight_rows.h"
+
+namespace qi {
+namespace {
+
+void list_model(Session& session, const Candidate& candidate, Table& table) {
+  const Options& options = session.options();
+  const Model model = session.open(candidate);
+  table.title(model_line(model, options.ascii));
+  for (const Weight& weight : model.weights) {
+    session.poll();
+    if (!options.parts) {
+      if (session.filter().matches(weight.name)) table.row(list_row(model, weight));
+      continue;
+    }
+    for (const Part& part : weight.parts) {
+      if (session.filter().matches(model.tensor(part).name)) {
+        table.row(part_row(model, weight, part));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void run_list(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  const Catalog catalog = session.find(path);
+  Table table(options, options.parts ? parts_columns() : list_columns(),
+              input_paths(path, catalog));
+  try {
+    for (const Candidate& candidate : catalog.models) {
+      // One model that does not open does not hide the others (R6).
+      try {
+        list_model(session, candidate, table);
+      } catch (const Error& error) {
+        session.messages().error(error);
+      }
+    }
+  } catch (const Interrupted&) {
+    table.abandon();
+    throw;
+  }
+  table.finish();
+}
+
+}  // namespace qi

@@ -1,0 +1,16 @@
+// The batch modes. Each opens what it needs, yields rows to a Table and reports faults through the
+// session's messages; errors that end the run are thrown. Exit statuses: Messages::status().
+#pragma once
+
+#include "app/session.h"
+
+namespace qi {
+
+void run_list(Session& session);
+void run_stats(Session& session);
+void run_verify(Session& session);
+void run_show(Session& session);
+void run_diff(Session& session);
+void run_convert(Session& session);
+
+}  // namespace qi

@@ -1,0 +1,62 @@
+#include <set>
+
+#include "app/analysis.h"
+#include "app/modes/modes.h"
+#include "app/weight_rows.h"
+
+namespace qi {
+namespace {
+
+void stats_of_model(Session& session, const Candidate& candidate, Analyser& analyser,
+                    Table& table) {
+  const Model model = session.open(candidate);
+  table.title(model_line(model, session.options().ascii));
+  const std::vector<const Weight*> weights = session.selected(model);
+  std::vector<std::optional<Statistics>> results(weights.size());
+  WeightWork work;
+  work.title = "stats";
+  work.work = [&](std::size_t i, UnitContext& context) {
+    results[i] = analyser.analyse(model, *weights[i], context);
+  };
+  work.done = [&](std::size_t i, const Error* error) {
+    if (error != nullptr) session.messages().error(*error);
+    Row row = list_row(model, *weights[i]);
+    append_statistics(row, results[i] ? &*results[i] : nullptr);
+    table.row(row);
+    results[i].reset();
+  };
+  work.pause = [&] {
+    analyser.store();
+    table.flush();
+  };
+  for_each_weight(weights, session.options(), work);
+}
+
+}  // namespace
+
+void run_stats(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  const Catalog catalog = session.find(path);
+  Table table(options, stats_columns(), input_paths(path, catalog));
+  Analyser analyser(options, session.messages());
+  try {
+    for (const Candidate& candidate : catalog.models) {
+      try {
+        stats_of_model(session, candidate, analyser, table);
+      } catch (const Error& error) {
+        // What the table itself cannot take ends the run; a model that does not open does not.
+        if (error.file == "standard output" || error.file == options.output) throw;
+        session.messages().error(error);
+      }
+    }
+  } catch (const Interrupted&) {
+    analyser.store();
+    table.abandon();
+    throw;
+  }
+  analyser.store();
+  table.finish();
+}
+
+}  // namespace qi

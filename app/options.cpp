@@ -1,0 +1,246 @@
+#include "app/options.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+
+#include "engine/io/error.h"
+
+namespace qi {
+namespace {
+
+[[noreturn]] void usage(std::string message, std::string expected = "see qinspect --help") {
+  throw Error(ErrorCode::kUsage, std::move(message), std::move(expected));
+}
+
+unsigned number_between(std::string_view option, const std::string& text, unsigned low,
+                        unsigned high) {
+  unsigned value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, value);
+  if (problem != std::errc() || stop != end || value < low || value > high) {
+    usage(fmt::format("{} {}", option, text), fmt::format("a number from {} to {}", low, high));
+  }
+  return value;
+}
+
+DType prototype_dtype(const std::string& text) {
+  if (text == "bf16") return DType::kBF16;
+  if (text == "f16") return DType::kF16;
+  usage("--dtype " + text, "bf16 or f16");
+}
+
+ColorChoice color_choice(const std::string& text) {
+  if (text == "auto") return ColorChoice::kAuto;
+  if (text == "always") return ColorChoice::kAlways;
+  if (text == "never") return ColorChoice::kNever;
+  usage("--color " + text, "auto, always or never");
+}
+
+// An empty value would silently mean "not given".
+std::string not_empty(std::string_view option, const std::string& text) {
+  if (text.empty()) usage(fmt::format("{} is empty", option));
+  return text;
+}
+
+using O = Options;
+using S = std::string;
+constexpr auto kModes = OptionGroup::kModes;
+constexpr auto kEvery = OptionGroup::kEveryMode;
+constexpr auto kUi = OptionGroup::kInterface;
+constexpr std::optional<Mode> kAny;
+
+constexpr std::array kTable = {
+    OptionSpec{"--list", "", "PATH", "one row per weight, from headers alone", kModes, Mode::kList,
+               kAny, false, [](O& o, const S&) { o.mode = Mode::kList; }},
+    OptionSpec{"--stats", "", "PATH", "one row per weight, after reading every value", kModes,
+               Mode::kStats, kAny, false, [](O& o, const S&) { o.mode = Mode::kStats; }},
+    OptionSpec{"--verify", "", "PATH", "one row per fault found; nothing and exit 0 when sound",
+               kModes, Mode::kVerify, kAny, false, [](O& o, const S&) { o.mode = Mode::kVerify; }},
+    OptionSpec{"--show", "NAME", "PATH",
+               "everything about one weight: metadata, statistics, histogram, first values", kModes,
+               Mode::kShow, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kShow;
+                 o.show_name = v;
+               }},
+    OptionSpec{"--diff", "", "A B",
+               "one row per weight: only-in, shape, dtype, error of B against A", kModes,
+               Mode::kDiff, kAny, false, [](O& o, const S&) { o.mode = Mode::kDiff; }},
+    OptionSpec{"--convert", "OUT", "PATH",
+               "write the logical weights as --to TYPE into OUT (.safetensors)", kModes,
+               Mode::kConvert, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kConvert;
+                 o.convert_output = not_empty("--convert", v);
+               }},
+    OptionSpec{"--help", "", "[TOPIC]", "this overview, or a TOPIC of it", kModes, Mode::kHelp,
+               kAny, false, [](O& o, const S&) { o.mode = Mode::kHelp; }},
+    OptionSpec{"--version", "", "", "versions of qinspect and what it is built from", kModes,
+               Mode::kVersion, kAny, false, [](O& o, const S&) { o.mode = Mode::kVersion; }},
+
+    OptionSpec{"--csv", "", "", "RFC 4180 rows with a header line, raw numbers", kEvery, kAny, kAny,
+               false, [](O& o, const S&) { o.csv = true; }},
+    OptionSpec{"--json", "", "", "one JSON document {\"schema\":1,\"rows\":[...]}", kEvery, kAny,
+               kAny, false, [](O& o, const S&) { o.json = true; }},
+    OptionSpec{"--output", "FILE", "", "the table goes to FILE (whole or not at all)", kEvery, kAny,
+               kAny, false, [](O& o, const S& v) { o.output = not_empty("--output", v); }},
+    OptionSpec{"--force", "", "", "overwrite an existing output file", kEvery, kAny, kAny, false,
+               [](O& o, const S&) { o.force = true; }},
+    OptionSpec{"--tensors", "GLOB", "",
+               "only weights whose name matches (repeatable; !GLOB excludes)", kEvery, kAny, kAny,
+               true, [](O& o, const S& v) { o.tensors.push_back(not_empty("--tensors", v)); }},
+    OptionSpec{"--parts", "", "", "--list: the stored tensors instead of the weights", kEvery, kAny,
+               Mode::kList, false, [](O& o, const S&) { o.parts = true; }},
+    OptionSpec{"--exact", "", "", "--stats: ratio_zstd and ratio_lz4 over all bytes, not a sample",
+               kEvery, kAny, Mode::kStats, false, [](O& o, const S&) { o.exact = true; }},
+    OptionSpec{"--to", "TYPE", "", "--convert: F32, BF16 or F16", kEvery, kAny, Mode::kConvert,
+               false, [](O& o, const S& v) { o.convert_type = not_empty("--to", v); }},
+    OptionSpec{"--dtype", "bf16|f16", "", "of prototype directories whose name does not tell",
+               kEvery, kAny, kAny, false,
+               [](O& o, const S& v) { o.prototype_dtype = prototype_dtype(v); }},
+    OptionSpec{"--db", "FILE", "", "results database (default $XDG_DATA_HOME/qinspect/results.db)",
+               kEvery, kAny, kAny, false,
+               [](O& o, const S& v) { o.database = not_empty("--db", v); }},
+    OptionSpec{"--threads", "N", "", "worker threads (default: all cores)", kEvery, kAny, kAny,
+               false,
+               [](O& o, const S& v) { o.threads = number_between("--threads", v, 1, 1024); }},
+    OptionSpec{"--quiet", "", "", "no progress and no notes on stderr", kEvery, kAny, kAny, false,
+               [](O& o, const S&) { o.quiet = true; }},
+    OptionSpec{"--verbose", "", "", "more notes on stderr", kEvery, kAny, kAny, false,
+               [](O& o, const S&) { o.verbose = true; }},
+
+    OptionSpec{"--color", "auto|always|never", "", "colour (NO_COLOR is honoured)", kUi, kAny, kAny,
+               false, [](O& o, const S& v) { o.color = color_choice(v); }},
+    OptionSpec{"--ascii", "", "", "no line drawing, no blocks, no other characters beyond ASCII",
+               kUi, kAny, kAny, false, [](O& o, const S&) { o.ascii = true; }},
+    OptionSpec{"--no-mouse", "", "", "leave the mouse to the terminal", kUi, kAny, kAny, false,
+               [](O& o, const S&) { o.no_mouse = true; }},
+    OptionSpec{"--refresh", "HZ", "", "screen updates a second at most (default 30)", kUi, kAny,
+               kAny, false,
+               [](O& o, const S& v) { o.refresh_hz = number_between("--refresh", v, 1, 120); }},
+    OptionSpec{"--no-analyze", "", "", "start no analysis by itself", kUi, kAny, kAny, false,
+               [](O& o, const S&) { o.no_analyze = true; }},
+};
+
+void check_paths(Options& options) {
+  const std::size_t count = options.paths.size();
+  for (const std::string& path : options.paths) {
+    if (path.empty()) usage("PATH is empty");
+  }
+  switch (options.mode) {
+    case Mode::kBrowse:
+      if (count == 0) options.paths = {"."};
+      break;
+    case Mode::kHelp:
+      if (count > 1) usage("--help takes one TOPIC");
+      if (count == 1) options.help_topic = options.paths[0];
+      options.paths.clear();
+      return;
+    case Mode::kVersion:
+      if (count > 0) usage("--version takes no PATH");
+      return;
+    case Mode::kDiff:
+      if (count != 2) usage(fmt::format("--diff with {} paths", count), "A and B");
+      return;
+    default:
+      if (count == 0) usage(fmt::format("--{} without PATH", mode_word(options.mode)));
+      break;
+  }
+  if (options.paths.size() > 1) {
+    usage(fmt::format("{} paths: {} and {}", count, options.paths[0], options.paths[1]),
+          "one PATH");
+  }
+}
+
+void check_together(const Options& options, const std::vector<const OptionSpec*>& given) {
+  const OptionSpec* mode = nullptr;
+  for (const OptionSpec* spec : given) {
+    if (!spec->mode) continue;
+    if (mode != nullptr) {
+      usage(fmt::format("{} and {} do not go together", mode->name, spec->name), "one mode");
+    }
+    mode = spec;
+  }
+  for (const OptionSpec* spec : given) {
+    if (spec->only_with && *spec->only_with != options.mode) {
+      usage(fmt::format("{} without --{}", spec->name, mode_word(*spec->only_with)));
+    }
+  }
+  if (options.csv && options.json) usage("--csv and --json do not go together");
+  if (options.quiet && options.verbose) usage("--quiet and --verbose do not go together");
+  if (options.mode == Mode::kConvert && options.convert_type.empty()) {
+    usage("--convert without --to TYPE");
+  }
+}
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() {
+  return kTable;
+}
+
+std::string_view mode_word(Mode mode) {
+  for (const OptionSpec& spec : kTable) {
+    if (spec.mode == mode) return spec.name.substr(2);
+  }
+  return "browse";
+}
+
+Options parse_options(const std::vector<std::string>& arguments) {
+  Options options;
+  CLI::App app;
+  app.set_help_flag();
+  app.option_defaults()->always_capture_default(false);
+  std::vector<CLI::Option*> parsed;
+  for (const OptionSpec& spec : kTable) {
+    CLI::Option* option = nullptr;
+    if (spec.value.empty()) {
+      option = app.add_flag(std::string(spec.name));
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      option->disable_flag_override();
+    } else {
+      option = app.add_option(std::string(spec.name), CLI::callback_t());
+      // Exactly one value: a path that follows is PATH.
+      option->type_size(1)->expected(1)->allow_extra_args(false);
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+    parsed.push_back(option);
+  }
+  std::vector<std::string> paths;
+  app.add_option("PATH", paths);
+  try {
+    // CLI11 takes them last to first.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& problem) {
+    usage(problem.what());
+  }
+  options.paths = std::move(paths);
+  std::vector<const OptionSpec*> given;
+  for (std::size_t i = 0; i < kTable.size(); ++i) {
+    const OptionSpec& spec = kTable[i];
+    if (parsed[i]->count() == 0) continue;
+    given.push_back(&spec);
+    if (spec.value.empty()) {
+      spec.apply(options, {});
+      continue;
+    }
+    if (!spec.repeatable && parsed[i]->count() > 1) {
+      usage(fmt::format("{} is given {} times", spec.name, parsed[i]->count()), "once");
+    }
+    for (const std::string& value : parsed[i]->results()) spec.apply(options, value);
+  }
+  check_together(options, given);
+  check_paths(options);
+  return options;
+}
+
+}  // namespace qi

@@ -1,0 +1,83 @@
+// What the user asked for, and the one table of options: parsing, usage errors, --help and shell
+// completion are all made from it. Refuses everything that the table does not name (kUsage).
+// Pure but for reading the environment variable NO_COLOR; one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/tensor/dtype.h"
+
+namespace qi {
+
+enum class Mode : std::uint8_t {
+  kBrowse,
+  kList,
+  kStats,
+  kVerify,
+  kShow,
+  kDiff,
+  kConvert,
+  kHelp,
+  kVersion,
+};
+
+enum class ColorChoice : std::uint8_t { kAuto, kAlways, kNever };
+
+struct Options {
+  Mode mode = Mode::kBrowse;
+  std::vector<std::string> paths;  // PATH, or A and B
+  std::string show_name;           // --show NAME
+  std::string convert_output;      // --convert OUT
+  std::string convert_type;        // --to TYPE
+  std::string help_topic;          // empty: the overview
+
+  bool csv = false;
+  bool json = false;
+  std::string output;  // empty: standard output
+  bool force = false;
+  std::vector<std::string> tensors;
+  std::optional<DType> prototype_dtype;
+  std::string database;  // empty: the default place
+  unsigned threads = 0;  // 0: all cores
+  bool quiet = false;
+  bool verbose = false;
+
+  bool parts = false;  // --list: the stored tensors
+  bool exact = false;  // --stats: lz4 and zstd over all bytes
+
+  ColorChoice color = ColorChoice::kAuto;
+  bool ascii = false;
+  bool no_mouse = false;
+  unsigned refresh_hz = 30;
+  bool no_analyze = false;
+};
+
+/// `arguments` without the program's name. Throws Error kUsage.
+Options parse_options(const std::vector<std::string>& arguments);
+
+/// Where options stand in --help.
+enum class OptionGroup : std::uint8_t { kModes, kEveryMode, kInterface };
+
+/// One line of the table.
+struct OptionSpec {
+  std::string_view name;      // "--output"
+  std::string_view value;     // what it takes: "FILE"; empty: a switch
+  std::string_view operands;  // of a mode: "PATH", "A B"
+  std::string_view help;
+  OptionGroup group;
+  std::optional<Mode> mode;       // the option chooses this mode
+  std::optional<Mode> only_with;  // the option belongs to this mode alone
+  bool repeatable = false;
+  void (*apply)(Options& options, const std::string& value);
+};
+std::span<const OptionSpec> option_table();
+
+/// The word of a mode as --help's topic: "list".
+std::string_view mode_word(Mode mode);
+
+}  // namespace qi

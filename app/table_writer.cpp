@@ -1,0 +1,243 @@
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "app/writer.h"
+#include "engine/text/escape.h"
+#include "engine/text/numbers.h"
+#include "engine/text/width.h"
+
+namespace qi {
+namespace {
+
+constexpr int kGap = 2;            // cells between columns
+constexpr int kShortestText = 20;  // an elided text column keeps at least this
+constexpr std::uint64_t kMiB = 1 << 20;
+
+bool is_left(ColumnKind kind) {
+  return kind == ColumnKind::kText || kind == ColumnKind::kLabel;
+}
+
+// Holds all rows back: the width of a column is known only after its last cell. Text of shown
+// columns alone is kept, in one string.
+class TableWriter : public Writer {
+ public:
+  TableWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
+      : style_(style), output_(output) {
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i].keep > 0)
+        shown_.push_back({&columns[i], i, {}, 0, 0, UINT64_MAX, true, false, true});
+    }
+  }
+
+  void title(std::string_view line) override { titles_ += fmt::format("{}\n", line); }
+
+  void row(std::span<const Cell> cells) override {
+    for (Shown& column : shown_) {
+      const Cell& cell = cells[column.index];
+      std::string text;
+      if (column.column->kind == ColumnKind::kBytes) {
+        // Its unit depends on the largest: the number itself is kept.
+        const auto* bytes = std::get_if<std::uint64_t>(&cell);
+        if (bytes != nullptr) {
+          column.largest = std::max(column.largest, *bytes);
+          if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
+          text.assign(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
+          column.blank = false;
+        }
+      } else {
+        text = human_cell(cell, column.column->kind);
+        column.width = std::max(column.width, display_width(text));
+        if (!text.empty()) column.blank = false;
+        if (sizes_.size() < shown_.size()) column.first = text;
+        if (text != column.first) column.varies = true;
+      }
+      sizes_.push_back(static_cast<std::uint32_t>(text.size()));
+      text_ += text;
+    }
+  }
+
+  void finish() override {
+    output_.write(titles_);
+    if (!sizes_.empty()) {
+      for (Shown& column : shown_) measure(column);
+      fit();
+      print_head();
+      print_rows();
+    }
+    output_.flush();
+  }
+
+ private:
+  struct Shown {
+    const Column* column;
+    std::size_t index;
+    std::string first;  // the first row's text
+    int width;
+    std::uint64_t largest;
+    std::uint64_t smallest;
+    bool blank;   // no row has anything to say
+    bool varies;  // not all rows say the same
+    bool visible;
+  };
+
+  // The whole column in one unit.
+  static bool in_mib(const Shown& column) { return column.largest >= kMiB; }
+
+  static std::string heading(const Shown& column) {
+    std::string text(column.column->heading);
+    if (column.column->kind == ColumnKind::kBytes) text += in_mib(column) ? " MiB" : " KiB";
+    return text;
+  }
+
+  static std::string bytes_text(const Shown& column, std::string_view raw) {
+    if (raw.empty()) return {};
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, raw.data(), sizeof(bytes));
+    const double size = static_cast<double>(bytes) / (in_mib(column) ? 1048576.0 : 1024.0);
+    // Not 0.00 for what is there, only small.
+    return bytes > 0 && size < 0.01 ? fmt::format("{:.4f}", size) : fmt::format("{:.2f}", size);
+  }
+
+  static void measure(Shown& column) {
+    if (column.column->kind == ColumnKind::kBytes) {
+      for (const std::uint64_t bytes : {column.largest, column.smallest}) {
+        const std::string_view raw(reinterpret_cast<const char*>(&bytes), sizeof(bytes));
+        column.width = std::max(column.width, display_width(bytes_text(column, raw)));
+      }
+    }
+    column.width = std::max(column.width, display_width(heading(column)));
+    column.visible = !column.blank && (column.varies || !column.column->varied);
+  }
+
+  int total() const {
+    int cells = 0;
+    for (const Shown& column : shown_) {
+      if (column.visible) cells += column.width + (cells > 0 ? kGap : 0);
+    }
+    return cells;
+  }
+
+  // Makes the line as short as the terminal: texts shrink a little, then columns leave, the least
+  // important first, and give their room back to the texts.
+  void fit() {
+    if (style_.width <= 0) return;
+    std::vector<int> natural;
+    for (const Shown& column : shown_) natural.push_back(column.width);
+    for (;;) {
+      for (std::size_t i = 0; i < shown_.size(); ++i) shown_[i].width = natural[i];
+      shrink_text(kShortestText);
+      if (total() <= style_.width) return;
+      Shown* least = nullptr;
+      int visible = 0;
+      for (Shown& column : shown_) {
+        if (!column.visible) continue;
+        ++visible;
+        if (least == nullptr || column.column->keep < least->column->keep) least = &column;
+      }
+      if (visible <= 1) break;
+      least->visible = false;
+    }
+    shrink_text(1);
+  }
+
+  void shrink_text(int shortest) {
+    for (int over = total() - style_.width; over > 0; over = total() - style_.width) {
+      Shown* widest = nullptr;
+      for (Shown& column : shown_) {
+        if (!column.visible || column.column->kind != ColumnKind::kText) continue;
+        if (widest == nullptr || column.width > widest->width) widest = &column;
+      }
+      if (widest == nullptr || widest->width <= shortest) return;
+      widest->width = std::max(shortest, widest->width - over);
+    }
+  }
+
+  void put(std::string& line, const Shown& column, std::string_view text, bool last) const {
+    if (is_left(column.column->kind)) {
+      const std::string fitted = elide_middle(text, column.width, style_.ascii ? ".." : "…");
+      line += last ? fitted : pad_right(fitted, column.width);
+    } else {
+      line += pad_left(text, column.width);
+    }
+    if (!last) line.append(kGap, ' ');
+  }
+
+  std::size_t last_visible() const {
+    for (std::size_t i = shown_.size(); i-- > 0;) {
+      if (shown_[i].visible) return i;
+    }
+    return 0;
+  }
+
+  void print_head() {
+    std::string line;
+    for (std::size_t i = 0; i < shown_.size(); ++i) {
+      if (shown_[i].visible) put(line, shown_[i], heading(shown_[i]), i == last_visible());
+    }
+    if (style_.color) line = "\x1b[1m" + line + "\x1b[0m";
+    line += '\n';
+    output_.write(line);
+  }
+
+  void print_rows() {
+    const std::size_t last = last_visible();
+    std::size_t begin = 0;
+    std::string line;
+    for (std::size_t cell = 0; cell < sizes_.size(); ++cell) {
+      const std::size_t i = cell % shown_.size();
+      const std::string_view text = std::string_view(text_).substr(begin, sizes_[cell]);
+      begin += sizes_[cell];
+      if (shown_[i].visible) {
+        const bool bytes = shown_[i].column->kind == ColumnKind::kBytes;
+        put(line, shown_[i], bytes ? bytes_text(shown_[i], text) : std::string(text), i == last);
+      }
+      if (i + 1 == shown_.size()) {
+        line += '\n';
+        output_.write(line);
+        line.clear();
+      }
+    }
+  }
+
+  WriterStyle style_;
+  Output& output_;
+  std::vector<Shown> shown_;
+  std::string titles_;
+  std::string text_;
+  std::vector<std::uint32_t> sizes_;
+};
+
+std::string human_real(double value, ColumnKind kind) {
+  if (kind == ColumnKind::kFixed2) return fmt::format("{:.2f}", value);
+  return human_number(value);
+}
+
+}  // namespace
+
+std::string human_cell(const Cell& cell, ColumnKind kind) {
+  if (const auto* text = std::get_if<std::string>(&cell)) return escape(*text);
+  if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
+    switch (kind) {
+      case ColumnKind::kGrouped:
+        return grouped(*natural);
+      case ColumnKind::kCount:
+        return human_count(*natural);
+      case ColumnKind::kBytes:
+        return human_bytes(*natural);
+      default:
+        return fmt::format("{}", *natural);
+    }
+  }
+  if (const auto* integer = std::get_if<std::int64_t>(&cell)) return fmt::format("{}", *integer);
+  if (const auto* real = std::get_if<double>(&cell)) return human_real(*real, kind);
+  return {};
+}
+
+std::unique_ptr<Writer> make_table_writer(const WriterStyle& style, std::span<const Column> columns,
+                                          Output& output) {
+  return std::make_unique<TableWriter>(style, columns, output);
+}
+
+}  // namespace qi

@@ -1,0 +1,49 @@
+#include <cblas.h>
+#include <curses.h>
+#include <sqlite3.h>
+
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <hwy/targets.h>
+#include <zfp.h>
+#include <zstd.h>
+
+#include "app/help.h"
+
+namespace qi {
+namespace {
+
+// Libraries name themselves before or after the number: "zfp version 1.0.0 (August 1, 2022)".
+std::string_view version_in(std::string_view text) {
+  const std::size_t begin = text.find_first_of("0123456789");
+  if (begin == std::string_view::npos) return text;
+  return text.substr(begin, text.find(' ', begin) - begin);
+}
+
+}  // namespace
+
+std::string version_text() {
+#if defined(__clang__)
+  const std::string compiler = fmt::format("clang {}", __clang_version__);
+#else
+  const std::string compiler = fmt::format("gcc {}", __VERSION__);
+#endif
+  // The best target that both the machine and this build know: what dispatch will choose.
+  const auto best = hwy::SupportedTargets() & -hwy::SupportedTargets();
+  return fmt::format(
+      "qinspect {}\n"
+      "compiler {}\n"
+      "zfp {}\n"
+      "zstd {}\n"
+      "OpenBLAS {}\n"
+      "SQLite {}\n"
+      "ncurses {}\n"
+      "SIMD {}\n",
+      QI_VERSION, compiler, version_in(zfp_version_string), ZSTD_versionString(),
+      version_in(openblas_get_config()), sqlite3_libversion(), version_in(curses_version()),
+      hwy::TargetName(best));
+}
+
+}  // namespace qi

@@ -1,0 +1,40 @@
+// The rows of weights that modes yield: columns and cells of --list, --stats, --verify and --diff,
+// and the line above a person's table. The one place that says what a column holds.
+// Pure functions, any thread.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "app/cells.h"
+#include "engine/stats/statistics.h"
+#include "engine/tensor/model.h"
+
+namespace qi {
+
+std::span<const Column> list_columns();
+/// Those of --list, then `weight` and `part`: which weight the stored tensor belongs to, as what.
+std::span<const Column> parts_columns();
+/// Those of --list, then every column of the statistics.
+std::span<const Column> stats_columns();
+std::span<const Column> verify_columns();
+std::span<const Column> diff_columns();
+
+/// Cells of list_columns().
+Row list_row(const Model& model, const Weight& weight);
+/// Cells of parts_columns() for model.tensors[weight.parts[part].tensor].
+Row part_row(const Model& model, const Weight& weight, const Part& part);
+/// Appends the statistics; all empty for nullptr.
+void append_statistics(Row& row, const Statistics* statistics);
+
+/// The word of a part's role: "codes", "scales".
+std::string_view part_word(PartRole role);
+
+/// "Llama-3.1-8B  291 weights · 8.03 B params · 14.96 GiB · 16.00 b/w · safetensors ·
+/// LlamaForCausalLM", printable; adapters, projectors and importance matrices say what they are.
+std::string model_line(const Model& model, bool ascii);
+
+/// The last component of a path, as the file column shows it.
+std::string file_name(const std::string& path);
+
+}  // namespace qi
