@@ -23,6 +23,8 @@ class Grouping {
   const Model& model() const { return model_; }
   const QuantConfig& config() const { return config_; }
   const Tensor& tensor(std::uint32_t index) const { return model_.tensors[index]; }
+  /// The weights made so far.
+  const std::vector<Weight>& weights() const { return weights_; }
   bool used(std::uint32_t index) const { return used_[index]; }
 
   /// The unused tensor named `module` + `suffix`.
