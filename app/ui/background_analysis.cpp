@@ -1,0 +1,119 @@
+#include "app/ui/background_analysis.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "engine/format/open.h"
+
+namespace qi {
+namespace {
+
+// Linux keeps a nice value per thread: the UI stays ahead of the analysis on a busy machine.
+void lower_own_priority() {
+  static thread_local bool lowered = false;
+  if (lowered) return;
+  lowered = true;
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
+}
+
+}  // namespace
+
+BackgroundAnalysis::BackgroundAnalysis(std::shared_ptr<const Model> model, unsigned threads,
+                                       std::shared_ptr<Wake> wake)
+    : model_(std::move(model)),
+      wake_(std::move(wake)),
+      states_(model_->weights.size(), State::kIdle),
+      unit_of_(model_->weights.size(), 0),
+      queue_({.threads = threads,
+              .on_event = [shared = wake_] { shared->signal(); },
+              .event_interval_s = 0.1,
+              .clock = {}}) {}
+
+void BackgroundAnalysis::run(std::uint32_t index, UnitContext& context) {
+  lower_own_priority();
+  const Weight& weight = model_->weights[index];
+  Result result{.weight = index, .statistics = nullptr, .failure = {}};
+  try {
+    AnalyseOptions options;
+    options.threads = context.threads();
+    options.cancel = context.cancel();
+    options.progress = [&](std::uint64_t bytes) { context.add_progress(bytes); };
+    Statistics statistics = analyse(
+        *model_, weight, [&] { return open_reader(*model_, weight); }, options);
+    if (statistics.cancelled) return;
+    // Nothing from a file that changed meanwhile is shown or kept.
+    for (const Part& part : weight.parts) model_->file(model_->tensor(part)).check_unchanged();
+    result.statistics = std::make_shared<const Statistics>(std::move(statistics));
+  } catch (const Error& error) {
+    result.failure = error.message;
+  } catch (const std::exception& other) {
+    result.failure = other.what();
+  }
+  const std::lock_guard lock(mutex_);
+  results_.push_back(std::move(result));
+}
+
+void BackgroundAnalysis::want(std::span<const std::uint32_t> weights) {
+  std::vector<Unit> units;
+  std::vector<std::uint32_t> added;
+  for (const std::uint32_t index : weights) {
+    if (states_[index] != State::kIdle) continue;
+    states_[index] = State::kWanted;
+    added.push_back(index);
+    const Weight& weight = model_->weights[index];
+    units.push_back({.label = weight.name,
+                     .bytes = weight.size_bytes,
+                     .priority = 0,
+                     .run = [this, index](UnitContext& context) { run(index, context); }});
+  }
+  if (units.empty()) return;
+  if (!job_) job_ = queue_.submit("stats", {});
+  const std::size_t first = queue_.append(*job_, std::move(units));
+  for (std::size_t i = 0; i < added.size(); ++i) unit_of_[added[i]] = first + i;
+}
+
+void BackgroundAnalysis::hurry(std::span<const std::uint32_t> weights) {
+  if (!job_) return;
+  std::vector<std::size_t> units;
+  for (const std::uint32_t index : weights) {
+    if (states_[index] == State::kWanted) units.push_back(unit_of_[index]);
+  }
+  if (!units.empty()) queue_.prioritise(*job_, units, ++hurry_);
+}
+
+void BackgroundAnalysis::cancel() {
+  if (!job_) return;
+  queue_.cancel(*job_);
+  job_.reset();
+  for (State& state : states_) {
+    if (state == State::kWanted) state = State::kIdle;
+  }
+}
+
+std::vector<BackgroundAnalysis::Result> BackgroundAnalysis::take() {
+  std::vector<Result> out;
+  {
+    const std::lock_guard lock(mutex_);
+    out = std::exchange(results_, {});
+  }
+  for (const Result& result : out) states_[result.weight] = State::kDone;
+  return out;
+}
+
+JobStatus BackgroundAnalysis::status() {
+  JobStatus out;
+  if (!job_) return out;
+  const std::optional<JobSnapshot> now = queue_.snapshot(*job_);
+  if (!now) return out;
+  out.active = now->state == JobState::kActive && now->units_done < now->units_total;
+  out.done = now->units_done;
+  out.total = now->units_total;
+  out.bytes_per_s = now->bytes_per_s;
+  out.eta_s = now->eta_s;
+  out.tick = ++tick_;
+  return out;
+}
+
+}  // namespace qi

@@ -1,0 +1,62 @@
+// The analysis of a model's weights in the background: which ones are wanted, in which order, what
+// came out. Runs on the job queue's threads at a lower priority than the UI.
+// Members are called on the UI thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "app/ui/wake.h"
+#include "engine/jobs/job_queue.h"
+#include "engine/stats/statistics.h"
+#include "views/model_screen.h"
+
+namespace qi {
+
+class BackgroundAnalysis {
+ public:
+  struct Result {
+    std::uint32_t weight = 0;
+    std::shared_ptr<const Statistics> statistics;  // nullptr: failed
+    std::string failure;                           // raw
+  };
+
+  BackgroundAnalysis(std::shared_ptr<const Model> model, unsigned threads,
+                     std::shared_ptr<Wake> wake);
+
+  /// The weight needs no analysis: it is known already, or cannot be read.
+  void skip(std::uint32_t weight) { states_[weight] = State::kDone; }
+  /// Asks for weights; those asked for before or done are left alone.
+  void want(std::span<const std::uint32_t> weights);
+  /// These come before everything wanted so far.
+  void hurry(std::span<const std::uint32_t> weights);
+  /// Drops what waits and stops what runs; the weights may be wanted again.
+  void cancel();
+  /// What finished since the last call.
+  std::vector<Result> take();
+  JobStatus status();
+  /// Stops and joins the threads; how long that takes is up to the slowest tile.
+  void shutdown() { queue_.shutdown(); }
+
+ private:
+  enum class State : std::uint8_t { kIdle, kWanted, kDone };
+  void run(std::uint32_t weight, UnitContext& context);
+
+  const std::shared_ptr<const Model> model_;
+  const std::shared_ptr<Wake> wake_;
+  std::vector<State> states_;
+  std::vector<std::size_t> unit_of_;
+  std::optional<JobId> job_;
+  std::int32_t hurry_ = 0;
+  unsigned tick_ = 0;
+  std::mutex mutex_;
+  std::vector<Result> results_;
+  JobQueue queue_;  // last: its threads use everything above
+};
+
+}  // namespace qi
