@@ -25,9 +25,9 @@ struct DiffRow {
   /// ≥ 0: `a` (or `b`) is this matrix of a stack [E, out, in], the other is stored by itself.
   std::int64_t slice_a = -1;
   std::int64_t slice_b = -1;
-  /// Heads by which the rows of `b` (permuted_a: of `a`) are permuted; 0: none.
-  std::uint64_t rotary_heads = 0;
-  bool permuted_a = false;
+  /// Rows a head in which the rows of one side are permuted (rotary_row); 0: both in one order.
+  std::uint64_t rotary_head_rows = 0;
+  bool permuted_a = false;  // A's side is the permuted one, else B's
   DiffStatus status = DiffStatus::kNotComparable;
   std::string reason;    // why it is not comparable
   ErrorMetrics metrics;  // of kSame and kDiffers
