@@ -103,6 +103,7 @@ class TableWriter : public Writer {
   static void measure(Shown& column) {
     if (column.column->kind == ColumnKind::kBytes) {
       for (const std::uint64_t bytes : {column.largest, column.smallest}) {
+        if (bytes == UINT64_MAX) continue;  // nothing but zeros
         const std::string_view raw(reinterpret_cast<const char*>(&bytes), sizeof(bytes));
         column.width = std::max(column.width, display_width(bytes_text(column, raw)));
       }
