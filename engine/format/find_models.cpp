@@ -65,7 +65,6 @@ std::optional<ShardName> shard_name(std::string_view name, std::string_view endi
 
 /// What a GGUF file says it is, from its first keys; a model when it does not say.
 ModelKind gguf_kind(const std::string& path) {
-  const std::string name = lower(own_name(path));
   try {
     const auto file = File::open(path);
     Reader in(file);
@@ -99,8 +98,6 @@ ModelKind gguf_kind(const std::string& path) {
   } catch (const Error&) {
     // Opening the file will say what is wrong with it.
   }
-  if (name.find("mmproj") != std::string::npos) return ModelKind::kProjector;
-  if (name.find("imatrix") != std::string::npos) return ModelKind::kImatrix;
   return ModelKind::kModel;
 }
 
@@ -178,7 +175,7 @@ bool share_names(const std::vector<std::string>& paths) {
         if (!names.insert(tensor.name).second) return true;
       }
     } catch (const Error&) {
-      return false;  // opening them together will name the file
+      continue;  // opening it will say what is wrong
     }
   }
   return false;
@@ -214,9 +211,12 @@ class Finder {
     }
     tell_apart(folder);
     for (const Candidate& other : catalog_.others) {
+      std::string_view where = other.files.empty() ? other.path : other.files.front();
+      if (where.starts_with(folder) && where.size() > folder.size() + 1) {
+        where.remove_prefix(folder.size() + 1);
+      }
       catalog_.notes.push_back(fmt::format(
-          "also here: {} ({}{})", own_name(other.files.empty() ? other.path : other.files.front()),
-          container_name(other.container),
+          "also here: {} ({}{})", where, container_name(other.container),
           other.kind == ModelKind::kModel ? std::string()
                                           : fmt::format(", {}", kind_name(other.kind))));
     }

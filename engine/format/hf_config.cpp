@@ -139,7 +139,7 @@ void read_configuration(const std::string& folder, bool lenient, bool expect_con
       return read_object(path, model);
     } catch (const Error& error) {
       if (!lenient) throw;
-      model.warnings.push_back({path, "ignored: " + error.message});
+      model.warnings.push_back({path, fmt::format("ignored: {}", error.message)});
       return std::nullopt;
     }
   };

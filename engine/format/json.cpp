@@ -76,7 +76,7 @@ void JsonCursor::fail_syntax(std::size_t at, std::string expected) const {
          fmt::format("{} is not UTF-8", byte_text(text_[bad_utf8_])), "UTF-8 text");
   }
   fail(ErrorCode::kBadJson, base_ + at,
-       at < text_.size() ? "unexpected " + byte_text(text_[at]) + " in JSON"
+       at < text_.size() ? fmt::format("unexpected {} in JSON", byte_text(text_[at]))
                          : std::string("JSON ends too early"),
        std::move(expected));
 }

@@ -29,6 +29,7 @@ Model open_safetensors(const Candidate& candidate) {
     if (source.folder.empty()) source.folder = ".";
   }
   Model model = open_hugging_face(source);
+  model.path = candidate.path;
   if (candidate.kind == ModelKind::kAdapter) {
     model.kind = ModelKind::kAdapter;
   } else {
@@ -50,6 +51,7 @@ Model open_model(const Candidate& candidate, const OpenOptions& options) {
       break;
     case Container::kGguf:
       model = open_gguf(candidate.files);
+      model.path = candidate.path;
       build_weights(model);
       break;
     case Container::kPrototype:

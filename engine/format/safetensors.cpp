@@ -330,7 +330,7 @@ class HeaderParser {
                       : fmt::format("tensor {} and {} more have the unknown dtype {}",
                                     quoted(first), count - 1, word));
     }
-    if (unknown_fields_ == 1) warn("unknown field " + unknown_field_);
+    if (unknown_fields_ == 1) warn(fmt::format("unknown field {}", unknown_field_));
     if (unknown_fields_ > 1) {
       warn(fmt::format("unknown field {} and {} more", unknown_field_, unknown_fields_ - 1));
     }
@@ -447,8 +447,12 @@ std::string safetensors_header(std::span<const Tensor> tensors,
     }
     if (out.back() != '{') out += ',';
     append_json_string(out, tensor.name);
-    out += fmt::format(":{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                       info(tensor.dtype).name, fmt::join(tensor.shape, ","), tensor.offset,
+    out += fmt::format(":{{\"dtype\":\"{}\",\"shape\":[", info(tensor.dtype).name);
+    for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+      if (i > 0) out += ',';
+      out += std::to_string(tensor.shape[i]);
+    }
+    out += fmt::format("],\"data_offsets\":[{},{}]}}", tensor.offset,
                        tensor.offset + tensor.size_bytes);
   }
   out += '}';

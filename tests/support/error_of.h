@@ -1,0 +1,28 @@
+// Runs code that should throw qi::Error and hands the error back. Header only, any thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "engine/io/error.h"
+
+namespace qi::test {
+
+/// The error that `run` throws; nothing when it throws none.
+inline std::optional<Error> error_of(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+/// Its class word, or "none".
+inline std::string class_of(const std::function<void()>& run) {
+  const auto error = error_of(run);
+  return error ? std::string(class_word(error->code)) : "none";
+}
+
+}  // namespace qi::test
