@@ -1,10 +1,13 @@
 #include "engine/quant/grouping.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
+#include "engine/quant/name_order.h"
 #include "engine/quant/plain.h"
 #include "engine/tensor/roles.h"
 
@@ -26,16 +29,31 @@ Grouping::Grouping(Model& model)
 
 std::optional<std::uint32_t> Grouping::find(std::string_view module, std::string_view suffix) {
   // Plain models never ask, so they never pay for the index.
-  if (names_.empty()) {
-    names_.reserve(model_.tensors.size());
-    for (std::uint32_t i = 0; i < model_.tensors.size(); ++i) {
-      names_.emplace(model_.tensors[i].name, i);
-    }
-  }
+  if (slots_.empty()) fill_slots();
   key_.assign(module).append(suffix);
-  const auto it = names_.find(key_);
-  if (it == names_.end() || used_[it->second]) return std::nullopt;
-  return it->second;
+  const std::size_t mask = slots_.size() - 1;
+  const std::uint64_t hash = XXH3_64bits(key_.data(), key_.size());
+  for (std::size_t at = hash & mask; slots_[at].index != kFree; at = (at + 1) & mask) {
+    const Slot& slot = slots_[at];
+    if (slot.hash != static_cast<std::uint32_t>(hash >> 32)) continue;
+    if (model_.tensors[slot.index].name != key_) continue;
+    if (used_[slot.index]) return std::nullopt;
+    return slot.index;
+  }
+  return std::nullopt;
+}
+
+/// An open table at most half full, whose slots need no allocation each.
+void Grouping::fill_slots() {
+  slots_.resize(std::bit_ceil(2 * model_.tensors.size() + 1));
+  const std::size_t mask = slots_.size() - 1;
+  for (std::uint32_t i = 0; i < model_.tensors.size(); ++i) {
+    const std::string& name = model_.tensors[i].name;
+    const std::uint64_t hash = XXH3_64bits(name.data(), name.size());
+    std::size_t at = hash & mask;
+    while (slots_[at].index != kFree) at = (at + 1) & mask;
+    slots_[at] = {static_cast<std::uint32_t>(hash >> 32), i};
+  }
 }
 
 bool Grouping::take(Weight& weight, PartRole role, std::string_view module,
@@ -119,21 +137,6 @@ Weight plain_weight(const Tensor& tensor, std::uint32_t index) {
   weight.parts.push_back({index, PartRole::kCodes});
   weight.undecodable = plain_obstacle(tensor);
   return weight;
-}
-
-void sort_weights(std::vector<Weight>& weights) {
-  // Headers list tensors by type or in order, so the order is made from indices and applied once.
-  const auto before = [&](std::uint32_t a, std::uint32_t b) {
-    return compare_names(weights[a].name, weights[b].name) < 0;
-  };
-  std::vector<std::uint32_t> order(weights.size());
-  for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  if (std::is_sorted(order.begin(), order.end(), before)) return;
-  std::stable_sort(order.begin(), order.end(), before);
-  std::vector<Weight> sorted;
-  sorted.reserve(weights.size());
-  for (const std::uint32_t index : order) sorted.push_back(std::move(weights[index]));
-  weights = std::move(sorted);
 }
 
 }  // namespace qi

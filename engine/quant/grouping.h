@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/quant/quant_config.h"
@@ -47,6 +46,13 @@ class Grouping {
   void finish();
 
  private:
+  static constexpr std::uint32_t kFree = 0xFFFFFFFF;
+  struct Slot {
+    std::uint32_t hash = 0;
+    std::uint32_t index = kFree;
+  };
+  void fill_slots();
+
   struct Oddity {
     std::uint32_t first = 0;
     std::uint64_t count = 0;
@@ -54,7 +60,7 @@ class Grouping {
 
   Model& model_;
   QuantConfig config_;
-  std::unordered_map<std::string_view, std::uint32_t> names_;  // filled on the first find()
+  std::vector<Slot> slots_;  // tensors by name, filled on the first find()
   std::vector<bool> used_;
   std::vector<Weight> weights_;
   std::map<std::string, Oddity> oddities_;
@@ -69,8 +75,5 @@ Weight start_weight(Scheme scheme, std::string name, Shape shape, std::uint32_t 
 
 /// One weight for a tensor that stands alone: scheme none or unknown.
 Weight plain_weight(const Tensor& tensor, std::uint32_t index);
-
-/// Sorts by compare_names, fast enough for a hundred thousand names.
-void sort_weights(std::vector<Weight>& weights);
 
 }  // namespace qi

@@ -33,6 +33,7 @@ struct Row {
   ShapeRule rule;
   std::span<const Companion> companions;  // taken where they exist
   std::string_view why;
+  DType only = DType::kUnknown;  // the codes' type; kUnknown: any
 };
 
 constexpr std::array kHqqParts = {Companion{".scale", PartRole::kScales},
@@ -110,9 +111,9 @@ constexpr std::array kRows = {
     Row{Scheme::kVptq, ".indices", "", "vptq", 0, kAsStored, kVptqParts,
         "VPTQ: vector codebooks are not decoded"},
     Row{Scheme::kEetq, ".qweight", ".weight_scales", "", 8, kTransposed, kEetqParts,
-        "EETQ: int8 in a kernel's order, not decoded"},
+        "EETQ: int8 in a kernel's order, not decoded", DType::kI8},
     Row{Scheme::kEetq, ".weight", ".weight_scales", "", 8, kTransposed, kEetqParts,
-        "EETQ: int8 in a kernel's order, not decoded"},
+        "EETQ: int8 in a kernel's order, not decoded", DType::kI8},
     Row{Scheme::kQuanto, "._data", "._scale", "", 0, kAsStored, kQuantoParts,
         "quanto: not decoded"},
     Row{Scheme::kBitnet, ".weight", ".weight_scale", "bitnet", 2, kFourRows, kScaledParts,
@@ -188,6 +189,7 @@ bool build_named_only(Grouping& grouping, std::uint32_t codes) {
   for (const Row& row : kRows) {
     const std::string_view name = tensor.name;
     if (!name.ends_with(row.codes)) continue;
+    if (row.only != DType::kUnknown && row.only != tensor.dtype) continue;
     if (!row.method.empty() && grouping.config().method != row.method) continue;
     const std::string_view module = name.substr(0, name.size() - row.codes.size());
     if (!row.required.empty() && !grouping.find(module, row.required)) continue;
