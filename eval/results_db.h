@@ -16,7 +16,8 @@
 
 namespace SQLite {
 class Database;
-}
+class Statement;
+}  // namespace SQLite
 
 namespace qi {
 
@@ -41,13 +42,13 @@ class ResultsDb {
     kReadOnly,   // never changes anything; the folder may be read-only
   };
 
-  /// Throws kDatabase (another program's, ours but newer, not writable, locked for 10 s) or
-  /// kCorrupt (not SQLite, damaged), kIo. Zero bytes count as new.
+  /// Throws kDatabase (another program's, ours but newer, not writable, locked for 10 s), kBadMagic
+  /// (not SQLite), kCorrupt (damaged), kIo, kNotRegular. Zero bytes count as new.
   ResultsDb(const std::string& path, Mode mode);
   ~ResultsDb();
 
   const std::string& path() const { return path_; }
-  /// Write-ahead logging could not be had: a rollback journal is used.
+  /// Such as: write-ahead logging could not be had, a rollback journal is used.
   const std::vector<Warning>& warnings() const { return warnings_; }
 
   std::optional<Statistics> get(const AnalysisKey& key);
@@ -61,10 +62,23 @@ class ResultsDb {
   void put(const std::vector<Entry>& entries);
 
  private:
+  void open_for_reading();
+  void open_for_writing();
+  void check_soundness();
+  void choose_journal();
+  void migrate();
+  void prepare();
+  void write(const Entry& entry);
+
   std::string path_;
   std::vector<Warning> warnings_;
-  std::unique_ptr<SQLite::Database> db_;
+  std::unique_ptr<SQLite::Database> db_;  // null: nothing is there to be read
+  std::unique_ptr<SQLite::Statement> select_;
+  std::unique_ptr<SQLite::Statement> insert_;
 };
+
+/// For tests: behave as on a network file system, where write-ahead logging is not safe.
+void set_network_folder_for_testing(bool network);
 
 /// $XDG_DATA_HOME/qinspect/results.db, else ~/.local/share/qinspect/results.db; empty when neither
 /// variable says where.
