@@ -114,9 +114,9 @@ double PairRow::digit_bits(std::span<const std::uint32_t, 128> counts) const {
   return bits;
 }
 
-double PairRow::row_bits(double digit_bits, std::uint64_t zero_bits, std::uint64_t cols) const {
+double PairRow::row_bits(double digit_bits, std::uint64_t side_bits, std::uint64_t cols) const {
   const auto n = static_cast<double>(cols);
-  const auto side = static_cast<double>(zero_bits);
+  const auto side = static_cast<double>(side_bits);
   if (!usable_ || side > format_.side_limit_bits * n) return 16 * n;
   return digit_bits + side;
 }

@@ -23,7 +23,8 @@ int coded_mantissa_bits(DType type);
 struct PairFormat {
   int exponent_bits;
   int mantissa_bits;
-  /// A row whose side information (bits for q = 0) exceeds this many bits a weight is stored raw.
+  /// A row whose side information (bits for q = 0, escapes) exceeds this many bits a weight is
+  /// stored raw.
   unsigned side_limit_bits;
   unsigned max_radix;
 };
@@ -32,6 +33,9 @@ const PairFormat* pair_format(DType type);
 
 /// Steps of the unary exponent code of q = 0 before it escapes to the plain exponent.
 inline constexpr unsigned kUnaryLimit = 16;
+
+/// A weight outside its interval: position and raw value.
+inline constexpr unsigned kEscapeBits = 48;
 
 /// The pair model for one row with scale s = max |w|, q = rint(w · (127/s)).
 class PairRow {
@@ -55,8 +59,8 @@ class PairRow {
   std::uint32_t zero_bits(std::uint32_t symbol) const;
   /// Σ counts[a]·log2 K(a) over the magnitudes a = 1 … 127; counts[0] is ignored.
   double digit_bits(std::span<const std::uint32_t, 128> counts) const;
-  /// Bits of a piece or row: digits and q = 0 codes, or 16 a weight when the side limit is passed.
-  double row_bits(double digit_bits, std::uint64_t zero_bits, std::uint64_t cols) const;
+  /// Bits of a row: digits, q = 0 codes and escapes, or 16 a weight when the side limit is passed.
+  double row_bits(double digit_bits, std::uint64_t side_bits, std::uint64_t cols) const;
 
  private:
   const PairFormat& format_;

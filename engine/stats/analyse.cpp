@@ -312,8 +312,8 @@ void Analysis::fill_bytes() {
 }
 
 void Analysis::fill_pair() {
-  const bool stored_int8 = weight_.scheme == Scheme::kLlmInt8 && plan_.code_bits == 8;
-  if (stored_int8) out_.h_int8 = out_.h_symbol;
+  const bool int8_weight = weight_.scheme == Scheme::kLlmInt8 && plan_.code_bits == 8;
+  if (int8_weight) out_.h_int8 = out_.h_symbol;
   if (!plan_.int8_rows) return;
   out_.h_int8 = per_weight(order0_bits(int8_));
   if (plan_.pair == nullptr) return;
@@ -333,15 +333,15 @@ double Analysis::residual_bits() const {
   }
   // Rows in pieces: a row's side limit looks at the whole row.
   double digit_bits = 0;
-  std::uint64_t zero_bits = 0;
+  std::uint64_t side_bits = 0;
   for (std::uint64_t i = 0; i < tiles_.size(); ++i) {
     const Tile tile = plan_.walk[i];
     digit_bits += tiles_[i].digit_bits;
-    zero_bits += tiles_[i].zero_bits;
+    side_bits += tiles_[i].side_bits;
     if (tile.col + tile.cols < weight_.cols()) continue;
-    total += plan_.row(plan_.row_absmax[tile.row]).row_bits(digit_bits, zero_bits, weight_.cols());
+    total += plan_.row(plan_.row_absmax[tile.row]).row_bits(digit_bits, side_bits, weight_.cols());
     digit_bits = 0;
-    zero_bits = 0;
+    side_bits = 0;
   }
   return total;
 }

@@ -44,8 +44,8 @@ constexpr StatColumn kColumns[] = {
      "lie in [(|q| − ½)d, (|q| + ½)d] up to s, d = s/127, bounds widened by 2^−20; q = 0 costs the "
      "exponent in unary counted down from that of d/2 (16 steps, then as it is), sign and "
      "mantissa; "
-     "a row costs 16 when its q = 0 bits pass 11 (F16: 8) a weight or s is unusable; BF16 and F16 "
-     "matrices",
+     "a value that a stored q does not round to costs 48 more; a row costs 16 when these and its "
+     "q = 0 bits pass 11 (F16: 8) a weight or s is unusable; BF16 and F16 matrices",
      Kind::kReal, &Statistics::h_residual},
     {"ratio_zstd", "ratio",
      "stored bytes ÷ zstd level 3 of them, from 8 evenly spaced blocks of 512 KiB (all when the "

@@ -45,6 +45,8 @@ TilePlan::TilePlan(const Model& model_in, const Weight& weight_in, WeightReader&
     : model(model_in), weight(weight_in), walk(0, 0, 1) {
   if (!weight.parts.empty()) dtype = model.tensor(weight.parts[0]).dtype;
   direct = weight.params > 0 && !probe.stored(0, 1).empty();
+  stored_int8 =
+      weight.scheme == Scheme::kQstore && pair_format(dtype) != nullptr && probe.code_bits() == 8;
   source = choose_source(probe);
   code_bits = source == TileSource::kSymbols  ? element_bits(dtype)
               : source == TileSource::kValues ? probe.code_bits()
@@ -78,6 +80,7 @@ PairRow TilePlan::row(std::uint32_t absmax) const {
 }
 
 TileSource TilePlan::choose_source(const WeightReader& probe) {
+  if (stored_int8) return TileSource::kSymbols;
   if (!is_unquantized(weight) || !is_plain(dtype)) return TileSource::kValues;
   const int bits = element_bits(dtype);
   const bool has_symbols = bits <= 16 && (probe.code_bits() == bits || (direct && bits % 8 == 0));
@@ -99,6 +102,16 @@ const std::byte* TileWorker::words(const Tile& tile) {
   const std::uint64_t count = tile.rows * tile.cols;
   if (plan_.direct) {
     return reader_->stored(tile.row * plan_.weight.cols() + tile.col, count).data();
+  }
+  if (plan_.stored_int8) {
+    const auto values = floats(tile);
+    word_buffer_.resize(2 * count);
+    if (plan_.dtype == DType::kBF16) {
+      floats_to_bf16(values.data(), count, word_buffer_.data());
+    } else {
+      floats_to_f16(values.data(), count, word_buffer_.data());
+    }
+    return word_buffer_.data();
   }
   code_buffer_.resize(count);
   reader_->codes(tile, code_buffer_.data());
@@ -158,7 +171,15 @@ void TileWorker::run_symbols(const Tile& tile, TileResult& result) {
     return;
   }
   if (!plan_.direct) {
-    symbols.add_codes(code_buffer_.data(), count);
+    if (plan_.code_bits == 16) {
+      symbols.add_words(in, count);
+    } else {
+      symbols.add_codes(code_buffer_.data(), count);
+    }
+    if (plan_.stored_int8) {
+      code_buffer_.resize(count);
+      reader_->codes(tile, code_buffer_.data());
+    }
     if (plan_.int8_rows) int8_words(tile, in, result);
     return;
   }
@@ -213,34 +234,78 @@ void TileWorker::add_row_counts(std::span<const std::uint32_t, 256> counts) {
   for (std::size_t b = 0; b < 256; ++b) int8[b] += counts[b];
 }
 
+// `in` holds the tile's words, and code_buffer_ its stored codes where there are any.
 void TileWorker::int8_words(const Tile& tile, const std::byte* in, TileResult& result) {
   q_.resize(tile.cols);
-  std::array<std::uint32_t, 256> counts;
-  std::array<std::uint32_t, 128> magnitudes;
+  const bool whole_rows = plan_.row_absmax.empty();
   for (std::uint64_t r = 0; r < tile.rows; ++r, in += 2 * tile.cols) {
-    const std::uint32_t largest =
-        plan_.row_absmax.empty() ? absmax_16(in, tile.cols) : plan_.row_absmax[tile.row + r];
-    const PairRow row = plan_.row(largest);
-    if (!row.usable()) {
+    const PairRow row =
+        plan_.row(whole_rows ? absmax_16(in, tile.cols) : plan_.row_absmax[tile.row + r]);
+    std::uint64_t side_bits = 0;
+    double digit_bits = 0;
+    if (plan_.stored_int8) {
+      const std::uint16_t* codes_of_row = code_buffer_.data() + r * tile.cols;
+      for (std::uint64_t c = 0; c < tile.cols; ++c) {
+        q_[c] = static_cast<std::int8_t>(codes_of_row[c]);
+      }
+      digit_bits = stored_int8_row(row, in, side_bits);
+    } else if (row.usable()) {
+      digit_bits = computed_int8_row(row, in, side_bits);
+    } else {
       int8[0] += tile.cols;
-      if (plan_.row_absmax.empty()) result.residual_bits += row.row_bits(0, 0, tile.cols);
-      continue;
     }
-    const std::uint64_t zero_bits = plan_.dtype == DType::kBF16
-                                        ? quantize_bf16(row, in, tile.cols, q_.data())
-                                        : quantize_f16(row, in, tile.cols, q_.data());
-    count_row(q_.data(), tile.cols, counts);
-    add_row_counts(counts);
-    magnitudes[0] = counts[0];
-    for (std::size_t a = 1; a < 128; ++a) magnitudes[a] = counts[a] + counts[256 - a];
-    const double digit_bits = row.digit_bits(magnitudes);
-    if (plan_.row_absmax.empty()) {
-      result.residual_bits += row.row_bits(digit_bits, zero_bits, tile.cols);
+    if (whole_rows) {
+      result.residual_bits += row.row_bits(digit_bits, side_bits, tile.cols);
     } else {
       result.digit_bits = digit_bits;
-      result.zero_bits = zero_bits;
+      result.side_bits = side_bits;
     }
   }
+}
+
+double TileWorker::computed_int8_row(const PairRow& row, const std::byte* in,
+                                     std::uint64_t& side_bits) {
+  side_bits = plan_.dtype == DType::kBF16 ? quantize_bf16(row, in, q_.size(), q_.data())
+                                          : quantize_f16(row, in, q_.size(), q_.data());
+  return digits_of_row(row);
+}
+
+// Codes that somebody else made may miss the weight's interval: each such weight is escaped.
+double TileWorker::stored_int8_row(const PairRow& row, const std::byte* in,
+                                   std::uint64_t& side_bits) {
+  if (row.usable()) {
+    std::array<std::uint32_t, 128> lowest{};
+    std::array<std::uint32_t, 128> radix{};
+    for (std::uint32_t a = 1; a < 128; ++a) {
+      lowest[a] = row.lowest(a);
+      radix[a] = row.radix(a);
+    }
+    for (std::size_t c = 0; c < q_.size(); ++c) {
+      std::uint16_t word;
+      std::memcpy(&word, in + 2 * c, sizeof(word));
+      const int q = q_[c];
+      if (q == 0) {
+        side_bits += row.zero_bits(word);
+        continue;
+      }
+      const auto a = static_cast<std::uint32_t>(std::min(std::abs(q), 127));
+      const bool inside =
+          q != -128 && (q < 0) == (word >> 15 != 0) && (word & 0x7FFFu) - lowest[a] < radix[a];
+      if (!inside) side_bits += kEscapeBits;
+    }
+  }
+  return digits_of_row(row);
+}
+
+// Adds the codes of q_ to the int8 histogram; returns the bits of the digits they leave open.
+double TileWorker::digits_of_row(const PairRow& row) {
+  std::array<std::uint32_t, 256> counts;
+  std::array<std::uint32_t, 128> magnitudes;
+  count_row(q_.data(), q_.size(), counts);
+  add_row_counts(counts);
+  magnitudes[0] = counts[0];
+  for (std::size_t a = 1; a < 128; ++a) magnitudes[a] = counts[a] + counts[256 - a];
+  return row.usable() ? row.digit_bits(magnitudes) : 0;
 }
 
 void TileWorker::int8_floats(const Tile& tile, std::span<const float> in) {

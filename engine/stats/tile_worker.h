@@ -36,7 +36,9 @@ struct TilePlan {
   int code_bits = 0;       // of the symbols h_symbol is about; 0: none
   bool direct = false;     // stored() gives the bytes
   bool slices = false;     // bytes are counted from the parts, a slice per tile
-  bool int8_rows = false;  // the LLM.int8() version is computed
+  bool int8_rows = false;  // columns of the LLM.int8() version apply
+  /// The reader's values are 16-bit numbers and its codes the int8 version stored with them.
+  bool stored_int8 = false;
   const PairFormat* pair = nullptr;
   /// Of the symbol counter: whole numbers, the tops of wide floats, or of dequantized values.
   int symbol_bits = 0;
@@ -59,7 +61,7 @@ struct TileResult {
   double residual_bits = 0;
   /// The same of a piece of a row, before the row's side limit is applied.
   double digit_bits = 0;
-  std::uint64_t zero_bits = 0;
+  std::uint64_t side_bits = 0;
 };
 
 class TileWorker {
@@ -83,6 +85,9 @@ class TileWorker {
   void run_doubles(const Tile& tile, TileResult& result);
   void run_slices(std::uint64_t index);
   void int8_words(const Tile& tile, const std::byte* in, TileResult& result);
+  double computed_int8_row(const PairRow& row, const std::byte* in, std::uint64_t& side_bits);
+  double digits_of_row(const PairRow& row);
+  double stored_int8_row(const PairRow& row, const std::byte* in, std::uint64_t& side_bits);
   void int8_floats(const Tile& tile, std::span<const float> in);
   void add_row_counts(std::span<const std::uint32_t, 256> counts);
 
@@ -90,6 +95,7 @@ class TileWorker {
   std::unique_ptr<WeightReader> reader_;
   StoredBytes stored_;
   std::vector<std::uint16_t> code_buffer_;
+  std::vector<std::byte> word_buffer_;
   std::vector<float> float_buffer_;
   std::vector<std::uint32_t> patterns_;  // float_buffer_ as bits
   std::vector<std::int8_t> q_;
