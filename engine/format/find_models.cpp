@@ -262,17 +262,22 @@ class Finder {
                  .container = Container::kQstore,
                  .files = {file}});
     }
-    // Adapters and second copies are the folder's model only when there is no other.
+    // Adapters and second copies are the folder's model only when there is no other, and only then
+    // bear its name.
+    const auto name_for = [&](std::string_view what) {
+      const bool alone = catalog_.models.size() + catalog_.others.size() == before;
+      return alone ? own_name(path) : fmt::format("{}/{}", own_name(path), what);
+    };
     for (const std::string& name : folder.adapters) {
       add(catalog_.others, {.path = path,
-                            .name = own_name(path),
+                            .name = name_for(own_name(name, ".safetensors")),
                             .container = Container::kSafetensors,
                             .files = {path + "/" + name},
                             .kind = ModelKind::kAdapter});
     }
     if (!folder.consolidated.empty()) {
       add(catalog_.others, {.path = path,
-                            .name = own_name(path) + "/consolidated",
+                            .name = name_for("consolidated"),
                             .container = Container::kSafetensors,
                             .files = paths_of(path, folder.consolidated)});
     }
