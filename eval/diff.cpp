@@ -18,6 +18,7 @@ namespace qi {
 namespace {
 
 constexpr std::uint64_t kTileElements = 1 << 18;
+constexpr std::int32_t kMaxExperts = 65'536;
 constexpr std::array<std::string_view, 6> kStatusNames = {"same",   "differs", "only_a",
                                                           "only_b", "shape",   "not comparable"};
 
@@ -107,7 +108,11 @@ class Aligner {
     const bool gguf_is_a = is_gguf(a_);
     const Model& gguf = gguf_is_a ? a_ : b_;
     const Names& others = gguf_is_a ? names_b_ : names_a_;
-    const std::size_t other_count = (gguf_is_a ? b_ : a_).weights.size();
+    // Experts are looked for as far as the other model numbers its own.
+    std::int64_t experts = 0;
+    for (const Weight& weight : (gguf_is_a ? b_ : a_).weights) {
+      experts = std::max<std::int64_t>(experts, std::min(weight.expert, kMaxExperts - 1) + 1);
+    }
     std::unordered_set<const Weight*> taken;
     const auto link = [&](const Weight& weight, std::int64_t expert) {
       for (const std::string& name : hugging_face_names(weight.name, expert)) {
@@ -124,11 +129,10 @@ class Aligner {
     };
     for (const Weight& weight : gguf.weights) {
       link(weight, -1);
-      const bool stack = weight.shape.size() == 3 && weight.params != 0;
-      if (!stack || weight.shape[0] > other_count) continue;
-      for (std::uint64_t e = 0; e < weight.shape[0]; ++e) {
-        link(weight, static_cast<std::int64_t>(e));
-      }
+      if (weight.shape.size() != 3 || weight.params == 0) continue;
+      const std::uint64_t count =
+          std::min<std::uint64_t>(weight.shape[0], static_cast<std::uint64_t>(experts));
+      for (std::uint64_t e = 0; e < count; ++e) link(weight, static_cast<std::int64_t>(e));
     }
   }
 

@@ -65,6 +65,14 @@ std::uint32_t big_endian_at(const std::array<std::byte, 100>& header, std::size_
   return value;
 }
 
+void check_version(std::int64_t version, const std::string& path) {
+  if (version > kSchemaVersion) {
+    throw Error(ErrorCode::kDatabase,
+                fmt::format("written by a newer qinspect (version {})", version),
+                fmt::format("at most version {}", kSchemaVersion), path);
+  }
+}
+
 /// Judges the file by its first bytes, before SQLite may touch it: our creation writes the id in
 /// the same transaction as the tables, so it always stands there. False for an empty file.
 bool check_header(const std::string& path) {
@@ -85,15 +93,8 @@ bool check_header(const std::string& path) {
     throw Error(ErrorCode::kDatabase, fmt::format("another program's database (id {:#010x})", id),
                 fmt::format("a results database (id {:#010x})", kApplicationId), path);
   }
+  check_version(big_endian_at(header, 60), path);
   return true;
-}
-
-void check_version(std::int64_t version, const std::string& path) {
-  if (version > kSchemaVersion) {
-    throw Error(ErrorCode::kDatabase,
-                fmt::format("written by a newer qinspect (version {})", version),
-                fmt::format("at most version {}", kSchemaVersion), path);
-  }
 }
 
 /// File systems that other machines write to as well, where a shared memory index cannot work.

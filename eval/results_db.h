@@ -39,7 +39,7 @@ class ResultsDb {
  public:
   enum class Mode : std::uint8_t {
     kReadWrite,  // created when absent
-    kReadOnly,   // never changes anything; the folder may be read-only
+    kReadOnly,   // never changes the database; the folder may be read-only
   };
 
   /// Throws kDatabase (another program's, ours but newer, not writable, locked for 10 s), kBadMagic
