@@ -34,7 +34,7 @@ class CsvWriter : public Writer {
   CsvWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
       : terminal_(style.terminal), columns_(columns), output_(output) {}
 
-  void row(std::span<const Cell> cells) override {
+  void row(std::span<const Field> cells) override {
     head();
     line_.clear();
     for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -70,7 +70,7 @@ class CsvWriter : public Writer {
 
 }  // namespace
 
-void append_csv_field(std::string& out, const Cell& cell, bool terminal) {
+void append_csv_field(std::string& out, const Field& cell, bool terminal) {
   if (const auto* text = std::get_if<std::string>(&cell)) {
     append_text_field(out, *text, terminal);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {

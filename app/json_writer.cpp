@@ -16,7 +16,7 @@ class JsonWriter : public Writer {
   JsonWriter(std::span<const Column> columns, Output& output)
       : columns_(columns), output_(output) {}
 
-  void row(std::span<const Cell> cells) override {
+  void row(std::span<const Field> cells) override {
     line_.clear();
     line_ += rows_++ == 0 ? "{\"schema\":1,\"rows\":[\n{" : ",\n{";
     for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -49,7 +49,7 @@ class JsonWriter : public Writer {
 
 }  // namespace
 
-void append_json_value(std::string& out, const Cell& cell) {
+void append_json_value(std::string& out, const Field& cell) {
   if (const auto* text = std::get_if<std::string>(&cell)) {
     append_json_string(out, *text);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {

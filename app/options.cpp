@@ -38,10 +38,10 @@ DType prototype_dtype(const std::string& text) {
   usage("--dtype " + text, "bf16 or f16");
 }
 
-ColorChoice color_choice(const std::string& text) {
-  if (text == "auto") return ColorChoice::kAuto;
-  if (text == "always") return ColorChoice::kAlways;
-  if (text == "never") return ColorChoice::kNever;
+ColorMode color_mode(const std::string& text) {
+  if (text == "auto") return ColorMode::kAuto;
+  if (text == "always") return ColorMode::kAlways;
+  if (text == "never") return ColorMode::kNever;
   usage("--color " + text, "auto, always or never");
 }
 
@@ -119,7 +119,7 @@ constexpr std::array kTable = {
                [](O& o, const S&) { o.verbose = true; }},
 
     OptionSpec{"--color", "auto|always|never", "", "colour (NO_COLOR is honoured)", kUi, kAny, kAny,
-               false, [](O& o, const S& v) { o.color = color_choice(v); }},
+               false, [](O& o, const S& v) { o.color = color_mode(v); }},
     OptionSpec{"--ascii", "", "", "no line drawing, no blocks, no other characters beyond ASCII",
                kUi, kAny, kAny, false, [](O& o, const S&) { o.ascii = true; }},
     OptionSpec{"--no-mouse", "", "", "leave the mouse to the terminal", kUi, kAny, kAny, false,

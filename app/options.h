@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/tensor/dtype.h"
+#include "views/theme.h"
 
 namespace qi {
 
@@ -25,8 +26,6 @@ enum class Mode : std::uint8_t {
   kHelp,
   kVersion,
 };
-
-enum class ColorChoice : std::uint8_t { kAuto, kAlways, kNever };
 
 struct Options {
   Mode mode = Mode::kBrowse;
@@ -50,7 +49,7 @@ struct Options {
   bool parts = false;  // --list: the stored tensors
   bool exact = false;  // --stats: lz4 and zstd over all bytes
 
-  ColorChoice color = ColorChoice::kAuto;
+  ColorMode color = ColorMode::kAuto;
   bool ascii = false;
   bool no_mouse = false;
   unsigned refresh_hz = 30;

@@ -2,18 +2,43 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <new>
 #include <string_view>
 
 #include "app/help.h"
 #include "app/modes/modes.h"
 #include "app/signals.h"
+#include "app/ui/run_ui.h"
 #include "engine/text/escape.h"
 
 namespace qi {
 namespace {
 
 constexpr int kStdoutClosed = 141;  // 128 + SIGPIPE, as a shell would see it
+
+// The screen needs a terminal on both sides and no wish for rows.
+bool can_browse(const Options& options) {
+  const char* term = std::getenv("TERM");
+  const bool dumb = term == nullptr || *term == '\0' || std::string_view(term) == "dumb";
+  const bool rows = options.csv || options.json || !options.output.empty();
+  return !rows && !dumb && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+}
+
+int browse(const Options& options) {
+  UiOptions ui;
+  ui.path = options.paths.front();
+  ui.refresh_hz = options.refresh_hz;
+  ui.color = options.color;
+  ui.ascii = options.ascii;
+  ui.mouse = !options.no_mouse;
+  ui.analyze = !options.no_analyze;
+  ui.threads = options.threads;
+  ui.database = options.database;
+  ui.tensors = options.tensors;
+  ui.prototype_dtype = options.prototype_dtype;
+  return run_ui(ui);
+}
 
 void print_text(const std::string& text) {
   const auto output = stdout_output();
@@ -30,9 +55,29 @@ int run_mode(const Options& options, Messages& messages) {
     print_text(version_text());
     return 0;
   }
-  install_signals(true);
+  if (options.mode == Mode::kBrowse && can_browse(options)) return browse(options);
+  install_signals();
   Session session(options, messages);
-  run_list(session);
+  switch (options.mode) {
+    case Mode::kStats:
+      run_stats(session);
+      break;
+    case Mode::kVerify:
+      run_verify(session);
+      break;
+    case Mode::kShow:
+      run_show(session);
+      break;
+    case Mode::kDiff:
+      run_diff(session);
+      break;
+    case Mode::kConvert:
+      run_convert(session);
+      break;
+    default:
+      run_list(session);
+      break;
+  }
   return messages.status();
 }
 

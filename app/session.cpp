@@ -141,7 +141,7 @@ WriterStyle writer_style(const Options& options) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool wanted = style.terminal && (no_color == nullptr || *no_color == '\0');
   style.color =
-      options.color == ColorChoice::kAlways || (options.color == ColorChoice::kAuto && wanted);
+      options.color == ColorMode::kAlways || (options.color == ColorMode::kAuto && wanted);
   return style;
 }
 

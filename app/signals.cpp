@@ -11,7 +11,6 @@ namespace {
 // All the handler touches; lock-free atomics are async-signal-safe.
 std::atomic<bool> g_cancel{false};
 std::atomic<int> g_signal{0};
-std::atomic<bool> g_deadline{false};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void on_interrupt(int signal) {
@@ -19,7 +18,7 @@ void on_interrupt(int signal) {
   const bool first = g_signal.compare_exchange_strong(none, signal);
   if (!first && signal == SIGINT) _exit(128 + SIGINT);
   g_cancel = true;
-  if (first && g_deadline) alarm(2);
+  if (first) alarm(2);
 }
 
 // Something does not poll (a read from a dead network disk): temporaries stay for the next run to
@@ -38,10 +37,9 @@ void install(int signal, void (*handler)(int)) {
 
 }  // namespace
 
-void install_signals(bool deadline) {
-  g_deadline = deadline;
+void install_signals() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) install(signal, on_interrupt);
-  if (deadline) install(SIGALRM, on_deadline);
+  install(SIGALRM, on_deadline);
   install(SIGPIPE, SIG_IGN);
 }
 

@@ -7,9 +7,8 @@
 
 namespace qi {
 
-/// Installs the handlers for batch modes and the flag they set. `deadline`: end the process when it
-/// has not stopped within two seconds (the UI, which has a terminal to restore, does without).
-void install_signals(bool deadline);
+/// Installs the handlers of the batch modes; the UI, which has a terminal to restore, has its own.
+void install_signals();
 
 /// True from the first of the three signals on.
 const std::atomic<bool>& cancel_requested();

@@ -33,9 +33,9 @@ class TableWriter : public Writer {
 
   void title(std::string_view line) override { titles_ += fmt::format("{}\n", line); }
 
-  void row(std::span<const Cell> cells) override {
+  void row(std::span<const Field> cells) override {
     for (Shown& column : shown_) {
-      const Cell& cell = cells[column.index];
+      const Field& cell = cells[column.index];
       std::string text;
       if (column.column->kind == ColumnKind::kBytes) {
         // Its unit depends on the largest: the number itself is kept.
@@ -217,7 +217,7 @@ std::string human_real(double value, ColumnKind kind) {
 
 }  // namespace
 
-std::string human_cell(const Cell& cell, ColumnKind kind) {
+std::string human_cell(const Field& cell, ColumnKind kind) {
   if (const auto* text = std::get_if<std::string>(&cell)) return escape(*text);
   if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
     switch (kind) {

@@ -1,5 +1,5 @@
-#include <cblas.h>
 #include <curses.h>
+#include <openblas_config.h>
 #include <sqlite3.h>
 
 #include <string>
@@ -42,7 +42,7 @@ std::string version_text() {
       "ncurses {}\n"
       "SIMD {}\n",
       QI_VERSION, compiler, version_in(zfp_version_string), ZSTD_versionString(),
-      version_in(openblas_get_config()), sqlite3_libversion(), version_in(curses_version()),
+      version_in(OPENBLAS_VERSION), sqlite3_libversion(), version_in(curses_version()),
       hwy::TargetName(best));
 }
 

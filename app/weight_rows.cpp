@@ -109,12 +109,12 @@ std::vector<Column> make_stats_columns() {
   return columns;
 }
 
-Cell word(std::string_view text) {
-  return text.empty() ? Cell() : Cell(std::string(text));
+Field word(std::string_view text) {
+  return text.empty() ? Field() : Field(std::string(text));
 }
 
-Cell number(std::int64_t value) {
-  return value < 0 ? Cell() : Cell(value);
+Field number(std::int64_t value) {
+  return value < 0 ? Field() : Field(value);
 }
 
 }  // namespace
@@ -156,12 +156,13 @@ Row list_row(const Model& model, const Weight& weight) {
   row.emplace_back(shape_text(weight.shape));
   row.emplace_back(weight.params);
   row.emplace_back(weight.size_bytes);
-  row.push_back(cell_if(weight.params > 0, weight.bits_per_weight()));
+  row.push_back(field_if(weight.params > 0, weight.bits_per_weight()));
   row.push_back(word(scheme_name(weight.scheme)));
-  row.push_back(cell_if(weight.bits > 0, std::uint64_t{weight.bits}));
-  row.push_back(cell_if(weight.group_size > 0, weight.group_size));
-  row.push_back(cell_if(weight.symmetric.has_value(), std::uint64_t{weight.symmetric.value_or(0)}));
-  row.push_back(weight.scale_dtype == DType::kUnknown ? Cell()
+  row.push_back(field_if(weight.bits > 0, std::uint64_t{weight.bits}));
+  row.push_back(field_if(weight.group_size > 0, weight.group_size));
+  row.push_back(
+      field_if(weight.symmetric.has_value(), std::uint64_t{weight.symmetric.value_or(0)}));
+  row.push_back(weight.scale_dtype == DType::kUnknown ? Field()
                                                       : word(info(weight.scale_dtype).name));
   row.push_back(word(zero_point_name(weight.zero_point)));
   row.emplace_back(std::uint64_t{weight.parts.size()});
@@ -184,10 +185,10 @@ Row part_row(const Model& model, const Weight& weight, const Part& part) {
   row.push_back(number(facts.expert));
   row.push_back(word(dtype_name(tensor)));
   row.emplace_back(shape_text(tensor.shape));
-  row.push_back(cell_if(params.has_value(), params.value_or(0)));
+  row.push_back(field_if(params.has_value(), params.value_or(0)));
   row.emplace_back(tensor.size_bytes);
-  row.push_back(cell_if(params.value_or(0) > 0, 8.0 * static_cast<double>(tensor.size_bytes) /
-                                                    static_cast<double>(params.value_or(1))));
+  row.push_back(field_if(params.value_or(0) > 0, 8.0 * static_cast<double>(tensor.size_bytes) /
+                                                     static_cast<double>(params.value_or(1))));
   row.push_back(word(scheme_name(weight.scheme)));
   row.resize(kList.size());  // what only a whole weight has
   row[kList.size() - 2] = tensor.offset;

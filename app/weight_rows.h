@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "app/cells.h"
+#include "app/rows.h"
 #include "engine/stats/statistics.h"
 #include "engine/tensor/model.h"
 

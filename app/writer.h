@@ -8,8 +8,8 @@
 #include <span>
 #include <string_view>
 
-#include "app/cells.h"
 #include "app/output.h"
+#include "app/rows.h"
 
 namespace qi {
 
@@ -30,7 +30,7 @@ class Writer {
   virtual ~Writer() = default;
   /// A line above a person's table (printable text); other formats leave it out.
   virtual void title(std::string_view) {}
-  virtual void row(std::span<const Cell> cells) = 0;
+  virtual void row(std::span<const Field> cells) = 0;
   /// The end of the rows; the output is flushed but not finished.
   virtual void finish() = 0;
 };
@@ -43,13 +43,13 @@ std::unique_ptr<Writer> make_writer(const WriterStyle& style, std::span<const Co
 
 /// One RFC 4180 field: text quoted where needed, escaped as R20 says, a leading ' before what a
 /// spreadsheet would run as a formula.
-void append_csv_field(std::string& out, const Cell& cell, bool terminal);
+void append_csv_field(std::string& out, const Field& cell, bool terminal);
 /// A JSON value: null for nothing and for numbers that are not finite.
-void append_json_value(std::string& out, const Cell& cell);
+void append_json_value(std::string& out, const Field& cell);
 /// "ff00": the bytes of a text that JSON cannot hold.
 std::string hex_bytes(std::string_view text);
 /// The cell as a person's table shows it, escaped; kBytes with its own unit.
-std::string human_cell(const Cell& cell, ColumnKind kind);
+std::string human_cell(const Field& cell, ColumnKind kind);
 
 std::unique_ptr<Writer> make_csv_writer(const WriterStyle& style, std::span<const Column> columns,
                                         Output& output);

@@ -53,8 +53,8 @@ void run_convert(Session& session) {
   const ConvertResult result = convert_model(model, options.convert_output, convert);
   progress.clear();
   if (result.cancelled) throw Interrupted{};
-  table.row({Cell(model.name), Cell(options.convert_output), Cell(result.weights),
-             Cell(std::string(info(convert.type).name)), Cell(result.bytes)});
+  table.row({Field(model.name), Field(options.convert_output), Field(result.weights),
+             Field(std::string(info(convert.type).name)), Field(result.bytes)});
   table.finish();
 }
 

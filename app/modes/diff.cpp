@@ -8,8 +8,8 @@
 namespace qi {
 namespace {
 
-Cell metric(const std::optional<double>& value) {
-  return value ? Cell(*value) : Cell();
+Field metric(const std::optional<double>& value) {
+  return value ? Field(*value) : Field();
 }
 
 std::string slice_name(const Weight& weight, std::int64_t slice) {
@@ -24,26 +24,26 @@ std::string compared_shape(const Weight& weight, std::int64_t slice) {
 
 Row diff_row(const Model& a, const Model& b, const DiffRow& diff) {
   const auto file_of = [](const Model& model, const Weight* weight) {
-    if (weight == nullptr) return Cell();
-    return Cell(file_name(model.file(model.tensor(weight->parts.front())).path()));
+    if (weight == nullptr) return Field();
+    return Field(file_name(model.file(model.tensor(weight->parts.front())).path()));
   };
   const auto name_of = [](const Weight* weight, std::int64_t slice) {
-    return weight == nullptr ? Cell() : Cell(slice_name(*weight, slice));
+    return weight == nullptr ? Field() : Field(slice_name(*weight, slice));
   };
   const auto shape_of = [](const Weight* weight, std::int64_t slice) {
-    return weight == nullptr ? Cell() : Cell(compared_shape(*weight, slice));
+    return weight == nullptr ? Field() : Field(compared_shape(*weight, slice));
   };
   const auto dtype_of = [](const Model& model, const Weight* weight) {
-    if (weight == nullptr) return Cell();
-    return Cell(std::string(dtype_name(model.tensor(weight->parts.front()))));
+    if (weight == nullptr) return Field();
+    return Field(std::string(dtype_name(model.tensor(weight->parts.front()))));
   };
   const ErrorMetrics& m = diff.metrics;
-  return {Cell(a.name),
+  return {Field(a.name),
           file_of(a, diff.a),
           name_of(diff.a, diff.slice_a),
           file_of(b, diff.b),
           name_of(diff.b, diff.slice_b),
-          Cell(std::string(diff_status_name(diff.status))),
+          Field(std::string(diff_status_name(diff.status))),
           shape_of(diff.a, diff.slice_a),
           shape_of(diff.b, diff.slice_b),
           dtype_of(a, diff.a),

@@ -25,7 +25,7 @@ constexpr std::size_t kNamesShown = 5;
 struct Fact {
   std::string group;  // "stats"; empty: at the top
   std::string name;
-  Cell value;
+  Field value;
   ColumnKind kind = ColumnKind::kText;
 };
 
@@ -82,7 +82,7 @@ std::string metadata_text(const MetaValue& value) {
   return std::get<std::string>(value);
 }
 
-Cell metadata_cell(const MetaValue& value) {
+Field metadata_cell(const MetaValue& value) {
   if (const auto* natural = std::get_if<std::uint64_t>(&value)) return *natural;
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return *integer;
   if (const auto* real = std::get_if<double>(&value)) return *real;
@@ -135,31 +135,31 @@ constexpr std::array kFieldColumns = {
 
 void write_csv(const Shown& shown, Table& table) {
   for (const Fact& fact : shown.facts) {
-    table.row({Cell(fact.group.empty() ? fact.name : fact.group + "." + fact.name), fact.value});
+    table.row({Field(fact.group.empty() ? fact.name : fact.group + "." + fact.name), fact.value});
   }
   const std::span<const Column> columns = parts_columns();
   for (std::size_t part = 0; part < shown.parts.size(); ++part) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (std::holds_alternative<std::monostate>(shown.parts[part][i])) continue;
-      table.row({Cell(fmt::format("parts.{}.{}", part, columns[i].name)), shown.parts[part][i]});
+      table.row({Field(fmt::format("parts.{}.{}", part, columns[i].name)), shown.parts[part][i]});
     }
   }
   if (has_histogram(shown)) {
     const ValueHistogram& histogram = shown.statistics->values;
-    table.row({Cell(std::string("histogram.low")), Cell(histogram.low)});
-    table.row({Cell(std::string("histogram.high")), Cell(histogram.high)});
+    table.row({Field(std::string("histogram.low")), Field(histogram.low)});
+    table.row({Field(std::string("histogram.high")), Field(histogram.high)});
     for (std::size_t i = 0; i < histogram.bins.size(); ++i) {
-      table.row({Cell(fmt::format("histogram.{}", i)), Cell(histogram.bins[i])});
+      table.row({Field(fmt::format("histogram.{}", i)), Field(histogram.bins[i])});
     }
   }
   for (std::size_t i = 0; i < shown.first.size(); ++i) {
-    table.row({Cell(fmt::format("first.{}", i)), Cell(static_cast<double>(shown.first[i]))});
+    table.row({Field(fmt::format("first.{}", i)), Field(static_cast<double>(shown.first[i]))});
   }
 }
 
 // ---- JSON ----
 
-Json json_of(const Cell& cell) {
+Json json_of(const Field& cell) {
   std::string text;
   append_json_value(text, cell);
   return Json::parse(text);
@@ -198,7 +198,7 @@ std::string json_text(const Shown& shown) {
   }
   object["first"] = Json::array();
   for (const float value : shown.first) {
-    object["first"].push_back(json_of(Cell(static_cast<double>(value))));
+    object["first"].push_back(json_of(Field(static_cast<double>(value))));
   }
   // Escaped to ASCII: nothing in it can disturb a terminal.
   return object.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";

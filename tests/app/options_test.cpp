@@ -68,7 +68,7 @@ TEST(Options, ReadsValues) {
   EXPECT_EQ(options.threads, 3u);
   EXPECT_EQ(options.database, "x.db");
   EXPECT_EQ(options.prototype_dtype, DType::kF16);
-  EXPECT_EQ(options.color, ColorChoice::kNever);
+  EXPECT_EQ(options.color, ColorMode::kNever);
   EXPECT_EQ(options.refresh_hz, 60u);
   EXPECT_EQ(options.output, "o.csv");
 }

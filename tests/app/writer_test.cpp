@@ -36,17 +36,17 @@ std::string written(const WriterStyle& style, const std::vector<Row>& rows) {
 }
 
 Row row_of(std::string name, double mean = 0.5) {
-  return {Cell(std::string("m")),
-          Cell(std::move(name)),
-          Cell(std::string("4x8")),
-          Cell(std::uint64_t{1048576}),
-          Cell(mean),
-          Cell(std::uint64_t{1050673152})};
+  return {Field(std::string("m")),
+          Field(std::move(name)),
+          Field(std::string("4x8")),
+          Field(std::uint64_t{1048576}),
+          Field(mean),
+          Field(std::uint64_t{1050673152})};
 }
 
 std::string csv_field(const std::string& text, bool terminal = false) {
   std::string out;
-  append_csv_field(out, Cell(text), terminal);
+  append_csv_field(out, Field(text), terminal);
   return out;
 }
 
@@ -74,7 +74,7 @@ TEST(Csv, GuardsFormulas) {
   EXPECT_EQ(csv_field("\t=1"), "\"'\t=1\"");
   EXPECT_EQ(csv_field("\rx"), "\"'\rx\"");
   std::string number;
-  append_csv_field(number, Cell(-1.5), false);
+  append_csv_field(number, Field(-1.5), false);
   EXPECT_EQ(number, "-1.5");
 }
 

@@ -10,8 +10,8 @@
 namespace qi {
 
 /// Nothing (the cell does not apply), text as found in the file, or a raw number.
-using Cell = std::variant<std::monostate, std::string, std::uint64_t, std::int64_t, double>;
-using Row = std::vector<Cell>;
+using Field = std::variant<std::monostate, std::string, std::uint64_t, std::int64_t, double>;
+using Row = std::vector<Field>;
 
 /// How a person's table shows a column; CSV and JSON print every kind raw.
 enum class ColumnKind : std::uint8_t {
@@ -38,8 +38,8 @@ struct Column {
 };
 
 template <typename T>
-Cell cell_if(bool applies, T value) {
-  return applies ? Cell(std::move(value)) : Cell();
+Field field_if(bool applies, T value) {
+  return applies ? Field(std::move(value)) : Field();
 }
 
 }  // namespace qi

@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""How the real program behaves towards the system: exit statuses, outputs, pipes, signals, memory.
+
+    behaviour_test.py QINSPECT [unittest options]
+
+Each test makes what it needs in a fresh folder. None depends on speed: those that interrupt a run
+give it a weight that takes far longer than the test and wait for the run to say that it reads.
+"""
+import csv
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data")
+PROGRAM = None
+WAP = os.path.join(DATA, "models", "wap")
+STORIES = os.path.join(DATA, "models", "stories260K")
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def environment(home):
+    keep = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
+    return {**keep, "LC_ALL": "C.UTF-8", "HOME": home, "XDG_DATA_HOME": home, "TERM": "xterm"}
+
+
+def write_safetensors(path, tensors, payload_bytes=None):
+    """tensors: name -> (dtype, shape, bytes of payload); the payload is a hole."""
+    header, at = {}, 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        f.truncate(8 + len(text) + (at if payload_bytes is None else payload_bytes))
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.mkdtemp(prefix="qinspect-cli")
+        self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.tmp, name)
+
+    def start(self, *arguments, **how):
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+               "env": environment(self.tmp), **how}
+        return subprocess.Popen([PROGRAM, *arguments], **how)
+
+    def run_program(self, *arguments, **how):
+        process = self.start(*arguments, **how)
+        out, err = process.communicate(timeout=240)
+        return process.returncode, out, err
+
+    def usage(self, *arguments):
+        status, out, err = self.run_program(*arguments)
+        self.assertEqual(status, 64, err)
+        self.assertEqual(out, b"")
+        lines = [l for l in err.splitlines() if not l.startswith(b"qinspect: note: ")]
+        self.assertEqual(len(lines), 1, err)
+        self.assertTrue(lines[0].startswith(b"qinspect: ") and lines[0].endswith(b"[usage]"), err)
+        return err
+
+
+class Usage(Case):
+    def test_modes_that_are_not_built_are_not_known(self):
+        for later in ("--sweep", "--encode", "--decode", "--eval", "--results", "--quantize"):
+            self.usage(later, "x", WAP)
+        status, out, _ = self.run_program("--help")
+        self.assertEqual(status, 0)
+        self.assertNotIn(b"--sweep", out)
+
+    def test_a_path_after_csv_is_never_overwritten(self):
+        copy = self.path("model.safetensors")
+        shutil.copyfile(os.path.join(STORIES, "model.safetensors"), copy)
+        before = read(copy)
+        status, out, _ = self.run_program("--list", "--csv", copy)
+        self.assertEqual(status, 0)
+        self.assertEqual(len(list(csv.reader(io.StringIO(out.decode())))), 48)
+        self.assertEqual(read(copy), before)
+
+
+class Outputs(Case):
+    def test_output_is_written_whole_and_not_overwritten(self):
+        target = self.path("rows.csv")
+        status, out, err = self.run_program("--list", WAP, "--csv", "--output", target)
+        self.assertEqual((status, out), (0, b""), err)
+        first = read(target)
+        self.assertEqual(first.count(b"\r\n"), 40)
+        self.usage("--list", STORIES, "--csv", "--output", target)
+        self.assertEqual(read(target), first)
+        status, _, _ = self.run_program("--list", STORIES, "--csv", "--output", target, "--force")
+        self.assertEqual(status, 0)
+        self.assertNotEqual(read(target), first)
+        self.assertEqual(os.listdir(self.tmp), ["rows.csv"])
+
+    def test_an_input_is_never_an_output(self):
+        model = self.path("m.safetensors")
+        shutil.copyfile(os.path.join(STORIES, "model.safetensors"), model)
+        os.link(model, self.path("hard-link"))
+        os.symlink(model, self.path("soft-link"))
+        before = read(model)
+        for name in ("m.safetensors", "hard-link", "soft-link"):
+            self.usage("--list", model, "--output", self.path(name), "--force")
+        self.usage("--convert", self.path("m.safetensors"), "--to", "F32", model, "--force")
+        self.assertEqual(read(model), before)
+
+    def test_a_failed_run_leaves_no_output(self):
+        status, _, _ = self.run_program("--list", self.path("absent"), "--output", self.path("o"))
+        self.assertEqual(status, 1)
+        self.assertEqual(os.listdir(self.tmp), [])
+
+    def test_rows_of_faults_are_written_though_the_status_is_2(self):
+        bad = os.path.join(DATA, "malformed", "files", "safetensors", "st_hole_middle.safetensors")
+        target = self.path("faults.json")
+        status, _, err = self.run_program("--verify", bad, "--json", "--output", target)
+        self.assertEqual(status, 2, err)
+        self.assertEqual(json.loads(read(target))["rows"][0]["class"], "hole")
+
+    def test_a_full_device_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            status, _, err = self.run_program("--list", WAP, "--csv", stdout=full)
+        self.assertEqual(status, 1)
+        self.assertIn(b"[space]", err)
+
+    def test_a_closed_pipe_is_quiet(self):
+        read, write = os.pipe()
+        os.close(read)
+        status, _, err = self.run_program("--list", WAP, "--csv", "--quiet", stdout=write)
+        os.close(write)
+        self.assertEqual((status, err), (141, b""))
+
+
+class Convert(Case):
+    def test_what_was_converted_is_the_same(self):
+        out = self.path("out.safetensors")
+        status, _, err = self.run_program("--convert", out, "--to", "F32", WAP, "--quiet")
+        self.assertEqual(status, 0, err)
+        status, _, err = self.run_program("--diff", WAP, out, "--quiet")
+        self.assertEqual(status, 0, err)
+        status, _, err = self.run_program("--verify", out)
+        self.assertEqual(status, 0, err)
+
+    def test_rounding_is_found_by_diff(self):
+        out = self.path("out.safetensors")
+        status, _, err = self.run_program("--convert", out, "--to", "BF16", STORIES, "--quiet")
+        self.assertEqual(status, 0, err)
+        status, _, _ = self.run_program("--diff", STORIES, out, "--quiet")
+        self.assertEqual(status, 2)
+
+
+class Stats(Case):
+    def test_one_bad_weight_does_not_stop_the_rest(self):
+        path = self.path("two.safetensors")
+        write_safetensors(path, {"a": ("F128", [4], 64), "b": ("F32", [4], 16)})
+        status, out, err = self.run_program("--stats", path, "--json", "--quiet")
+        self.assertEqual(status, 2, err)
+        self.assertIn(b"[bad_dtype]", err)
+        rows = json.loads(out)["rows"]
+        self.assertEqual([r["tensor"] for r in rows], ["a", "b"])
+        self.assertIsNone(rows[0]["mean"])
+        self.assertEqual(rows[1]["zeros"], 4)
+
+    def test_a_second_run_takes_results_from_the_database(self):
+        database = self.path("r.db")
+        first = self.run_program("--stats", WAP, "--csv", "--quiet", "--db", database)
+        again = self.run_program("--stats", WAP, "--csv", "--quiet", "--db", database)
+        self.assertEqual(first[0], 0, first[2])
+        self.assertEqual(first, again)
+        self.assertTrue(os.path.exists(database))
+
+    def test_the_number_of_threads_does_not_change_a_digit(self):
+        runs = [self.run_program("--stats", WAP, "--csv", "--quiet", "--threads", n, "--db",
+                                 self.path("db" + n)) for n in ("1", "2", "5")]
+        self.assertEqual(runs[0][1], runs[1][1])
+        self.assertEqual(runs[0][1], runs[2][1])
+
+    def test_a_foreign_database_is_refused_and_stays(self):
+        database = self.path("notes.txt")
+        with open(database, "w") as f:
+            f.write("not a database, but somebody's notes\n" * 100)
+        before = read(database)
+        status, _, err = self.run_program("--stats", WAP, "--csv", "--db", database)
+        self.assertIn(status, (1, 2), err)
+        self.assertEqual(read(database), before)
+
+
+class Signals(Case):
+    def big_model(self):
+        # A hole of 16 GiB: hours for nobody, but far longer than a test needs to interrupt it.
+        path = self.path("big.safetensors")
+        write_safetensors(path, {"small": ("F32", [4], 16),
+                                 "w": ("BF16", [1 << 16, 1 << 17], 1 << 34)})
+        return path
+
+    def wait_until_caught(self, process, number):
+        """Until the program has a handler for the signal."""
+        while process.poll() is None:
+            with open("/proc/%d/status" % process.pid) as f:
+                caught = [l for l in f if l.startswith("SigCgt:")]
+            if caught and int(caught[0].split()[1], 16) >> (number - 1) & 1:
+                return
+
+    def interrupted(self, number, mode, *more):
+        process = self.start(mode, *more, self.big_model(), "--csv")
+        seen = b""
+        if mode == "--stats":
+            # The row of the small weight is there while the big one is read.
+            while seen.count(b"\r\n") < 2:
+                seen += os.read(process.stdout.fileno(), 4096)
+        else:
+            self.wait_until_caught(process, number)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + number, err)
+        self.assertNotIn(b"Traceback", err)
+        return seen + out
+
+    def test_sigint(self):
+        rows = self.interrupted(signal.SIGINT, "--stats")
+        self.assertEqual(rows.count(b"\r\n"), 2)  # header and the finished row
+
+    def test_sigterm(self):
+        self.interrupted(signal.SIGTERM, "--stats")
+
+    def test_sighup(self):
+        self.interrupted(signal.SIGHUP, "--verify")
+
+    def test_an_interrupted_run_leaves_no_output(self):
+        target = self.path("out.csv")
+        process = self.start("--verify", self.big_model(), "--csv", "--output", target)
+        self.wait_until_caught(process, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 143)
+        self.assertEqual([n for n in os.listdir(self.tmp) if "out" in n], [])
+
+
+class Terminal(Case):
+    def on_terminal(self, *arguments, columns=80):
+        import fcntl
+        import termios
+        main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = self.start(*arguments, stdout=side)
+        os.close(side)
+        out = b""
+        while True:
+            try:
+                part = os.read(main, 65536)
+            except OSError:  # EIO: the other side is closed
+                break
+            if not part:
+                break
+            out += part
+        os.close(main)
+        _, err = process.communicate(timeout=60)
+        return process.returncode, out.decode("utf-8"), err
+
+    def test_tables_fit_the_terminal(self):
+        for columns in (20, 40, 80, 120, 200):
+            status, out, err = self.on_terminal("--list", WAP, "--color", "never", columns=columns)
+            self.assertEqual(status, 0, err)
+            for line in out.splitlines()[1:]:
+                self.assertLessEqual(len(line), columns)
+
+    def test_csv_on_a_terminal_has_no_raw_line_breaks_in_fields(self):
+        names = os.path.join(DATA, "malformed", "files", "safetensors",
+                             "st_ok_csv_names.safetensors")
+        status, out, _ = self.on_terminal("--list", names, "--csv")
+        self.assertEqual(status, 0)
+        # The terminal makes \r\n of \n; what is counted are lines, not returns.
+        self.assertEqual(out.count("\n"), 21)
+
+    def test_no_color_is_honoured(self):
+        env = environment(self.tmp)
+        status, out, _ = self.on_terminal("--list", WAP)
+        self.assertIn("\x1b[1m", out)
+        env["NO_COLOR"] = "1"
+        old, globals()["environment"] = environment, lambda home: env
+        try:
+            _, out, _ = self.on_terminal("--list", WAP)
+        finally:
+            globals()["environment"] = old
+        self.assertNotIn("\x1b", out)
+
+
+class Links(Case):
+    def test_a_fifo_a_device_a_folder_and_a_loop_end_at_once(self):
+        os.mkfifo(self.path("pipe.safetensors"))
+        os.symlink("loop.gguf", self.path("loop.gguf"))
+        for path in (self.path("pipe.safetensors"), "/dev/zero", self.path("loop.gguf")):
+            status, _, err = self.run_program("--list", path)
+            self.assertIn(status, (1, 2), path)
+            self.assertEqual(err.count(b"\n"), 1, err)
+        os.mkdir(self.path("folder.safetensors"))
+        status, _, _ = self.run_program("--list", self.path("folder.safetensors"))
+        self.assertNotEqual(status, 0)
+
+
+class Scale(Case):
+    def test_a_hundred_thousand_tensors_list_in_bounded_memory(self):
+        path = self.path("many.safetensors")
+        write_safetensors(path, {"model.layers.%d.w%d.weight" % (i // 100, i % 100):
+                                 ("BF16", [2, 2], 8) for i in range(100000)})
+        with open(self.path("rows.csv"), "wb") as out:
+            process = self.start("--list", path, "--csv", stdout=out)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            process.stderr.close()
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(read(self.path("rows.csv")).count(b"\r\n"), 100001)
+        if not SANITIZED:
+            self.assertLess(usage.ru_maxrss, 256 << 10)
+
+
+@unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+class Sandbox(Case):
+    def test_nothing_is_executed_and_no_socket_is_opened(self):
+        corpus = os.path.join(DATA, "malformed", "files")
+        paths = [WAP, STORIES, os.path.join(DATA, "checkpoints", "gptq-4bit-actorder"),
+                 os.path.join(DATA, "prototype-dirs", "wap2-mixedprec-bf16-int8")]
+        for folder in sorted(os.listdir(corpus)):
+            names = sorted(os.listdir(os.path.join(corpus, folder)))
+            paths += [os.path.join(corpus, folder, n) for n in names[::8]]
+        log = self.path("trace")
+        for mode in ("--list", "--verify"):
+            for path in paths:
+                subprocess.run(["strace", "-f", "-qq", "-e", "trace=%network,execve", "-o", log,
+                                PROGRAM, mode, path], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env=environment(self.tmp), timeout=120)
+                calls = [l for l in read(log).decode("utf-8", "replace").splitlines()
+                         if "(" in l and "+++" not in l and "---" not in l]
+                self.assertEqual(len(calls), 1, calls)  # its own start
+                self.assertIn("execve(", calls[0])
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    with open(PROGRAM, "rb") as f:
+        SANITIZED = b"__asan_init" in f.read()
+    unittest.main(verbosity=1)
