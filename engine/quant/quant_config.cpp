@@ -20,6 +20,10 @@ std::string in_case(std::string text, int (*change)(int)) {
   return text;
 }
 
+bool is_size(const Json& value) {
+  return value.is_number_integer() && value >= 0 && value <= kLargest;
+}
+
 /// One JSON object with typed look-ups; a wrong type is noted and reads as absent.
 class Fields {
  public:
@@ -44,9 +48,7 @@ class Fields {
   std::uint64_t size(const char* key) const {
     const Json* value = find(key);
     if (value == nullptr || *value == -1) return 0;
-    if (value->is_number_unsigned() && value->get<std::uint64_t>() <= kLargest) {
-      return value->get<std::uint64_t>();
-    }
+    if (is_size(*value)) return value->get<std::uint64_t>();
     complain(key, "a size");
     return 0;
   }
@@ -54,11 +56,8 @@ class Fields {
   std::array<std::uint64_t, 2> pair(const char* key) const {
     const Json* value = find(key);
     if (value == nullptr) return {0, 0};
-    const auto good = [](const Json& n) {
-      return n.is_number_unsigned() && n.get<std::uint64_t>() > 0 &&
-             n.get<std::uint64_t>() <= kLargest;
-    };
-    if (!value->is_array() || value->size() != 2 || !good((*value)[0]) || !good((*value)[1])) {
+    if (!value->is_array() || value->size() != 2 || !is_size((*value)[0]) ||
+        !is_size((*value)[1]) || (*value)[0] == 0 || (*value)[1] == 0) {
       complain(key, "two sizes");
       return {0, 0};
     }

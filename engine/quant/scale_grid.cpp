@@ -64,7 +64,7 @@ std::optional<ScaleGrid> scale_grid(const Shape& weight, const Shape& scales, Bl
   grid.block_cols = *cols;
   if (grid.rows == 1 && grid.cols == 1) {
     grid.kind = ScaleGrid::Kind::kTensor;
-  } else if (grid.rows == shape->rows && (hint.rows <= 1 || hint.rows >= shape->rows)) {
+  } else if (grid.rows == shape->rows) {
     grid.kind = grid.cols == 1 ? ScaleGrid::Kind::kChannel : ScaleGrid::Kind::kGroup;
   } else {
     grid.kind = ScaleGrid::Kind::kBlock;
