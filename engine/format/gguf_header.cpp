@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <random>
-#include <unordered_set>
+#include <deque>
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include "engine/format/gguf_values.h"
 #include "engine/format/magic.h"
+#include "engine/format/name_set.h"
 #include "engine/io/checked.h"
 #include "engine/io/reader.h"
 
@@ -21,17 +20,10 @@ constexpr std::uint64_t kMaxName = std::uint64_t{1} << 30;
 constexpr std::size_t kMaxShownName = 63;      // what ggml's own name field holds
 constexpr std::uint64_t kSmallestPair = 14;    // key of one byte: 9, type: 4, value: 1
 constexpr std::uint64_t kSmallestTensor = 24;  // empty name: 8, n_dims: 4, type: 4, offset: 8
-// Far above any model, far below what wraps: a count beyond it is a lie, not a cut file.
-constexpr std::uint64_t kMaxCount = std::uint64_t{1} << 40;
-
-// Names are from the file: a secret seed keeps crafted ones from sharing a bucket.
-struct SeededHash {
-  std::size_t operator()(std::string_view text) const {
-    static const std::uint64_t seed = std::random_device{}();
-    return XXH3_64bits_withSeed(text.data(), text.size(), seed);
-  }
-};
-using NameSet = std::unordered_set<std::string_view, SeededHash>;
+// Far above any model: a count beyond it is a lie, not a cut file. Indices are 32 bits.
+constexpr std::uint64_t kMaxCount = std::uint64_t{1} << 31;
+// Room made before the first record is seen: a sparse file is long without holding anything.
+constexpr std::uint64_t kTrusted = 1 << 17;
 
 bool follows_key_rule(std::string_view key) {
   // Lower snake case with dots; the hyphen is in the names of architectures ("command-r").
@@ -111,24 +103,24 @@ class HeaderReader {
     const std::uint64_t at = in_.position();
     const auto value = in_.number<std::uint64_t>(what);
     const std::uint64_t fits = in_.remaining() / smallest;
-    if (value > fits) {
-      in_.fail(value > kMaxCount ? ErrorCode::kLimit : ErrorCode::kTruncated, at,
-               fmt::format("header declares {} {}", value, what),
-               fmt::format("at most {} fit the {} bytes left", fits, in_.remaining()));
+    if (value > fits || value > kMaxCount) {
+      in_.fail(
+          value > kMaxCount ? ErrorCode::kLimit : ErrorCode::kTruncated, at,
+          fmt::format("header declares {} {}", value, what),
+          fmt::format("at most {}, {} bytes are left", std::min(fits, kMaxCount), in_.remaining()));
     }
     return value;
   }
 
   void metadata(std::uint64_t pairs) {
-    std::vector<std::string> keys;
-    keys.reserve(pairs);
-    NameSet seen;
+    std::deque<std::string> keys;  // stay where they are while more come
+    NameSet seen(std::min(pairs, kTrusted));
     for (std::uint64_t i = 0; i < pairs; ++i) {
       const std::uint64_t at = in_.position();
       keys.emplace_back(read_gguf_string(in_, kMaxKey, "key"));
       const std::string& key = keys.back();
       if (key.empty()) in_.fail(ErrorCode::kBadSchema, at, "empty key", "a name");
-      if (!seen.insert(key).second) {
+      if (!seen.insert(key)) {
         in_.fail(ErrorCode::kDuplicate, at, fmt::format("key '{}' given twice", key),
                  "each key once");
       }
@@ -176,15 +168,13 @@ class HeaderReader {
   }
 
   void records(std::uint64_t tensors) {
-    header_.tensors.reserve(tensors);  // names in `seen` stay where they are
-    NameSet seen;
-    seen.reserve(tensors);
+    NameSet seen(std::min(tensors, kTrusted));
     for (std::uint64_t i = 0; i < tensors; ++i) {
       GgufTensor& tensor = header_.tensors.emplace_back();
       tensor.record_offset = in_.position();
       tensor.name = read_gguf_string(in_, kMaxName, "tensor name");
       name_checks(tensor.name);
-      if (!seen.insert(tensor.name).second) {
+      if (!seen.insert(tensor.name)) {
         in_.fail(ErrorCode::kDuplicate, tensor.record_offset,
                  fmt::format("tensor '{}' given twice", tensor.name), "each tensor once");
       }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +43,7 @@ struct GgufHeader {
   std::uint64_t header_end = 0;  // first byte after the last tensor record
   std::uint64_t data_begin = 0;  // header_end rounded up to the alignment; may pass the file's end
   Metadata metadata;
-  std::vector<GgufTensor> tensors;
+  std::deque<GgufTensor> tensors;  // names stay where they are while more come
 };
 
 /// Reads the header of `file`. Odd but accepted things are appended to `warnings`, like ones

@@ -58,9 +58,12 @@ class Layout {
     const auto& tensors = header_.tensors;
     order_.resize(tensors.size());
     std::iota(order_.begin(), order_.end(), 0U);
-    std::stable_sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const auto earlier = [&](std::uint32_t a, std::uint32_t b) {
       return tensors[a].offset < tensors[b].offset;
-    });
+    };
+    if (!std::is_sorted(order_.begin(), order_.end(), earlier)) {
+      std::stable_sort(order_.begin(), order_.end(), earlier);
+    }
     spans_.assign(tensors.size(), Span{});
     std::uint64_t next = data_size();
     bool last = true;
@@ -125,7 +128,6 @@ class Layout {
   }
 
   void size(const GgufTensor& from, const Span& span, Tensor& to) {
-    to.name = from.name;
     to.shape.assign(std::make_reverse_iterator(from.dims.begin() + from.n_dims),
                     std::make_reverse_iterator(from.dims.begin()));
     const std::optional<DType> known = dtype_from_ggml(from.type);
@@ -258,14 +260,14 @@ class Layout {
       if (tensor.size_bytes == 0) continue;
       if (tensor.offset < end) {
         fail(ErrorCode::kOverlap, header_.tensors[index].offset_at(),
-             fmt::format("tensor '{}' starts at byte {} inside '{}'", tensor.name, tensor.offset,
-                         placed[*before].name),
+             fmt::format("tensor '{}' starts at byte {} inside '{}'", header_.tensors[index].name,
+                         tensor.offset, header_.tensors[*before].name),
              fmt::format("byte {} or later", end));
       }
       const std::uint64_t expected = header_.data_begin + padded(end - header_.data_begin);
       if (tensor.offset > expected && gaps.first()) {
         gaps.set_text(fmt::format("{} bytes before tensor '{}' belong to no tensor",
-                                  tensor.offset - expected, tensor.name));
+                                  tensor.offset - expected, header_.tensors[index].name));
       }
       end = tensor.offset + tensor.size_bytes;
       before = index;
@@ -300,9 +302,13 @@ class Layout {
 
 }  // namespace
 
-std::vector<Tensor> place_gguf_tensors(const GgufHeader& header, std::uint32_t file_index,
+std::vector<Tensor> place_gguf_tensors(GgufHeader& header, std::uint32_t file_index,
                                        std::vector<Warning>& warnings) {
-  return Layout(header, warnings).run(file_index);
+  std::vector<Tensor> placed = Layout(header, warnings).run(file_index);
+  for (std::size_t i = 0; i < placed.size(); ++i) {
+    placed[i].name = std::move(header.tensors[i].name);
+  }
+  return placed;
 }
 
 }  // namespace qi

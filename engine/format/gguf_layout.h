@@ -1,6 +1,6 @@
 // Where the tensors of one GGUF file lie: sizes from types and shapes, spans for types nobody
 // knows, and the checks that need more than one record (overlap, order, gaps, end of file).
-// Internal to the GGUF reader; pure function of the header, any thread.
+// Internal to the GGUF reader; touches nothing but the header it is given, any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,9 @@ namespace qi {
 /// DType::kUnknown with dtype_text "type N" and the bytes up to the next tensor.
 /// Ids two forks use for types of their own are told by the spans: 38 (kZfpFork with file_type 38,
 /// spans that do not fit 18 bytes per 32) and 42 (34 bytes per 128 values).
+/// Moves the names out of the header's records.
 /// Throws kBadShape, kOverflow, kBadOffset, kBadAlignment, kTruncated or kOverlap.
-std::vector<Tensor> place_gguf_tensors(const GgufHeader& header, std::uint32_t file_index,
+std::vector<Tensor> place_gguf_tensors(GgufHeader& header, std::uint32_t file_index,
                                        std::vector<Warning>& warnings);
 
 }  // namespace qi

@@ -1,5 +1,6 @@
 #include "engine/format/gguf.h"
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ class GgufTest : public ::testing::Test {
   }
 
   test::MemoryFile file_;
+  test::TempDir dir_;
   Error error_{ErrorCode::kIo, ""};
 };
 
@@ -159,6 +161,17 @@ TEST_F(GgufTest, CountsAreBelievedOnlyWhenTheFileCouldHoldThem) {
   EXPECT_EQ(rejected(sample().claim_keys(std::uint64_t{1} << 60).build()), "limit");
   EXPECT_EQ(error_.offset, 16u);
   EXPECT_EQ(rejected(sample().claim_keys(1000000000).build()), "truncated");
+}
+
+TEST_F(GgufTest, ASparseFileThatClaimsABillionTensorsCostsNothing) {
+  const std::string path = dir_.write("sparse.gguf", GgufBuilder().claim_tensors(1U << 30).build());
+  std::filesystem::resize_file(path, std::uint64_t{1} << 36);
+  try {
+    open_gguf({path});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code, ErrorCode::kDuplicate) << describe(error);
+  }
 }
 
 TEST_F(GgufTest, KeysAndValuesAreChecked) {
@@ -347,7 +360,6 @@ TEST_F(GgufTest, Id42WithTheSpansOfAForkIsUnknown) {
 
 class SplitGgufTest : public GgufTest {
  protected:
-  test::TempDir dir_;
   GgufBuilder shard(std::uint16_t number, std::uint16_t count, std::int32_t tensors,
                     bool big = false) {
     GgufBuilder file(3, big);
