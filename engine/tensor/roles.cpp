@@ -194,6 +194,53 @@ std::string_view without_part_suffix(std::string_view word) {
   return word;
 }
 
+/// Whole words that name a tower or projector; those that begin alike are in tower_prefix().
+const std::unordered_map<std::string_view, Role>& tower_words() {
+  using enum Role;
+  static const std::unordered_map<std::string_view, Role> table = {
+      {"vit", kVision},
+      {"vpm", kVision},
+      {"vqmodel", kVision},
+      {"embed_vision", kVision},
+      {"sam_model", kVision},
+      {"gen_vision_model", kVision},
+      {"perceiver_resampler", kVision},
+      {"patch_merger", kVision},
+      {"patch_embed", kVision},
+      {"connector", kVision},
+      {"aligner", kVision},
+      {"pre_mm_projector_norm", kVision},
+      {"embed_audio", kAudio},
+      {"apm", kAudio},
+      {"talker", kAudio},
+      {"token2wav", kAudio},
+      {"code2wav", kAudio},
+      {"tts", kAudio},
+  };
+  return table;
+}
+
+Role tower_prefix(std::string_view word) {
+  switch (word[0]) {
+    case 'v':
+      return word.starts_with("vision") || word.starts_with("visual") ? Role::kVision
+                                                                      : Role::kOther;
+    case 'i':
+      return word.starts_with("image_") || word.starts_with("img_") ? Role::kVision : Role::kOther;
+    case 'm':
+      return word.starts_with("multi_modal") || word.starts_with("multimodal") ||
+                     word.starts_with("mm_")
+                 ? Role::kVision
+                 : Role::kOther;
+    case 'a':
+      return word.starts_with("audio") ? Role::kAudio : Role::kOther;
+    case 's':
+      return word.starts_with("speech") ? Role::kAudio : Role::kOther;
+    default:
+      return Role::kOther;
+  }
+}
+
 // A tower's or projector's component, wherever it stands, makes the tensor part of that tower.
 Role tower_of(const Components& parts) {
   // GGUF projector files: "v.blk.0.attn_q", "a.blk.0.attn_q", "mm.0", "mm.a.mlp.1".
@@ -201,20 +248,12 @@ Role tower_of(const Components& parts) {
     return parts[0] == "mm" && parts[1] == "a" ? Role::kAudio : Role::kVision;
   }
   if (parts[0] == "a") return Role::kAudio;
+  const auto& words = tower_words();
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::string_view word = parts[i];
-    if (word.starts_with("vision") || word.starts_with("visual") || word.starts_with("image_") ||
-        word.starts_with("img_") || word.starts_with("multi_modal") ||
-        word.starts_with("multimodal") || word.starts_with("mm_") ||
-        any_of(word, {"vit", "embed_vision", "vpm", "vqmodel", "sam_model", "gen_vision_model",
-                      "perceiver_resampler", "patch_merger", "patch_embed", "connector", "aligner",
-                      "pre_mm_projector_norm"})) {
-      return Role::kVision;
-    }
-    if (word.starts_with("audio") || word.starts_with("speech") ||
-        any_of(word, {"embed_audio", "apm", "talker", "token2wav", "code2wav", "tts"})) {
-      return Role::kAudio;
-    }
+    if (word.size() < 3 || word == "weight" || word == "model" || word == "layers") continue;
+    if (const Role role = tower_prefix(word); role != Role::kOther) return role;
+    if (const auto it = words.find(word); it != words.end()) return it->second;
   }
   return Role::kOther;
 }
@@ -222,6 +261,7 @@ Role tower_of(const Components& parts) {
 // LoRA pairs: peft ("lora_A"), GGUF ("….weight.lora_a"), kohya ("lora_down" is A).
 Role lora_of(const Components& parts) {
   for (std::size_t i = parts.size(); i-- > 0;) {
+    if (!parts[i].starts_with("lora_")) continue;
     if (any_of(parts[i], {"lora_a", "lora_embedding_a", "lora_down"})) return Role::kLoraA;
     if (any_of(parts[i], {"lora_b", "lora_embedding_b", "lora_up"})) return Role::kLoraB;
   }
@@ -293,6 +333,7 @@ Role module_role(const Components& parts, bool in_layer) {
   if (last == "bias" || last.ends_with("_bias") || last == "exp_probs_b") return Role::kBias;
   // From the end: what comes last and has a meaning is the module itself.
   for (std::size_t i = parts.size(); i-- > 0;) {
+    if (parts[i] == "weight") continue;
     if (is_norm(parts[i])) return Role::kNorm;
     const auto& table = module_roles();
     if (const auto it = table.find(without_part_suffix(parts[i])); it != table.end()) {
