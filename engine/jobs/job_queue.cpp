@@ -1,7 +1,6 @@
 #include "engine/jobs/job_queue.h"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -319,13 +318,7 @@ JobQueue::JobQueue(Options options) : state_(std::make_unique<State>(std::move(o
   State* const state = state_.get();
   try {
     for (unsigned i = 0; i < state->options.threads; ++i) {
-      state->threads.emplace_back([state] {
-        // Niceness is per thread on Linux. Failing to yield is no reason to stop.
-        if (state->options.nice != 0) {
-          (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), state->options.nice);
-        }
-        state->work();
-      });
+      state->threads.emplace_back([state] { state->work(); });
     }
   } catch (const std::system_error&) {
     // Fewer threads do the same work; none at all cannot.

@@ -75,8 +75,6 @@ class JobQueue {
     /// Progress calls it at most every `event_interval_s`, ends of units and jobs always.
     std::function<void()> on_event;
     double event_interval_s = 0.05;
-    /// Added to the niceness of the pool's threads, so that a UI thread goes first (Linux).
-    int nice = 0;
     /// Seconds on a steady clock; tests give their own.
     std::function<double()> clock;
   };

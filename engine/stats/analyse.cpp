@@ -7,12 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include <tbb/enumerable_thread_specific.h>
-#include <tbb/info.h>
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include "engine/codec/models.h"
+#include "engine/stats/parallel.h"
 #include "engine/stats/statistics.h"
 #include "engine/stats/tile_worker.h"
 
@@ -24,35 +20,6 @@ constexpr std::uint64_t kReleaseBytes = std::uint64_t{64} << 20;
 
 bool is_cancelled(const AnalyseOptions& options) {
   return options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed);
-}
-
-// body(local, i) for i in [0, count), on up to `threads` threads, each with its own `local`.
-// Stops early when cancelled; the first exception of any call comes out.
-template <typename MakeLocal, typename Body>
-void for_each_index(const AnalyseOptions& options, std::uint64_t count, const MakeLocal& make_local,
-                    const Body& body) {
-  const auto cores = static_cast<unsigned>(std::max(1, tbb::info::default_concurrency()));
-  const unsigned wanted = options.threads == 0 ? cores : options.threads;
-  const auto threads = static_cast<int>(std::min<std::uint64_t>(wanted, count));
-  if (threads <= 1) {
-    if (count == 0) return;
-    auto local = make_local();
-    for (std::uint64_t i = 0; i < count && !is_cancelled(options); ++i) body(local, i);
-    return;
-  }
-  tbb::task_arena arena(threads);
-  arena.execute([&] {
-    tbb::enumerable_thread_specific<decltype(make_local())> locals(make_local);
-    tbb::parallel_for(
-        tbb::blocked_range<std::uint64_t>(0, count, 1),
-        [&](const tbb::blocked_range<std::uint64_t>& range) {
-          auto& local = locals.local();
-          for (std::uint64_t i = range.begin(); i < range.end() && !is_cancelled(options); ++i) {
-            body(local, i);
-          }
-        },
-        tbb::simple_partitioner());
-  });
 }
 
 // One analysis from start to end.
@@ -144,7 +111,7 @@ TileWorker* Analysis::new_worker() {
 void Analysis::find_row_maxima() {
   std::vector<std::uint32_t> of_tiles(plan_.walk.size());
   for_each_index(
-      options_, of_tiles.size(), [this] { return new_worker(); },
+      options_.threads, options_.cancel, of_tiles.size(), [this] { return new_worker(); },
       [&](TileWorker* worker, std::uint64_t i) { of_tiles[i] = worker->absmax(i); });
   plan_.row_absmax.resize(weight_.rows());
   for (std::uint64_t i = 0; i < of_tiles.size(); ++i) {
@@ -156,7 +123,7 @@ void Analysis::find_row_maxima() {
 void Analysis::run_tiles() {
   const std::uint64_t count = tiles_.size();
   for_each_index(
-      options_, count, [this] { return new_worker(); },
+      options_.threads, options_.cancel, count, [this] { return new_worker(); },
       [&](TileWorker* worker, std::uint64_t i) {
         tiles_[i] = worker->run(i);
         const std::uint64_t bytes = slice_begin(weight_.size_bytes, count, i + 1) -
@@ -178,7 +145,8 @@ void Analysis::run_baselines() {
   if (count == 0) return;
   std::vector<BaselineSizes> sizes(count);
   for_each_index(
-      options_, count, [this] { return std::make_shared<StoredBytes>(model_, weight_); },
+      options_.threads, options_.cancel, count,
+      [this] { return std::make_shared<StoredBytes>(model_, weight_); },
       [&](const std::shared_ptr<StoredBytes>& stored, std::uint64_t i) {
         const ByteRange range = baseline_block(size, options_.exact, i);
         sizes[i] = try_baselines(stored->read(range.offset, range.length));

@@ -1,6 +1,8 @@
 // The analysis of bundled models, of every container: what must agree does.
 #include <cmath>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -88,6 +90,37 @@ TEST(RealModels, AGgufSaysWhatTheSafetensorsFileSays) {
     EXPECT_TRUE(s.h_exponent.has_value());
     EXPECT_TRUE(s.h_bytes.has_value());
     EXPECT_EQ(s.h_int8.has_value(), weight.shape.size() == 2);
+  }
+}
+
+TEST(RealModels, EverySchemeAndBlockTypeCanBeAnalysed) {
+  std::vector<std::string> paths;
+  for (const char* folder : {"checkpoints", "models/stories260K/quantized"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(kData + "/" + folder)) {
+      const bool model = entry.is_directory() || entry.path().extension() == ".gguf";
+      if (model) paths.push_back(std::string(folder) + "/" + entry.path().filename().string());
+    }
+  }
+  ASSERT_GE(paths.size(), 19u);
+  for (const std::string& path : paths) {
+    const Model model = opened(path);
+    std::size_t quantized = 0;
+    for (const Weight& weight : model.weights) {
+      if (!weight.undecodable.empty() || weight.params == 0) continue;
+      SCOPED_TRACE(path + " " + weight.name);
+      const Statistics s = analysed(model, weight.name);
+      EXPECT_TRUE(s.zeros && s.h_bytes && s.ratio_zstd && s.ratio_lz4);
+      EXPECT_LE(*s.h_bytes, weight.bits_per_weight() + 1e-9);
+      if (weight.scheme == Scheme::kNone || !s.h_symbol) continue;
+      ++quantized;
+      EXPECT_LE(*s.h_symbol, 16);
+      EXPECT_GT(*s.ratio_planes, 0.99);
+      EXPECT_EQ(s.h_int8.has_value(), weight.scheme == Scheme::kLlmInt8);
+      EXPECT_FALSE(s.h_residual.has_value());
+    }
+    if (path.find("F32") == std::string::npos) {
+      EXPECT_GT(quantized, 0u) << path;
+    }
   }
 }
 
