@@ -9,6 +9,7 @@
 
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
+#include "engine/text/width.h"
 
 namespace qi {
 namespace {
@@ -66,17 +67,18 @@ const ColumnInfo& column(ColumnId id) {
   return kColumns[static_cast<std::size_t>(id)];
 }
 
-ColumnFit fit_columns(const Model& model) {
+ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   ColumnFit fit;
   std::uint64_t largest = 0;
   for (const Weight& weight : model.weights) {
     int width = weight.shape.empty() ? 1 : static_cast<int>(weight.shape.size()) - 1;
     for (const std::uint64_t dimension : weight.shape) width += digits(dimension);
     fit.shape_width = std::max(fit.shape_width, width);
-    fit.scheme_width =
-        std::max(fit.scheme_width, static_cast<int>(scheme_label(model, weight).size()));
     fit.name_width = std::max(fit.name_width, static_cast<int>(weight.name.size()) - 13);
     largest = std::max(largest, weight.size_bytes);
+  }
+  for (const std::string& label : labels) {
+    fit.scheme_width = std::max(fit.scheme_width, display_width(label));
   }
   fit.name_width = std::min(fit.name_width, 30);
   fit.shape_width = std::min(fit.shape_width, 17);

@@ -48,7 +48,8 @@ struct ColumnFit {
   int scheme_width = 6;
   bool size_in_kib = false;  // small models
 };
-ColumnFit fit_columns(const Model& model);
+/// `labels`: the model's distinct scheme_label()s.
+ColumnFit fit_columns(const Model& model, std::span<const std::string> labels);
 std::string column_title(ColumnId id, const ColumnFit& fit);
 
 /// The cell's text, printable; "" when the column does not apply, or has no value without

@@ -79,6 +79,10 @@ class Detail {
   std::string number(std::optional<double> value) const {
     return value ? with_minus(human_number(*value), glyphs_) : "";
   }
+  // Three digits, for the line that has to hold everything.
+  std::string short_number(std::optional<double> value) const {
+    return value ? with_minus(fmt::format("{:.3g}", *value), glyphs_) : "";
+  }
   std::string count(std::optional<double> value) const {
     return value ? grouped(static_cast<std::uint64_t>(*value)) : "";
   }
@@ -118,7 +122,7 @@ class Detail {
   void draw_place(int y) {
     const Tensor* first = weight_.parts.empty() ? nullptr : &model_.tensor(weight_.parts[0]);
     std::string place;
-    if (first != nullptr) {
+    if (first != nullptr && first->file < model_.files.size()) {
       place = fmt::format("{} @ {}", escape(base_name(model_.file(*first).path())),
                           grouped(first->offset));
     }
@@ -154,22 +158,25 @@ class Detail {
     if (draw_absence(area_.x + 1, y)) return;
     const Statistics& s = *statistics_;
     std::vector<Piece> pieces;
-    if (s.min) pieces.push_back({"min", number(s.min)});
-    if (s.max) pieces.push_back({"max", number(s.max)});
-    if (s.std) pieces.push_back({"std", number(s.std)});
+    if (s.min) pieces.push_back({"min", short_number(s.min)});
+    if (s.max) pieces.push_back({"max", short_number(s.max)});
+    if (s.std) pieces.push_back({"std", short_number(s.std)});
     int x = draw_pieces(area_.x + 1, y, area_.right(), pieces);
-    const int chart = area_.width >= 76 ? 12 : 8;
+    const int chart = area_.width >= 90 ? 16 : 8;
     if (x + chart < area_.right()) {
       draw_histogram(canvas_, {x, y, chart, 1}, s.values.bins, {Ink::kAccent}, glyphs_);
       x += chart + 2;
     }
-    std::vector<Piece> bits = {{"raw", fmt::format("{:.2f}", weight_.bits_per_weight())}};
-    const double planes = planes_bits(weight_, s);
-    const double pair = pair_bits(weight_, s);
-    const std::string to = std::string(glyphs_.arrow) + " ";
-    if (planes > 0) bits.push_back({"", fmt::format("{}planes {:.2f}", to, planes)});
-    if (pair > 0) bits.push_back({"", fmt::format("{}pair {:.2f}", to, pair)});
-    draw_pieces(x, y, area_.right(), bits);
+    const auto step = [&](std::string_view label, double bits, bool first) {
+      if (!(bits > 0)) return;
+      const std::string text =
+          fmt::format("{}{}{} {:.2f}", first ? "" : glyphs_.arrow, first ? "" : " ", label, bits);
+      if (x + display_width(text) >= area_.right()) return;
+      x = canvas_.text(area_, x, y, text) + 1;
+    };
+    step("raw", weight_.bits_per_weight(), true);
+    step("exp", planes_bits(weight_, s), false);
+    step("pair", pair_bits(weight_, s), false);
   }
 
   // Value histogram over its axis: least, zero where it lies, greatest.
@@ -178,6 +185,12 @@ class Detail {
     const ValueHistogram& values = statistics_->values;
     draw_histogram(canvas_, {area.x, area.y, area.width, area.height - 1}, values.bins,
                    {Ink::kAccent}, glyphs_);
+    // Said where the tail leaves room for it.
+    bool free_corner = true;
+    for (int x = area.x; x < area.x + 4; ++x) {
+      free_corner = free_corner && canvas_.at(x, area.y).text() == " ";
+    }
+    if (free_corner) canvas_.text(area, area.x, area.y, "log", {Ink::kDim});
     const int y = area.bottom() - 1;
     const std::string low = with_minus(human_number(values.low), glyphs_);
     const std::string high = with_minus(human_number(values.high), glyphs_);

@@ -52,14 +52,14 @@ void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
                          table_.analysed() < table_.size() ? glyphs.almost : "", *bits)
            : "";
   const std::string dot = fmt::format(" {} ", glyphs.dot);
-  const std::string rate = fmt::format("{:.2f}", model.bits_per_weight());
+  const std::string rate = fmt::format("{:.2f}", table_.bits_per_weight());
   const std::string counts = grouped(all.weights);
   const std::string params = human_count(all.params);
   const std::string bytes = human_bytes(all.size_bytes);
   // From full to short; the first that leaves room for the name is taken.
   const std::array<std::string, 4> facts = {
       fmt::format("{} weights{}{} params{}{}{}{} {} b/w{}", counts, dot, params, dot, bytes, dot,
-                  main_scheme_, rate, predicted),
+                  table_.main_label(), rate, predicted),
       fmt::format("{} weights  {}  {}  {}{} b/w", counts, params, bytes, rate, predicted),
       fmt::format("{} weights  {}  {}", counts, params, bytes),
       bytes,
@@ -161,8 +161,6 @@ void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
     const int y = area.y + static_cast<int>(line - lines_.top());
     const bool cursor = line == lines_.at();
     const bool empty = table_.matches(index) == 0;
-    const std::string size = compact_bytes(node.size_bytes);
-    canvas.text_right(area, area.right() - 1, y, size, {Ink::kDim});
     const int x = area.x + 1 + 2 * std::min<int>(node.depth, 8);
     if (!tree.is_leaf(index)) {
       canvas.text(area, x, y, node.open ? glyphs.open : glyphs.closed,
@@ -170,9 +168,14 @@ void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
     }
     std::string label = index == 0 ? "all weights" : escape(node.label);
     if (!node.range_last.empty()) label += std::string(glyphs.range) + escape(node.range_last);
-    const int room = area.right() - 1 - display_width(size) - 1 - (x + 2);
-    canvas.text(area, x + 2, y, elide_middle(label, std::max(0, room), glyphs.ellipsis),
-                {empty ? Ink::kDim : Ink::kText});
+    // The size leaves before the name is cut.
+    const std::string size = compact_bytes(node.size_bytes);
+    const int room = area.right() - 1 - (x + 2);
+    if (display_width(label) + 1 + display_width(size) <= room) {
+      canvas.text_right(area, area.right() - 1, y, size, {Ink::kDim});
+    }
+    label = elide_middle(label, std::max(0, room), glyphs.ellipsis);
+    canvas.text(area, x + 2, y, label, {empty ? Ink::kDim : Ink::kText});
     if (cursor) {
       canvas.ground({area.x, y, area.width, 1},
                     pane_ == Pane::kTree ? Ground::kCursor : Ground::kCursorAway);

@@ -1,7 +1,6 @@
 #include "views/model_screen.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,25 +8,10 @@
 #include "engine/text/escape.h"
 
 namespace qi {
-namespace {
-
-// The scheme that holds most bytes: one word for the title line.
-std::string dominant_scheme(const Model& model) {
-  std::map<std::string, std::uint64_t> bytes;
-  for (const Weight& weight : model.weights) {
-    bytes[scheme_label(model, weight)] += weight.size_bytes;
-  }
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? "" : most->first;
-}
-
-}  // namespace
 
 ModelScreen::ModelScreen(std::shared_ptr<const Model> model, AnalysisPlan plan, bool has_picker)
     : table_(std::move(model)),
-      fit_(fit_columns(table_.model())),
-      main_scheme_(dominant_scheme(table_.model())),
+      fit_(fit_columns(table_.model(), table_.labels())),
       plan_(plan),
       has_picker_(has_picker) {}
 
@@ -80,7 +64,7 @@ void ModelScreen::keep_weight(Change change) {
 }
 
 void ModelScreen::settle() {
-  keep_weight([&] { table_.settle(); });
+  if (table_.unsettled()) keep_weight([&] { table_.settle(); });
 }
 
 void ModelScreen::set_filter(const std::string& text) {

@@ -98,7 +98,6 @@ class ModelScreen final : public Screen {
 
   WeightTable table_;
   ColumnFit fit_;
-  std::string main_scheme_;
   AnalysisPlan plan_;
   bool has_picker_;
   Size size_;

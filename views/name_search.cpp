@@ -24,6 +24,31 @@ bool contains(std::string_view hay, std::string_view needle) {
   return memmem(hay.data(), hay.size(), needle.data(), needle.size()) != nullptr;
 }
 
+// The byte after the first place where `piece` ('?' is any byte) occurs; npos when it does not.
+std::size_t end_of_piece(std::string_view name, std::string_view piece) {
+  if (piece.find('?') == std::string_view::npos) {
+    const std::size_t at = name.find(piece);
+    return at == std::string_view::npos ? at : at + piece.size();
+  }
+  for (std::size_t at = 0; at + piece.size() <= name.size(); ++at) {
+    std::size_t i = 0;
+    while (i < piece.size() && (piece[i] == '?' || piece[i] == name[at + i])) ++i;
+    if (i == piece.size()) return at + i;
+  }
+  return std::string_view::npos;
+}
+
+std::vector<std::string> pieces_of(std::string_view glob) {
+  std::vector<std::string> out;
+  if (glob.find_first_of("[]\\") != std::string_view::npos) return out;
+  while (!glob.empty()) {
+    const std::size_t end = std::min(glob.find('*'), glob.size());
+    if (end > 0) out.emplace_back(glob.substr(0, end));
+    glob.remove_prefix(std::min(end + 1, glob.size()));
+  }
+  return out;
+}
+
 std::string longest_literal(std::string_view glob) {
   // A set or an escape makes the pieces ambiguous; then the first test is skipped.
   if (glob.find_first_of("[]\\") != std::string_view::npos) return {};
@@ -54,14 +79,26 @@ NamePattern::NamePattern(std::string_view text) {
     term.glob = word.find_first_of("*?[") != std::string_view::npos;
     term.text = term.glob ? fmt::format("*{}*", word) : std::string(word);
     term.literal = term.glob ? longest_literal(word) : std::string(word);
+    if (term.glob) term.pieces = pieces_of(word);
     terms_.push_back(std::move(term));
   }
 }
 
-bool NamePattern::matches(std::string_view name) const {
-  for (const Term& term : terms_) {
-    const bool found = contains(name, term.literal) && (!term.glob || glob_match(term.text, name));
-    if (found == term.exclude) return false;
+bool NamePattern::Term::found_in(std::string_view name) const {
+  if (!glob) return contains(name, text);
+  if (pieces.empty()) return contains(name, literal) && glob_match(text, name);
+  // Stars at both ends: each piece in turn, as far left as it goes.
+  for (const std::string& piece : pieces) {
+    const std::size_t end = end_of_piece(name, piece);
+    if (end == std::string_view::npos) return false;
+    name.remove_prefix(end);
+  }
+  return true;
+}
+
+bool NamePattern::matches_but(std::string_view name, std::size_t known) const {
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    if (i != known && terms_[i].found_in(name) == terms_[i].exclude) return false;
   }
   return true;
 }
@@ -86,9 +123,22 @@ bool NamePattern::narrows(std::string_view shorter, std::string_view longer) {
   return last.empty() || last[0] != '!';
 }
 
+std::string_view NamePattern::literal(std::size_t& known) const {
+  std::string_view best;
+  known = terms_.size();
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    if (terms_[i].exclude || terms_[i].literal.size() <= best.size()) continue;
+    best = terms_[i].literal;
+    known = terms_[i].glob ? terms_.size() : i;
+  }
+  return best;
+}
+
 void NameSearch::add(std::string_view name) {
   exact_ += name;
+  exact_ += '\n';
   for (const char c : name) lower_ += lower(c);
+  lower_ += '\n';
   ends_.push_back(exact_.size());
   ++count_;
 }
@@ -97,16 +147,33 @@ void NameSearch::search(std::string_view text) {
   const bool among_hits = NamePattern::narrows(text_, text);
   text_ = text;
   pattern_ = NamePattern(text);
+  if (!among_hits || pattern_.empty()) std::fill(hits_.begin(), hits_.end(), std::uint8_t{1});
+  count_ = pattern_.empty() ? size() : 0;
+  if (pattern_.empty()) return;
   const std::string_view names = pattern_.case_sensitive() ? exact_ : lower_;
-  count_ = 0;
+  std::size_t known = 0;
+  const std::string_view literal = pattern_.literal(known);
+  // One search through all names for the next one that can match: those in between cannot.
   std::size_t begin = 0;
-  for (std::size_t i = 0; i < ends_.size(); ++i) {
-    const std::size_t end = ends_[i];
-    if (!among_hits || hits_[i] != 0) {
-      hits_[i] = pattern_.matches(names.substr(begin, end - begin)) ? 1 : 0;
+  for (std::size_t i = 0; i < ends_.size();) {
+    if (!literal.empty()) {
+      const void* found =
+          memmem(names.data() + begin, names.size() - begin, literal.data(), literal.size());
+      const std::size_t at =
+          found == nullptr
+              ? names.size()
+              : static_cast<std::size_t>(static_cast<const char*>(found) - names.data());
+      for (; i < ends_.size() && ends_[i] <= at; ++i) hits_[i] = 0;
+      if (i == ends_.size()) break;
+      begin = i == 0 ? 0 : ends_[i - 1];
     }
-    count_ += hits_[i];
+    const std::size_t end = ends_[i];
+    if (hits_[i] != 0) {
+      hits_[i] = pattern_.matches_but(names.substr(begin, end - 1 - begin), known) ? 1 : 0;
+      count_ += hits_[i];
+    }
     begin = end;
+    ++i;
   }
 }
 

@@ -16,7 +16,12 @@ class NamePattern {
   bool empty() const { return terms_.empty(); }
   bool case_sensitive() const { return case_sensitive_; }
   /// `name` in lower case unless case_sensitive().
-  bool matches(std::string_view name) const;
+  bool matches(std::string_view name) const { return matches_but(name, terms_.size()); }
+  /// The same without the word of index `known`, which was found before.
+  bool matches_but(std::string_view name, std::size_t known) const;
+  /// A text that every match contains; empty when there is none. `known`: the index of the word
+  /// that is nothing but this text, else the number of words.
+  std::string_view literal(std::size_t& known) const;
   /// Bytes of `name` (as shown) that plain words matched, for highlighting.
   std::vector<std::pair<std::size_t, std::size_t>> spans(std::string_view name) const;
   /// True when whatever `longer` matches is sure to match `shorter` too: a search can go on among
@@ -25,10 +30,12 @@ class NamePattern {
 
  private:
   struct Term {
-    std::string text;     // the word, or the glob with a star at both ends
-    std::string literal;  // the longest piece without wildcards: a quick first test
+    std::string text;                 // a word, or a glob with a star at both ends
+    std::vector<std::string> pieces;  // between the stars of a glob without sets; '?' may be inside
+    std::string literal;              // the longest piece without wildcards
     bool glob = false;
     bool exclude = false;
+    bool found_in(std::string_view name) const;
   };
   std::vector<Term> terms_;
   bool case_sensitive_ = false;
@@ -54,8 +61,8 @@ class NameSearch {
  private:
   void add(std::string_view name);
 
-  std::string exact_, lower_;      // names end to end
-  std::vector<std::size_t> ends_;  // the end of each
+  std::string exact_, lower_;      // names, each followed by a line feed
+  std::vector<std::size_t> ends_;  // where each ends, its line feed counted
   std::vector<std::uint8_t> hits_;
   std::size_t count_ = 0;
   std::string text_;

@@ -1,8 +1,11 @@
 #include "views/weight_table.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace qi {
@@ -23,10 +26,37 @@ struct NameView {
   Iterator end() const { return {weights.data() + weights.size()}; }
 };
 
-void add(Totals& totals, const Weight& weight) {
-  ++totals.weights;
-  totals.params += weight.params;
-  totals.size_bytes += weight.size_bytes;
+// The bits of a double in an order that unsigned numbers sort by; NaN is greatest.
+std::uint64_t ordered_bits(double value, bool descending) {
+  constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
+  if (std::isnan(value)) return ~std::uint64_t{0};
+  if (value == 0) value = 0;  // −0 is 0
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const std::uint64_t up = (bits & kSign) != 0 ? ~bits : bits | kSign;
+  return descending ? ~up : up;
+}
+
+struct Keyed {
+  std::uint64_t key;
+  std::uint32_t index;
+};
+
+// Stable, least significant digit first: a few passes over memory whatever the values are.
+void radix_sort(std::vector<Keyed>& items) {
+  constexpr int kBits = 11;
+  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
+  std::vector<Keyed> other(items.size());
+  std::vector<std::uint32_t> starts(kBuckets);
+  for (int shift = 0; shift < 64; shift += kBits) {
+    const auto digit = [shift](const Keyed& item) { return (item.key >> shift) % kBuckets; };
+    std::fill(starts.begin(), starts.end(), 0U);
+    for (const Keyed& item : items) ++starts[digit(item)];
+    if (items.empty() || starts[digit(items.front())] == items.size()) continue;
+    std::uint32_t sum = 0;
+    for (std::uint32_t& start : starts) sum += std::exchange(start, sum);
+    for (const Keyed& item : items) other[starts[digit(item)]++] = item;
+    items.swap(other);
+  }
 }
 
 }  // namespace
@@ -37,10 +67,67 @@ WeightTable::WeightTable(std::shared_ptr<const Model> model)
       search_(NameView{model_->weights}),
       statistics_(model_->weights.size()),
       marks_(model_->weights.size(), 0) {
-  for (const Weight& weight : model_->weights) add(all_, weight);
+  keys_.resize(columns().size());
+  for (const ColumnInfo& info : columns()) {
+    if (!info.from_statistics) continue;
+    keys_[static_cast<std::size_t>(info.id)].assign(size(),
+                                                    std::numeric_limits<double>::quiet_NaN());
+  }
+  for (const Weight& one : model_->weights) {
+    params_.push_back(one.params);
+    bytes_.push_back(one.size_bytes);
+    add(all_, params_.size() - 1);
+  }
+  find_labels();
   order_rows();
   count_matches();
   pick_rows();
+}
+
+void WeightTable::add(Totals& totals, std::size_t index) const {
+  ++totals.weights;
+  totals.params += params_[index];
+  totals.size_bytes += bytes_[index];
+}
+
+double WeightTable::bits_per_weight() const {
+  return all_.params == 0
+             ? 0
+             : 8.0 * static_cast<double>(all_.size_bytes) / static_cast<double>(all_.params);
+}
+
+// A label is made once for each combination of what it is made from; models have a handful.
+void WeightTable::find_labels() {
+  using Kind = std::tuple<Scheme, DType, std::uint8_t, std::uint64_t, std::string_view>;
+  std::vector<Kind> kinds;
+  std::vector<std::uint64_t> bytes;
+  label_of_.resize(size());
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Weight& one = weight(i);
+    Kind kind{one.scheme, DType::kUnknown, one.bits, one.group_size, {}};
+    if (!one.parts.empty()) {
+      std::get<1>(kind) = model_->tensor(one.parts[0]).dtype;
+      std::get<4>(kind) = model_->tensor(one.parts[0]).dtype_text;
+    }
+    // Newest first, and few: a hostile file of a thousand kinds only gets a repeated label.
+    std::size_t at = kinds.size();
+    for (std::size_t k = kinds.size(); k-- > 0 && kinds.size() - k <= 64;) {
+      if (kinds[k] == kind) {
+        at = k;
+        break;
+      }
+    }
+    if (at == kinds.size()) {
+      kinds.push_back(kind);
+      bytes.push_back(0);
+      labels_.push_back(scheme_label(*model_, one));
+    }
+    label_of_[i] = static_cast<std::uint32_t>(at);
+    bytes[at] += one.size_bytes;
+  }
+  if (labels_.empty()) labels_.emplace_back();
+  main_label_ =
+      static_cast<std::size_t>(std::max_element(bytes.begin(), bytes.end()) - bytes.begin());
 }
 
 const std::string& WeightTable::failure(std::size_t index) const {
@@ -62,6 +149,12 @@ void WeightTable::set_statistics(std::size_t index, std::shared_ptr<const Statis
     predicted_bits_ += params * (planes > 0 ? planes : one.bits_per_weight());
   }
   statistics_[index] = std::move(statistics);
+  for (const ColumnInfo& info : columns()) {
+    std::vector<double>& keys = keys_[static_cast<std::size_t>(info.id)];
+    if (info.from_statistics) {
+      keys[index] = sort_value(info.id, weight(index), statistics_[index].get());
+    }
+  }
   order_stale_ = order_stale_ || column(sort_).from_statistics;
 }
 
@@ -71,7 +164,7 @@ void WeightTable::set_failure(std::size_t index, std::string reason) {
 
 std::optional<double> WeightTable::predicted_bits() const {
   if (analysed_params_ <= 0 || analysed_bits_ <= 0) return {};
-  return model_->bits_per_weight() * predicted_bits_ / analysed_bits_;
+  return bits_per_weight() * predicted_bits_ / analysed_bits_;
 }
 
 void WeightTable::set_filter(std::string_view text) {
@@ -95,11 +188,10 @@ void WeightTable::set_sort(ColumnId column, bool descending) {
   pick_rows();
 }
 
-bool WeightTable::settle() {
-  if (!order_stale_) return false;
+void WeightTable::settle() {
+  if (!order_stale_) return;
   order_rows();
   pick_rows();
-  return true;
 }
 
 std::optional<std::size_t> WeightTable::row_of(std::uint32_t weight) const {
@@ -113,7 +205,7 @@ void WeightTable::set_marked(std::size_t index, bool marked) {
   marks_[index] = marked ? 1 : 0;
   const Weight& one = weight(index);
   if (marked) {
-    add(marked_, one);
+    add(marked_, index);
   } else {
     --marked_.weights;
     marked_.params -= one.params;
@@ -129,38 +221,33 @@ void WeightTable::order_rows() {
     if (descending_) std::reverse(order_.begin(), order_.end());
     return;
   }
-  // Keys beside indices: one pass over the weights, then a sort that touches nothing else.
-  struct Keyed {
-    double key;
-    std::uint32_t index;
-  };
+  const std::vector<double>& keys = sort_keys(sort_);
   std::vector<Keyed> keyed(size());
-  std::vector<std::string> labels;
-  if (sort_ == ColumnId::kScheme) {
-    // Few distinct labels: their rank is the key.
-    std::vector<std::string> of(size());
-    for (std::size_t i = 0; i < size(); ++i) of[i] = scheme_label(*model_, weight(i));
-    labels = of;
-    std::sort(labels.begin(), labels.end());
-    labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
-    for (std::size_t i = 0; i < size(); ++i) {
-      const auto rank = std::lower_bound(labels.begin(), labels.end(), of[i]) - labels.begin();
-      keyed[i] = {static_cast<double>(rank), static_cast<std::uint32_t>(i)};
-    }
-  } else {
-    for (std::size_t i = 0; i < size(); ++i) {
-      keyed[i] = {sort_value(sort_, weight(i), statistics(i)), static_cast<std::uint32_t>(i)};
-    }
+  for (std::size_t i = 0; i < size(); ++i) {
+    keyed[i] = {ordered_bits(keys[i], descending_), static_cast<std::uint32_t>(i)};
   }
-  const auto known = std::stable_partition(keyed.begin(), keyed.end(),
-                                           [](const Keyed& k) { return !std::isnan(k.key); });
-  const bool down = descending_;
-  std::sort(keyed.begin(), known, [down](const Keyed& a, const Keyed& b) {
-    if (a.key != b.key) return down ? a.key > b.key : a.key < b.key;
-    return a.index < b.index;
-  });
+  radix_sort(keyed);
   std::transform(keyed.begin(), keyed.end(), order_.begin(),
                  [](const Keyed& k) { return k.index; });
+}
+
+const std::vector<double>& WeightTable::sort_keys(ColumnId column) {
+  std::vector<double>& keys = keys_[static_cast<std::size_t>(column)];
+  if (keys.size() == size()) return keys;
+  keys.assign(size(), std::numeric_limits<double>::quiet_NaN());
+  if (column == ColumnId::kScheme) {
+    std::vector<std::string> sorted = labels_;
+    std::sort(sorted.begin(), sorted.end());
+    std::vector<double> rank(labels_.size());
+    for (std::size_t i = 0; i < labels_.size(); ++i) {
+      rank[i] = static_cast<double>(std::lower_bound(sorted.begin(), sorted.end(), labels_[i]) -
+                                    sorted.begin());
+    }
+    for (std::size_t i = 0; i < size(); ++i) keys[i] = rank[label_of_[i]];
+    return keys;
+  }
+  for (std::size_t i = 0; i < size(); ++i) keys[i] = sort_value(column, weight(i), statistics(i));
+  return keys;
 }
 
 void WeightTable::pick_rows() {
@@ -169,7 +256,7 @@ void WeightTable::pick_rows() {
   for (const std::uint32_t index : order_) {
     if (!search_.hit(index) || !tree_.contains(scope_, index)) continue;
     rows_.push_back(index);
-    add(shown_, weight(index));
+    add(shown_, index);
   }
 }
 

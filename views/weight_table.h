@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -56,14 +57,21 @@ class WeightTable {
   void set_filter(std::string_view text);
   void set_scope(std::uint32_t node);
   void set_sort(ColumnId column, bool descending);
-  /// Sorts again when results that came in since have changed the order. True when rows moved.
-  bool settle();
+  /// Results that came in may have changed the order; settle() sorts again.
+  bool unsettled() const { return order_stale_; }
+  void settle();
   /// The row of a weight; nothing when it is filtered out.
   std::optional<std::size_t> row_of(std::uint32_t weight) const;
   /// Matches of the filter under a node of the tree.
   std::uint32_t matches(std::uint32_t node) const { return node_matches_[node]; }
   const Totals& shown() const { return shown_; }
   const Totals& all() const { return all_; }
+  /// As stored, of the whole model.
+  double bits_per_weight() const;
+  /// scheme_label() of a weight, and the one that holds most bytes.
+  const std::string& label(std::size_t index) const { return labels_[label_of_[index]]; }
+  std::span<const std::string> labels() const { return labels_; }
+  const std::string& main_label() const { return labels_[main_label_]; }
 
   // --- marks
   bool is_marked(std::size_t index) const { return marks_[index] != 0; }
@@ -71,6 +79,9 @@ class WeightTable {
   const Totals& marked() const { return marked_; }
 
  private:
+  void find_labels();
+  const std::vector<double>& sort_keys(ColumnId column);
+  void add(Totals& totals, std::size_t index) const;
   void order_rows();
   void pick_rows();
   void count_matches();
@@ -81,6 +92,12 @@ class WeightTable {
   std::vector<std::shared_ptr<const Statistics>> statistics_;
   std::unordered_map<std::size_t, std::string> failures_;
   std::vector<std::uint8_t> marks_;
+  // Beside each other what a pass over all rows needs: a Weight is far too large for that.
+  std::vector<std::uint64_t> params_, bytes_;
+  std::vector<std::uint32_t> label_of_;
+  std::vector<std::string> labels_;
+  std::size_t main_label_ = 0;
+  std::vector<std::vector<double>> keys_;  // sort keys by column, filled when first needed
   std::size_t analysed_ = 0;
   double analysed_params_ = 0, analysed_bits_ = 0, predicted_bits_ = 0;
 
