@@ -1,5 +1,6 @@
 // Codebook block types of ggml: an index picks a group of 4 or 8 magnitudes, signs are apart.
 // Layouts and formulas: gguf.md section 4.
+#include <bit>
 #include <cstdint>
 
 #include "engine/quant/ggml_bytes.h"
@@ -13,8 +14,11 @@ namespace {
 template <typename Word>
 void signed_grid(Word grid, std::uint32_t signs, float scale, float* out) {
   for (unsigned j = 0; j < sizeof(Word); ++j) {
-    const float value = scale * static_cast<float>((grid >> (8 * j)) & 0xFF);
-    out[j] = ((signs >> j) & 1) != 0 ? -value : value;
+    const float value =
+        scale * static_cast<float>(static_cast<std::int32_t>((grid >> (8 * j)) & 0xFF));
+    // The sign bit by exclusive or: no branch, so the loop becomes vectors.
+    const std::uint32_t minus = ((signs >> j) & 1) << 31;
+    out[j] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ minus);
   }
 }
 
