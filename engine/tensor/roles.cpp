@@ -144,14 +144,23 @@ bool any_of(std::string_view word, std::initializer_list<std::string_view> list)
 class Components {
  public:
   explicit Components(std::string_view name) {
-    std::size_t begin = 0;
-    while (count_ < kMaxComponents) {
-      const std::size_t end = std::min(name.find_first_of("./", begin), name.size());
-      add(name.substr(begin, end - begin));
-      if (end == name.size()) return;
-      begin = end + 1;
+    std::size_t length = 0;
+    for (const char c : name) {
+      if (c == '.' || c == '/') {
+        finish(length);
+        length = 0;
+        if (count_ == kMaxComponents) {
+          count_ = 0;  // nested deeper than names are: nothing to be known
+          return;
+        }
+      } else {
+        if (length < kMaxComponentBytes) {
+          text_[count_][length] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        }
+        ++length;
+      }
     }
-    count_ = 0;  // nested deeper than names are: nothing to be known
+    finish(length);
   }
   std::size_t size() const { return count_; }
   std::string_view operator[](std::size_t i) const {
@@ -159,13 +168,8 @@ class Components {
   }
 
  private:
-  void add(std::string_view word) {
-    const std::size_t length = word.size() <= kMaxComponentBytes ? word.size() : 0;
-    for (std::size_t i = 0; i < length; ++i) {
-      const char c = word[i];
-      text_[count_][i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-    length_[count_++] = static_cast<std::uint8_t>(length);
+  void finish(std::size_t length) {
+    length_[count_++] = static_cast<std::uint8_t>(length <= kMaxComponentBytes ? length : 0);
   }
   // Not initialised: only the first length_[i] bytes of the first count_ are ever read.
   std::array<std::array<char, kMaxComponentBytes>, kMaxComponents> text_;
