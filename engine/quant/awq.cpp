@@ -41,20 +41,22 @@ class GemmReader : public WeightReader {
   void read_values(const Tile& tile, float* out) override {
     std::vector<float> scale(tile.rows);
     std::vector<std::int32_t> zero(tile.rows);
-    std::vector<std::uint16_t> codes(tile.rows * kRun);
     const std::uint64_t last = tile.col + tile.cols;
     std::uint64_t loaded = ~std::uint64_t{0};
     for (std::uint64_t col = tile.col; col < last;) {
       const std::uint64_t g = col / group_;
       const std::uint64_t end = std::min({last, (g + 1) * group_, col + kRun});
+      const std::uint64_t n = end - col;
       if (g != loaded) load_group(g, tile, scale, zero);
       loaded = g;
-      unpack(tile.row, tile.rows, col, end - col, codes.data());
+      load_words(tile.row, tile.rows, col, n);
       for (std::uint64_t r = 0; r < tile.rows; ++r) {
         float* to = out + r * tile.cols + (col - tile.col);
-        const std::uint16_t* q = codes.data() + r * kRun;
-        for (std::uint64_t i = 0; i < end - col; ++i) {
-          to[i] = static_cast<float>(static_cast<std::int32_t>(q[i]) - zero[r]) * scale[r];
+        const std::uint32_t* word = words_of(tile.row, r);
+        const unsigned shift = shift_of(tile.row + r);
+        for (std::uint64_t i = 0; i < n; ++i) {
+          const auto q = static_cast<std::int32_t>((word[i] >> shift) & 15);
+          to[i] = static_cast<float>(q - zero[r]) * scale[r];
         }
       }
       col = end;
@@ -62,35 +64,38 @@ class GemmReader : public WeightReader {
   }
 
   void read_codes(const Tile& tile, std::uint16_t* out) override {
-    std::vector<std::uint16_t> codes(tile.rows * kRun);
     for (std::uint64_t done = 0; done < tile.cols; done += kRun) {
       const std::uint64_t n = std::min(kRun, tile.cols - done);
-      unpack(tile.row, tile.rows, tile.col + done, n, codes.data());
+      load_words(tile.row, tile.rows, tile.col + done, n);
       for (std::uint64_t r = 0; r < tile.rows; ++r) {
-        std::memcpy(out + r * tile.cols + done, codes.data() + r * kRun, 2 * n);
+        const std::uint32_t* word = words_of(tile.row, r);
+        const unsigned shift = shift_of(tile.row + r);
+        for (std::uint64_t i = 0; i < n; ++i) {
+          out[r * tile.cols + done + i] = static_cast<std::uint16_t>((word[i] >> shift) & 15);
+        }
       }
     }
   }
 
  private:
-  // Inputs unpacked together, so that a cache line of each output row is written whole.
+  // Inputs read together, so that whole cache lines of each output row are written.
   static constexpr std::uint64_t kRun = 32;
 
-  /// Outputs [row, row + rows) of inputs [col, col + n) into out[r · kRun + i].
-  void unpack(std::uint64_t row, std::uint64_t rows, std::uint64_t col, std::uint64_t n,
-              std::uint16_t* out) {
+  static unsigned shift_of(std::uint64_t row) { return 4 * kFieldOf[row % kFields]; }
+
+  /// The words of row `row + r`, one an input, as load_words() left them.
+  const std::uint32_t* words_of(std::uint64_t row, std::uint64_t r) const {
+    return run_.data() + ((row + r) / kFields - row / kFields) * kRun;
+  }
+
+  /// Words of outputs [row, row + rows) for inputs [col, col + n), turned to [word][input].
+  void load_words(std::uint64_t row, std::uint64_t rows, std::uint64_t col, std::uint64_t n) {
     const std::uint64_t begin = row / kFields;
-    const std::uint64_t end = ceil_div(row + rows, kFields);
+    const std::uint64_t count = ceil_div(row + rows, kFields) - begin;
+    run_.resize(count * kRun);
     for (std::uint64_t i = 0; i < n; ++i) {
-      const auto raw = words_.bytes(4 * ((col + i) * (out_ / kFields) + begin), 4 * (end - begin));
-      for (std::uint64_t c = begin; c < end; ++c) {
-        const std::uint32_t word = load_word(raw, c - begin);
-        for (std::uint64_t k = 0; k < kFields; ++k) {
-          const std::uint64_t o = c * kFields + k;
-          if (o < row || o >= row + rows) continue;
-          out[(o - row) * kRun + i] = (word >> (4 * kFieldOf[k])) & 15;
-        }
-      }
+      const auto raw = words_.bytes(4 * ((col + i) * (out_ / kFields) + begin), 4 * count);
+      for (std::uint64_t c = 0; c < count; ++c) run_[c * kRun + i] = load_word(raw, c);
     }
   }
 
@@ -113,6 +118,7 @@ class GemmReader : public WeightReader {
   PartBytes zeros_;
   std::uint64_t out_;
   std::uint64_t group_;
+  std::vector<std::uint32_t> run_;
 };
 
 /// qweight [out, in/8], qzeros [out, zw], scales [out, 8·zw]: rows of their own, natural order.

@@ -85,31 +85,29 @@ class GptqReader : public WeightReader {
  protected:
   void read_values(const Tile& tile, float* out) override {
     load_band(tile.row, tile.rows);
-    each_run(tile, [&](std::uint64_t row, std::uint64_t col, std::uint64_t begin, std::uint64_t end,
-                       const std::array<std::int32_t, kRun>& q) {
-      float* to = out + row * tile.cols + (col + begin - tile.col);
-      const float* scale = band_scales_.data() + row * groups_;
-      const std::int32_t* zero = band_zeros_.data() + row * groups_;
-      if (index_.empty() && group_of(col + begin) == group_of(col + end - 1)) {
-        const std::uint64_t g = group_of(col + begin);
-        for (std::uint64_t i = begin; i < end; ++i) {
-          *to++ = static_cast<float>(q[i] - zero[g]) * scale[g];
-        }
-        return;
-      }
-      for (std::uint64_t i = begin; i < end; ++i) {
-        const std::uint64_t g = index_.empty() ? group_of(col + i) : index_[col + i];
-        *to++ = static_cast<float>(q[i] - zero[g]) * scale[g];
-      }
-    });
+    switch (bits_) {
+      case 2:
+        return values_of<2>(tile, out);
+      case 3:
+        return values_of<3>(tile, out);
+      case 4:
+        return values_of<4>(tile, out);
+      default:
+        return values_of<8>(tile, out);
+    }
   }
 
   void read_codes(const Tile& tile, std::uint16_t* out) override {
-    each_run(tile, [&](std::uint64_t row, std::uint64_t col, std::uint64_t begin, std::uint64_t end,
-                       const std::array<std::int32_t, kRun>& q) {
-      std::uint16_t* to = out + row * tile.cols + (col + begin - tile.col);
-      for (std::uint64_t i = begin; i < end; ++i) *to++ = static_cast<std::uint16_t>(q[i]);
-    });
+    switch (bits_) {
+      case 2:
+        return codes_of<2>(tile, out);
+      case 3:
+        return codes_of<3>(tile, out);
+      case 4:
+        return codes_of<4>(tile, out);
+      default:
+        return codes_of<8>(tile, out);
+    }
   }
 
  private:
@@ -173,26 +171,23 @@ class GptqReader : public WeightReader {
     band_row_ = row;
   }
 
-  /// Unpacks the tile in runs of 32 inputs of one output, whole cache lines of the result at a
-  /// time: use(row in tile, first col of the run, begin, end, values), begin … end inside the tile.
-  template <typename Use>
-  void each_run(const Tile& tile, const Use& use) {
-    switch (bits_) {
-      case 2:
-        return each_run_of<2>(tile, use);
-      case 3:
-        return each_run_of<3>(tile, use);
-      case 4:
-        return each_run_of<4>(tile, use);
-      default:
-        return each_run_of<8>(tile, use);
-    }
+  template <unsigned kBits>
+  using Words = std::array<std::uint32_t, kBits>;  // 32 values of one output
+
+  template <unsigned kBits>
+  static std::uint32_t value_at(const Words<kBits>& words, unsigned i) {
+    const unsigned bit = i * kBits;
+    std::uint32_t value = words[bit / 32] >> (bit % 32);
+    if (bit % 32 + kBits > 32) value |= words[bit / 32 + 1] << (32 - bit % 32);
+    return value & ((1u << kBits) - 1);
   }
 
+  /// Walks the tile in runs of 32 inputs of one output, so that whole cache lines of the result are
+  /// written at a time: use(row in tile, first col of the run, begin, end, words), with
+  /// begin … end inside the tile.
   template <unsigned kBits, typename Use>
-  void each_run_of(const Tile& tile, const Use& use) {
-    std::array<std::uint32_t, kBits> words;
-    std::array<std::int32_t, kRun> q;
+  void each_run(const Tile& tile, const Use& use) {
+    Words<kBits> words;
     const std::uint64_t last = tile.col + tile.cols;
     std::vector<std::uint32_t> lines(kBits * tile.rows);
     for (std::uint64_t col = tile.col / kRun * kRun; col < last; col += kRun) {
@@ -206,15 +201,62 @@ class GptqReader : public WeightReader {
       const std::uint64_t end = std::min(kRun, last - col);
       for (std::uint64_t r = 0; r < tile.rows; ++r) {
         for (std::uint64_t k = 0; k < kBits; ++k) words[k] = lines[k * tile.rows + r];
-        for (unsigned i = 0; i < kRun; ++i) {
-          const unsigned bit = i * kBits;
-          std::uint32_t value = words[bit / 32] >> (bit % 32);
-          if (bit % 32 + kBits > 32) value |= words[bit / 32 + 1] << (32 - bit % 32);
-          q[i] = static_cast<std::int32_t>(value & ((1u << kBits) - 1));
-        }
-        use(r, col, begin, end, q);
+        use(r, col, begin, end, words);
       }
     }
+  }
+
+  template <unsigned kBits>
+  void values_of(const Tile& tile, float* out) {
+    constexpr unsigned kCodes = 1u << kBits;
+    // With whole runs in a group, a group of an output has 2^bits values: made once, then looked
+    // up.
+    const bool whole_runs = index_.empty() && weight_.group_size % kRun == 0 && kBits <= 4;
+    std::vector<float> tables(whole_runs ? tile.rows * kCodes : 0);
+    std::uint64_t tabled = ~std::uint64_t{0};
+    std::array<float, kRun> run;
+    each_run<kBits>(tile, [&](std::uint64_t row, std::uint64_t col, std::uint64_t begin,
+                              std::uint64_t end, const Words<kBits>& words) {
+      const float* scale = band_scales_.data() + row * groups_;
+      const std::int32_t* zero = band_zeros_.data() + row * groups_;
+      if (whole_runs) {
+        const std::uint64_t g = group_of(col);
+        if (g != tabled) make_tables(g, tile.rows, kCodes, tables.data());
+        tabled = g;
+        const float* table = tables.data() + row * kCodes;
+        for (unsigned i = 0; i < kRun; ++i) run[i] = table[value_at<kBits>(words, i)];
+      } else {
+        for (unsigned i = 0; i < kRun; ++i) {
+          const std::uint64_t g = index_.empty() ? group_of(col + i) : index_[col + i];
+          const auto q = static_cast<std::int32_t>(value_at<kBits>(words, i));
+          run[i] = static_cast<float>(q - zero[g]) * scale[g];
+        }
+      }
+      std::memcpy(out + row * tile.cols + (col + begin - tile.col), run.data() + begin,
+                  (end - begin) * sizeof(float));
+    });
+  }
+
+  /// tables[row][code] = (code − zero) · scale for one group of the band.
+  void make_tables(std::uint64_t g, std::uint64_t rows, unsigned codes, float* tables) const {
+    for (std::uint64_t r = 0; r < rows; ++r) {
+      const float scale = band_scales_[r * groups_ + g];
+      const std::int32_t zero = band_zeros_[r * groups_ + g];
+      for (unsigned q = 0; q < codes; ++q) {
+        *tables++ = static_cast<float>(static_cast<std::int32_t>(q) - zero) * scale;
+      }
+    }
+  }
+
+  template <unsigned kBits>
+  void codes_of(const Tile& tile, std::uint16_t* out) {
+    each_run<kBits>(tile, [&](std::uint64_t row, std::uint64_t col, std::uint64_t begin,
+                              std::uint64_t end, const Words<kBits>& words) {
+      std::uint16_t* to = out + row * tile.cols + (col + begin - tile.col);
+      for (std::uint64_t i = begin; i < end; ++i) {
+        *to++ = static_cast<std::uint16_t>(value_at<kBits>(words, static_cast<unsigned>(i)));
+      }
+    });
   }
 
   PartBytes words_;

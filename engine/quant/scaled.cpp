@@ -171,19 +171,40 @@ class ScaledReader : public WeightReader {
   std::uint32_t mask() const { return (1u << weight_.bits) - 1; }
   std::int32_t offset() const { return 1 << (weight_.bits - 1); }
 
+  /// use(place in the row's piece, field) for columns [col, col + cols) of a row.
   template <typename Use>
   void each_field(std::uint64_t row, std::uint64_t col, std::uint64_t cols, const Use& use) {
-    const std::uint64_t begin = col / fields_;
-    const std::uint64_t end = ceil_div<std::uint64_t>(col + cols, fields_);
-    const auto raw = codes_.bytes(4 * (row * words_ + begin), 4 * (end - begin));
-    const std::uint32_t low = mask();
-    const unsigned bits = weight_.bits;
-    std::uint64_t i = 0;
-    unsigned skip = static_cast<unsigned>(col - begin * fields_);
-    for (std::uint64_t w = 0; i < cols; ++w, skip = 0) {
-      const std::uint32_t word = load_word(raw.data() + 4 * w);
-      for (unsigned j = skip; j < fields_ && i < cols; ++j, ++i) use(i, (word >> (bits * j)) & low);
+    switch (weight_.bits) {
+      case 4:
+        return each_field_of<4>(row, col, cols, use);
+      case 8:
+        return each_field_of<8>(row, col, cols, use);
+      default:
+        return each_field_of<0>(row, col, cols, use);
     }
+  }
+
+  /// kBits known while compiling unrolls the common widths; 0: weight.bits.
+  template <unsigned kBits, typename Use>
+  void each_field_of(std::uint64_t row, std::uint64_t col, std::uint64_t cols, const Use& use) {
+    const unsigned bits = kBits == 0 ? weight_.bits : kBits;
+    const unsigned fields = 32 / bits;
+    const std::uint32_t low = (1u << bits) - 1;
+    const std::uint64_t begin = col / fields;
+    const std::uint64_t end = ceil_div<std::uint64_t>(col + cols, fields);
+    const auto raw = codes_.bytes(4 * (row * words_ + begin), 4 * (end - begin));
+    std::uint64_t i = 0;
+    std::uint64_t w = 0;
+    const auto some = [&](unsigned skip) {
+      const std::uint32_t word = load_word(raw.data() + 4 * w++);
+      for (unsigned j = skip; j < fields && i < cols; ++j, ++i) use(i, (word >> (bits * j)) & low);
+    };
+    if (col % fields != 0) some(static_cast<unsigned>(col % fields));
+    for (; i + fields <= cols; i += fields) {
+      const std::uint32_t word = load_word(raw.data() + 4 * w++);
+      for (unsigned j = 0; j < fields; ++j) use(i + j, (word >> (bits * j)) & low);
+    }
+    if (i < cols) some(0);
   }
 
   void decode_row(std::uint64_t row, std::uint64_t col, std::uint64_t cols, float* out) {
