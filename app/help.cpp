@@ -9,6 +9,7 @@
 #include "app/weight_rows.h"
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
+#include "engine/text/width.h"
 
 namespace qi {
 namespace {
@@ -21,6 +22,26 @@ std::string option_line(const OptionSpec& spec) {
     if (!word.empty()) name += fmt::format(" {}", word);
   }
   return fmt::format("  {:<{}} {}\n", name, kNameWidth, spec.help);
+}
+
+// `text` broken at spaces into lines of at most `width` cells, all but the first indented.
+std::string wrapped(std::string_view text, int width, std::size_t indent) {
+  std::string out;
+  int used = 0;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const int cells = display_width(word);
+    if (used > 0 && used + 1 + cells > width) {
+      out += "\n" + std::string(indent, ' ');
+      used = 0;
+    }
+    if (used > 0) out += ' ';
+    out += word;
+    used += cells + (used > 0 ? 1 : 0);
+  }
+  return out;
 }
 
 std::string group_lines(OptionGroup group) {
@@ -79,8 +100,9 @@ std::string stats_topic() {
       "qinspect --stats [--exact] PATH\n\n"
       "One row per logical weight after reading every value. Columns are those of --list and:\n\n";
   for (const StatColumn& column : stat_columns()) {
-    const std::string_view unit = column.unit;
-    out += fmt::format("  {:<13} {:<11} {}\n", column.name, unit, column.formula);
+    constexpr std::size_t kIndent = 28;
+    out += fmt::format("  {:<13} {:<11} {}\n", column.name, column.unit,
+                       wrapped(column.formula, 100 - kIndent, kIndent));
   }
   out +=
       "\nAn empty cell does not apply to the weight. ratio_zstd and ratio_lz4 come from evenly\n"

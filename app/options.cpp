@@ -199,6 +199,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   Options options;
   CLI::App app;
   app.set_help_flag();
+  app.allow_extras();  // refused below, in our words
   app.option_defaults()->always_capture_default(false);
   std::vector<CLI::Option*> parsed;
   for (const OptionSpec& spec : kTable) {
@@ -222,6 +223,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& problem) {
     usage(problem.what());
+  }
+  for (const std::string& unknown : app.remaining()) {
+    if (unknown != "--") usage("unknown option " + unknown);
   }
   options.paths = std::move(paths);
   std::vector<const OptionSpec*> given;

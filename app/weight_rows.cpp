@@ -34,6 +34,7 @@ constexpr std::array kList = {
     Column{"parts", "parts", K::kInteger, 10, true},
     Column{"offset", "offset", K::kGrouped, 0},
     Column{"level", "level", K::kLabel, 45},
+    Column{"format", "format", K::kLabel, 15, true},
 };
 
 constexpr std::array kVerify = {
@@ -168,6 +169,7 @@ Row list_row(const Model& model, const Weight& weight) {
   row.emplace_back(std::uint64_t{weight.parts.size()});
   row.emplace_back(codes.offset);
   row.emplace_back();  // level: containers only
+  row.push_back(word(weight.format));
   return row;
 }
 
@@ -191,7 +193,7 @@ Row part_row(const Model& model, const Weight& weight, const Part& part) {
                                                      static_cast<double>(params.value_or(1))));
   row.push_back(word(scheme_name(weight.scheme)));
   row.resize(kList.size());  // what only a whole weight has
-  row[kList.size() - 2] = tensor.offset;
+  row[kList.size() - 3] = tensor.offset;
   row.emplace_back(weight.name);
   row.push_back(word(part_word(part.role)));
   return row;

@@ -100,7 +100,6 @@ Shown collect(const Model& model, const Weight& weight, Session& session) {
   const auto add = [&](std::string_view name, const std::string& text) {
     if (!text.empty()) shown.facts.push_back({"", std::string(name), text});
   };
-  add("format", weight.format);
   if (weight.act_order) add("act_order", "yes");
   if (weight.block_rows > 0) {
     add("scale_block", fmt::format("{}x{}", weight.block_rows, weight.block_cols));

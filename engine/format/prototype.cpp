@@ -181,7 +181,7 @@ class Opener {
     weight.name = name;
     weight.shape = quant.shape;
     weight.params = quant.elements;
-    weight.format = "prototype";
+    weight.format = "unchecked";  // the format has no checksums
     weight.scheme = Scheme::kQstore;
     weight.bits = 8;
     weight.symmetric = true;

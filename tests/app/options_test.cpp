@@ -6,6 +6,7 @@
 #include "app/help.h"
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
+#include "engine/text/width.h"
 
 namespace qi {
 namespace {
@@ -120,10 +121,21 @@ TEST(Help, OverviewNamesEveryOptionAndFitsItsLines) {
 }
 
 TEST(Help, StatsTopicStatesEveryFormula) {
+  // The text is broken into lines: compared without spaces.
+  const auto joined = [](std::string text) {
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+    return text;
+  };
   const std::string text = help_text("stats");
   for (const StatColumn& column : stat_columns()) {
-    EXPECT_THAT(text, HasSubstr(std::string(column.name)));
-    EXPECT_THAT(text, HasSubstr(std::string(column.formula)));
+    EXPECT_THAT(joined(text), HasSubstr(joined(std::string(column.name) + std::string(column.unit) +
+                                               std::string(column.formula))));
+  }
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = text.find('\n', begin);
+    EXPECT_LE(display_width(text.substr(begin, end - begin)), 100);
+    begin = end + 1;
   }
 }
 

@@ -60,7 +60,9 @@ def main():
     program = os.path.abspath(options.program)
     failed = ran = 0
     names = set()
-    for line in open(os.path.join(HERE, "cases.txt"), encoding="utf-8"):
+    with open(os.path.join(HERE, "cases.txt"), encoding="utf-8") as cases:
+        lines = cases.read().splitlines()
+    for line in lines:
         words = shlex.split(line, comments=True)
         if not words or options.only not in words[0]:
             continue
@@ -76,10 +78,13 @@ def main():
             got = run(program, arguments, scratch)
         path = os.path.join(HERE, "golden", name + ".txt")
         if options.record:
-            with open(path, "w", encoding="utf-8") as out:
+            with open(path, "w", encoding="utf-8", newline="") as out:
                 out.write(got)
             continue
-        wanted = open(path, encoding="utf-8").read() if os.path.exists(path) else "(no golden file)\n"
+        wanted = "(no golden file)\n"
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", newline="") as golden:
+                wanted = golden.read()
         if not same(wanted, got, tolerance):
             failed += 1
             print("FAIL %s: %s" % (name, " ".join(arguments)))
