@@ -80,7 +80,7 @@ ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   for (const std::string& label : labels) {
     fit.scheme_width = std::max(fit.scheme_width, display_width(label));
   }
-  fit.name_width = std::min(fit.name_width, 30);
+  fit.name_width = std::min(fit.name_width, 28);
   fit.shape_width = std::min(fit.shape_width, 17);
   fit.scheme_width = std::min(fit.scheme_width, 16);
   fit.size_in_kib = largest < std::uint64_t{4} << 20;

@@ -129,7 +129,9 @@ std::string_view NamePattern::literal(std::size_t& known) const {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     if (terms_[i].exclude || terms_[i].literal.size() <= best.size()) continue;
     best = terms_[i].literal;
-    known = terms_[i].glob ? terms_.size() : i;
+    // A line feed in a word could be one between two names.
+    const bool plain = !terms_[i].glob && best.find('\n') == std::string_view::npos;
+    known = plain ? i : terms_.size();
   }
   return best;
 }

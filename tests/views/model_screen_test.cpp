@@ -1,0 +1,364 @@
+#include "views/model_screen.h"
+
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+#include "engine/text/utf8.h"
+#include "engine/text/width.h"
+#include "tests/support/fake_model.h"
+#include "views/help_screen.h"
+#include "views/message_screen.h"
+#include "views/picker_screen.h"
+
+namespace qi {
+namespace {
+
+Key named(std::string_view name) {
+  if (name == "Esc") return key(KeyCode::kEscape);
+  if (name == "Enter") return key(KeyCode::kEnter);
+  if (name == "Tab") return key(KeyCode::kTab);
+  if (name == "Down") return key(KeyCode::kDown);
+  if (name == "Backspace") return key(KeyCode::kBackspace);
+  if (name == "Space") return character(" ");
+  return character(name);
+}
+
+// Keys separated by spaces.
+Request press(Screen& screen, std::string_view keys) {
+  Request last = Request::kNothing;
+  while (!keys.empty()) {
+    const std::size_t end = std::min(keys.find(' '), keys.size());
+    last = screen.handle(named(keys.substr(0, end)));
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+  }
+  return last;
+}
+
+void type(Screen& screen, std::string_view text) {
+  for (const char c : text) screen.handle(character(std::string(1, c)));
+}
+
+ModelScreen screen_of(Model model, Size size = {120, 36}, bool picker = false) {
+  ModelScreen screen(std::make_shared<const Model>(std::move(model)), AnalysisPlan::kAll, picker);
+  screen.resize(size);
+  return screen;
+}
+
+std::string drawn(const Screen& screen, Size size, bool unicode = true) {
+  Canvas canvas(size);
+  screen.draw(canvas, glyphs(unicode));
+  std::string out;
+  for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
+  return out;
+}
+
+std::string current_name(const ModelScreen& screen) {
+  const auto weight = screen.current_weight();
+  return weight ? screen.table().weight(*weight).name : "";
+}
+
+TEST(ModelScreen, FiltersAsOneTypesAndEscClears) {
+  ModelScreen screen = screen_of(test::llama(32));
+  press(screen, "/");
+  EXPECT_EQ(screen.context(), kInFilter);
+  type(screen, "q_proj");
+  EXPECT_EQ(screen.table().rows().size(), 32U);
+  EXPECT_NE(drawn(screen, {120, 36}).find("32 of 291"), std::string::npos);
+  press(screen, "Enter");
+  EXPECT_EQ(screen.context(), kInTable);
+  EXPECT_EQ(screen.table().rows().size(), 32U);
+  EXPECT_EQ(press(screen, "Esc"), Request::kNothing);
+  EXPECT_EQ(screen.table().rows().size(), 291U);
+  press(screen, "/");
+  type(screen, "mlp");
+  press(screen, "Esc");
+  EXPECT_EQ(screen.table().rows().size(), 291U);
+  EXPECT_EQ(screen.context(), kInTable);
+}
+
+TEST(ModelScreen, TheCursorStaysOnItsWeight) {
+  ModelScreen screen = screen_of(test::llama(32));
+  press(screen, "/");
+  type(screen, "layers.7.self_attn.q");
+  press(screen, "Enter");
+  const std::string name = current_name(screen);
+  EXPECT_EQ(name, "model.layers.7.self_attn.q_proj.weight");
+  press(screen, "Esc");
+  EXPECT_EQ(current_name(screen), name);
+  press(screen, "S");
+  EXPECT_EQ(current_name(screen), name);
+}
+
+TEST(ModelScreen, SortsByEachShownColumnBothWays) {
+  ModelScreen screen = screen_of(test::llama(4));
+  for (std::size_t i = 0; i < screen.table().size(); ++i) {
+    if (i % 3 != 0) screen.set_statistics(i, test::statistics(i));
+  }
+  for (int column_count = 0; column_count < 8; ++column_count) {
+    press(screen, "s");
+    for (int turn = 0; turn < 2; ++turn) {
+      const WeightTable& table = screen.table();
+      const ColumnId id = table.sort_column();
+      ASSERT_EQ(table.rows().size(), table.size());
+      if (id != ColumnId::kName && id != ColumnId::kScheme) {
+        bool unknown = false;
+        double before = table.descending() ? 1e300 : -1e300;
+        for (const std::uint32_t row : table.rows()) {
+          const double value = sort_value(id, table.weight(row), table.statistics(row));
+          if (std::isnan(value)) {
+            unknown = true;
+            continue;
+          }
+          EXPECT_FALSE(unknown) << "a value after a row without one";
+          EXPECT_TRUE(table.descending() ? value <= before : value >= before);
+          before = value;
+        }
+      }
+      press(screen, "S");
+    }
+  }
+}
+
+TEST(ModelScreen, ResultsMoveRowsOnlyWhenSettled) {
+  ModelScreen screen = screen_of(test::llama(2));
+  while (screen.table().sort_column() != ColumnId::kPair) press(screen, "s");
+  const auto before = screen.table().rows();
+  const std::string name = current_name(screen);
+  screen.set_statistics(5, test::statistics(5));
+  EXPECT_EQ(screen.table().rows(), before);
+  screen.settle();
+  EXPECT_EQ(screen.table().rows().front(), 5U);
+  EXPECT_EQ(current_name(screen), name);
+}
+
+TEST(ModelScreen, TheTreeNarrowsTheTable) {
+  ModelScreen screen = screen_of(test::llama(32));
+  press(screen, "Tab");
+  EXPECT_EQ(screen.context(), kInTree);
+  press(screen, "j");
+  EXPECT_EQ(screen.table().rows().size(), 1U);  // lm_head
+  press(screen, "g");
+  EXPECT_EQ(screen.table().rows().size(), 291U);
+  press(screen, "G h");
+  press(screen, "Esc");
+  EXPECT_EQ(screen.table().scope(), 0U);
+}
+
+TEST(ModelScreen, MarksCountAndUnmark) {
+  ModelScreen screen = screen_of(test::llama(2));
+  press(screen, "Space Space Space");
+  EXPECT_EQ(screen.table().marked().weights, 3U);
+  EXPECT_TRUE(screen.table().is_marked(0));
+  press(screen, "k k Space");
+  EXPECT_EQ(screen.table().marked().weights, 2U);
+  press(screen, "U");
+  EXPECT_EQ(screen.table().marked().weights, 0U);
+  EXPECT_EQ(screen.table().marked().size_bytes, 0U);
+  press(screen, "U");
+  EXPECT_NE(screen.notice(), "");
+  press(screen, "Tab Space");
+  EXPECT_EQ(screen.table().marked().weights, screen.table().size());
+}
+
+TEST(ModelScreen, EnterOpensAWeightAndEscComesBack) {
+  ModelScreen screen = screen_of(test::llama(2));
+  press(screen, "j j Enter");
+  EXPECT_EQ(screen.context(), kInDetail);
+  const std::string name = current_name(screen);
+  press(screen, "j");
+  EXPECT_NE(current_name(screen), name);
+  press(screen, "q");
+  EXPECT_EQ(screen.context(), kInTable);
+}
+
+TEST(ModelScreen, AKeyThatCannotActSaysWhy) {
+  ModelScreen screen = screen_of(test::llama(1));
+  EXPECT_EQ(press(screen, "x"), Request::kNothing);
+  EXPECT_NE(screen.notice().find("no job"), std::string::npos);
+  press(screen, "Esc");
+  EXPECT_NE(screen.notice().find("q quits"), std::string::npos);
+  press(screen, "w");
+  EXPECT_NE(screen.notice().find("w does nothing"), std::string::npos);
+  for (std::size_t i = 0; i < screen.table().size(); ++i) {
+    screen.set_statistics(i, test::statistics(i));
+  }
+  EXPECT_EQ(press(screen, "A"), Request::kNothing);
+  EXPECT_NE(screen.notice(), "");
+  EXPECT_EQ(drawn(screen, {120, 36}).find("analyse all"), std::string::npos);
+  press(screen, "/");
+  type(screen, "nothing there");
+  press(screen, "Enter");
+  EXPECT_EQ(press(screen, "Enter"), Request::kNothing);
+  EXPECT_NE(screen.notice().find("no weight matches"), std::string::npos);
+}
+
+TEST(ModelScreen, AsksTheProgramForWhatItCannotDo) {
+  ModelScreen screen = screen_of(test::llama(1), {120, 36}, true);
+  EXPECT_EQ(press(screen, "q"), Request::kQuit);
+  EXPECT_EQ(press(screen, "?"), Request::kHelp);
+  EXPECT_EQ(press(screen, "A"), Request::kAnalyseAll);
+  EXPECT_EQ(press(screen, "Esc"), Request::kBack);
+  screen.set_job(
+      {.active = true, .done = 1, .total = 2, .bytes_per_s = 1e9, .eta_s = 3, .tick = 0});
+  EXPECT_EQ(press(screen, "x"), Request::kCancelJobs);
+}
+
+TEST(ModelScreen, TheMouseSelectsScrollsAndSorts) {
+  ModelScreen screen = screen_of(test::llama(32));
+  const Rect rows = screen.layout().rows;
+  screen.handle({.code = KeyCode::kClick, .text = {}, .x = rows.x + 4, .y = rows.y + 3});
+  EXPECT_EQ(*screen.current_weight(), 3U);
+  screen.handle({.code = KeyCode::kWheelDown, .text = {}, .x = rows.x + 4, .y = rows.y});
+  EXPECT_EQ(*screen.current_weight(), 6U);
+  screen.handle({.code = KeyCode::kClick, .text = {}, .x = rows.right() - 4, .y = rows.y - 1});
+  EXPECT_EQ(screen.table().sort_column(), ColumnId::kSize);
+  EXPECT_TRUE(screen.table().descending());
+  screen.handle({.code = KeyCode::kClick, .text = {}, .x = 3, .y = screen.layout().tree.y + 1});
+  EXPECT_EQ(screen.context(), kInTree);
+  screen.handle({.code = KeyCode::kClick, .text = {}, .x = 9999, .y = -4});
+}
+
+TEST(ModelScreen, PredictsFromWhatIsAnalysed) {
+  ModelScreen screen = screen_of(test::llama(4));
+  EXPECT_FALSE(screen.table().predicted_bits());
+  for (std::size_t i = 0; i < screen.table().size(); ++i) {
+    screen.set_statistics(i, test::statistics(0));
+    EXPECT_NEAR(*screen.table().predicted_bits(), 10.6, 1e-9);
+  }
+}
+
+Model hostile_model() {
+  Model model = test::empty_model("evil\x1b]0;owned\x07\u202e");
+  for (const std::string_view name :
+       {std::string_view("a\x1b[2Jb.weight"), std::string_view("\xff\xfe.\x80.weight"),
+        std::string_view("nul\0inside.weight", 17), std::string_view("\u202egnp.exe.weight"),
+        std::string_view("tab\tnew\nline.weight"),
+        std::string_view("c1\xc2\x9b"
+                         "31m.weight"),
+        std::string_view("e\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301\u0301.weight"),
+        std::string_view("漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字.weight"),
+        std::string_view("👨\u200d👩\u200d👧\u200d👦.🏳️\u200d🌈.weight"),
+        std::string_view(""), std::string_view("....")}) {
+    test::add_weight(model, std::string(name), {3, 5}, Role::kOther, -1);
+  }
+  test::add_weight(model, std::string(5000, 'x'), {1, 2, 3, 4, 5, 6, 7, 8}, Role::kOther, -1);
+  model.tensors.back().dtype = DType::kUnknown;
+  model.tensors.back().dtype_text = "\x1b[31mF1\n28";
+  model.weights.back().undecodable = "un\x07known \x1b[0m";
+  model.warnings.push_back({"f\x1b", "w\x1b"});
+  return model;
+}
+
+void expect_clean(const Canvas& canvas) {
+  for (int y = 0; y < canvas.size().height; ++y) {
+    int width = 0;
+    for (int x = 0; x < canvas.size().width; ++x) {
+      const Cell& cell = canvas.at(x, y);
+      width += cell.width;
+      const std::string_view text = cell.text();
+      for (std::size_t at = 0; at < text.size();) {
+        const CodePoint point = decode_utf8(text, at);
+        ASSERT_TRUE(point.valid);
+        ASSERT_GE(point.code, 0x20U);
+        ASSERT_FALSE(point.code >= 0x7f && point.code < 0xa0);
+        ASSERT_NE(point.code, 0x202eU);
+        at += point.length;
+      }
+    }
+    ASSERT_EQ(width, canvas.size().width);
+  }
+}
+
+TEST(ModelScreen, HostileNamesNeverPutAControlByteOnTheCanvas) {
+  for (const Size size : {Size{60, 15}, Size{80, 24}, Size{120, 36}, Size{200, 60}}) {
+    ModelScreen screen = screen_of(hostile_model(), size);
+    screen.set_failure(2, "bad \x1b[31m bytes\n");
+    screen.set_warning("warn \x1b[31m\n");
+    Canvas canvas(size);
+    const auto check = [&] {
+      for (const bool unicode : {true, false}) {
+        canvas.reset(size);
+        screen.draw(canvas, glyphs(unicode));
+        expect_clean(canvas);
+      }
+    };
+    for (std::size_t i = 0; i < screen.table().size(); ++i) {
+      press(screen, "Enter");
+      check();
+      press(screen, "Esc");
+      check();
+      press(screen, "j");
+    }
+    press(screen, "Tab");
+    for (int i = 0; i < 30; ++i) {
+      press(screen, "Enter");
+      check();
+      press(screen, "j");
+    }
+    press(screen, "g /");
+    for (const std::string_view typed : {"漢", "\\", "\xf0\x9f\x91\xa8", "\u200d", "\x1b"}) {
+      screen.handle(character(typed));
+      check();
+    }
+  }
+}
+
+TEST(Screens, DrawAtEverySizeInEveryState) {
+  Model hostile = hostile_model();
+  ModelScreen model = screen_of(test::llama(3));
+  ModelScreen evil = screen_of(std::move(hostile));
+  ModelScreen empty = screen_of(test::empty_model(""));
+  for (std::size_t i = 0; i < model.table().size(); i += 2) {
+    model.set_statistics(i, test::statistics(i));
+  }
+  HelpScreen help(kInTable);
+  PickerScreen picker("/a/b\x1b", {{"one\x1b", "gguf", "/a/b/one", 100}, {"two", "gguf", "/x", 5}});
+  MessageScreen message("Title", "A long text without an end, and a wide one 漢字漢字漢字漢字",
+                        true, false);
+  for (const std::string_view keys : {"", "Enter", "Tab", "Tab / 漢"}) {
+    for (ModelScreen* one : {&model, &evil, &empty}) press(*one, keys);
+    for (int width = 1; width <= 200; width += width < 4 ? 1 : 7) {
+      for (int height = 1; height <= 60; height += height < 4 ? 1 : 3) {
+        const Size size{width, height};
+        Canvas canvas;
+        for (Screen* one : {static_cast<Screen*>(&model), static_cast<Screen*>(&evil),
+                            static_cast<Screen*>(&empty), static_cast<Screen*>(&help),
+                            static_cast<Screen*>(&picker), static_cast<Screen*>(&message)}) {
+          one->resize(size);
+          canvas.reset(size);
+          one->draw(canvas, glyphs(true));
+          expect_clean(canvas);
+        }
+      }
+    }
+    for (ModelScreen* one : {&model, &evil, &empty}) {
+      one->resize({120, 36});
+      press(*one, "Esc Esc");
+    }
+  }
+}
+
+TEST(Screens, BelowTheMinimumTheySayWhatTheyNeed) {
+  ModelScreen screen = screen_of(test::llama(1), {40, 12});
+  EXPECT_NE(drawn(screen, {40, 12}).find("60x15"), std::string::npos);
+  EXPECT_EQ(press(screen, "q"), Request::kQuit);
+}
+
+TEST(Screens, PickerChoosesAndHelpGoesBack) {
+  PickerScreen picker("/models", {{"a", "gguf", "/a", 1}, {"b", "gguf", "/b", 2}});
+  picker.resize({80, 24});
+  EXPECT_EQ(press(picker, "j Enter"), Request::kOpen);
+  EXPECT_EQ(picker.choice(), 1U);
+  EXPECT_EQ(press(picker, "Esc"), Request::kNothing);
+  EXPECT_EQ(press(picker, "q"), Request::kQuit);
+  HelpScreen help(kInTable);
+  help.resize({80, 24});
+  EXPECT_EQ(press(help, "q"), Request::kBack);
+  EXPECT_EQ(press(help, "?"), Request::kBack);
+}
+
+}  // namespace
+}  // namespace qi
