@@ -224,6 +224,7 @@ class GptqReader : public WeightReader {
         if (g != tabled) make_tables(g, tile.rows, kCodes, tables.data());
         tabled = g;
         const float* table = tables.data() + row * kCodes;
+#pragma GCC unroll 32  // then every shift is a constant
         for (unsigned i = 0; i < kRun; ++i) run[i] = table[value_at<kBits>(words, i)];
       } else {
         for (unsigned i = 0; i < kRun; ++i) {
