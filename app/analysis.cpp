@@ -74,6 +74,12 @@ void Analyser::store() {
   }
 }
 
+void Analyser::store_now_and_then() {
+  if (std::chrono::steady_clock::now() - stored_ < std::chrono::seconds(1)) return;
+  store();
+  stored_ = std::chrono::steady_clock::now();
+}
+
 // mutex_ is held.
 void Analyser::give_up(const Error& error) {
   database_.reset();

@@ -4,6 +4,7 @@
 // analyse() may run in several threads at once; the rest on one.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -29,6 +30,8 @@ class Analyser {
 
   /// Writes results that are not in the database yet, in one transaction.
   void store();
+  /// The same at most once a second: every transaction waits for the disk.
+  void store_now_and_then();
 
  private:
   void give_up(const Error& error);
@@ -38,6 +41,7 @@ class Analyser {
   std::mutex mutex_;
   std::unique_ptr<ResultsDb> database_;
   std::vector<ResultsDb::Entry> pending_;
+  std::chrono::steady_clock::time_point stored_ = std::chrono::steady_clock::now();
 };
 
 /// Throws kChanged when a file of the weight changed since it was opened.

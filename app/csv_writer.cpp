@@ -1,4 +1,4 @@
-#include <iterator>
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -9,7 +9,27 @@
 namespace qi {
 namespace {
 
+// Nearly every field: ASCII that needs neither quotes nor escapes nor a guard.
+bool is_plain(std::string_view text) {
+  if (text.empty() || text.back() == ' ') return false;
+  switch (text.front()) {
+    case '=':
+    case '+':
+    case '-':
+    case '@':
+    case ' ':
+      return false;
+    default:
+      return std::all_of(text.begin(), text.end(),
+                         [](char c) { return c >= 0x20 && c < 0x7F && c != ',' && c != '"'; });
+  }
+}
+
 void append_text_field(std::string& out, std::string_view raw, bool terminal) {
+  if (is_plain(raw)) {
+    out += raw;
+    return;
+  }
   std::string text = escape_field(raw, terminal);
   // Asked of the raw text too: a TAB that a terminal sees as \t still guards the field.
   const std::string_view formula = "=+-@\t\r";
@@ -27,6 +47,12 @@ void append_text_field(std::string& out, std::string_view raw, bool terminal) {
     out += c;
   }
   out += '"';
+}
+
+template <typename T>
+void append_integer(std::string& out, T number) {
+  const fmt::format_int text(number);
+  out.append(text.data(), text.size());
 }
 
 class CsvWriter : public Writer {
@@ -74,9 +100,9 @@ void append_csv_field(std::string& out, const Field& cell, bool terminal) {
   if (const auto* text = std::get_if<std::string>(&cell)) {
     append_text_field(out, *text, terminal);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
-    fmt::format_to(std::back_inserter(out), "{}", *natural);
+    append_integer(out, *natural);
   } else if (const auto* integer = std::get_if<std::int64_t>(&cell)) {
-    fmt::format_to(std::back_inserter(out), "{}", *integer);
+    append_integer(out, *integer);
   } else if (const auto* real = std::get_if<double>(&cell)) {
     out += exact_number(*real);
   }

@@ -25,8 +25,9 @@ class StdoutOutput : public Output {
       if (reason == EINTR) continue;
       if (reason == EPIPE) throw ReaderGone{};
       const bool full = reason == ENOSPC || reason == EDQUOT;
-      throw Error(full ? ErrorCode::kSpace : ErrorCode::kIo,
-                  fmt::format("write: {}", std::strerror(reason)), {}, "standard output");
+      throw OutputFailed{Error(full ? ErrorCode::kSpace : ErrorCode::kIo,
+                               fmt::format("write: {}", std::strerror(reason)), {},
+                               "standard output")};
     }
   }
 };
@@ -36,11 +37,21 @@ class FileOutput : public Output {
   FileOutput(const std::string& path, const OutputOptions& options) : file_(path, options) {}
   void finish() override {
     flush();
-    file_.commit();
+    try {
+      file_.commit();
+    } catch (const Error& error) {
+      throw OutputFailed{error};
+    }
   }
 
  protected:
-  void put(std::string_view text) override { file_.write(text); }
+  void put(std::string_view text) override {
+    try {
+      file_.write(text);
+    } catch (const Error& error) {
+      throw OutputFailed{error};
+    }
+  }
 
  private:
   AtomicFile file_;

@@ -14,11 +14,17 @@ namespace qi {
 /// Standard output was closed by its reader (`| head`): not an error, the run just ends.
 struct ReaderGone {};
 
+/// Writing the output failed. Not an Error, so that no model's or weight's error handling takes it
+/// for one of theirs: it ends the run.
+struct OutputFailed {
+  Error error;
+};
+
 class Output {
  public:
   virtual ~Output() = default;
   void write(std::string_view text);
-  /// Hands everything so far to the system. Throws ReaderGone, or Error kSpace / kIo.
+  /// Hands everything so far to the system. Throws ReaderGone or OutputFailed (kSpace, kIo).
   void flush();
   /// flush(); an output file then gets its name.
   virtual void finish() { flush(); }

@@ -96,6 +96,8 @@ int guarded_run(const std::vector<std::string>& arguments) {
     return interrupted_status();
   } catch (const ReaderGone&) {
     return kStdoutClosed;
+  } catch (const OutputFailed& failed) {
+    before.error(failed.error);
   } catch (const Error& error) {
     before.error(error);
   } catch (const std::bad_alloc&) {

@@ -1,4 +1,4 @@
-#include <set>
+#include <memory>
 
 #include "app/analysis.h"
 #include "app/modes/modes.h"
@@ -12,21 +12,22 @@ void stats_of_model(Session& session, const Candidate& candidate, Analyser& anal
   const Model model = session.open(candidate);
   table.title(model_line(model, session.options().ascii));
   const std::vector<const Weight*> weights = session.selected(model);
-  std::vector<std::optional<Statistics>> results(weights.size());
+  // Few at a time are there: between their analysis and their row.
+  std::vector<std::unique_ptr<Statistics>> results(weights.size());
   WeightWork work;
   work.title = "stats";
   work.work = [&](std::size_t i, UnitContext& context) {
-    results[i] = analyser.analyse(model, *weights[i], context);
+    results[i] = std::make_unique<Statistics>(analyser.analyse(model, *weights[i], context));
   };
   work.done = [&](std::size_t i, const Error* error) {
     if (error != nullptr) session.messages().error(*error);
     Row row = list_row(model, *weights[i]);
-    append_statistics(row, results[i] ? &*results[i] : nullptr);
+    append_statistics(row, results[i].get());
     table.row(row);
     results[i].reset();
   };
   work.pause = [&] {
-    analyser.store();
+    analyser.store_now_and_then();
     table.flush();
   };
   for_each_weight(weights, session.options(), work);
@@ -45,8 +46,7 @@ void run_stats(Session& session) {
       try {
         stats_of_model(session, candidate, analyser, table);
       } catch (const Error& error) {
-        // What the table itself cannot take ends the run; a model that does not open does not.
-        if (error.file == "standard output" || error.file == options.output) throw;
+        // A model that does not open does not stop the others.
         session.messages().error(error);
       }
     }

@@ -176,9 +176,8 @@ void run_verify(Session& session) {
       try {
         verify_model(session, candidate, table);
       } catch (const Error& error) {
-        if (!is_fault(error.code)) throw;
         session.messages().error(error);
-        print(candidate.name, fault_of(error, "", "header"), table);
+        if (is_fault(error.code)) print(candidate.name, fault_of(error, "", "header"), table);
       }
     }
   } catch (const Interrupted&) {

@@ -111,7 +111,8 @@ ErrorMetrics ErrorAccumulator::metrics() const {
   if (*m.mse > 0 && range > 0 && std::isfinite(range)) {
     m.psnr_db = 10 * std::log10(range * range / *m.mse);
   }
-  if (xx > 0 && yy > 0) m.cosine = xy / (std::sqrt(xx) * std::sqrt(yy));
+  // Rounding must not make two equal weights more than equal.
+  if (xx > 0 && yy > 0) m.cosine = std::clamp(xy / (std::sqrt(xx) * std::sqrt(yy)), -1.0, 1.0);
   return m;
 }
 

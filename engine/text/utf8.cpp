@@ -55,6 +55,10 @@ void append_utf8(std::string& out, char32_t code) {
 
 bool is_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+      continue;
+    }
     const CodePoint point = decode_utf8(text, at);
     if (!point.valid) return false;
     at += point.length;
