@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Starts qinspect in a real terminal (tmux), as a person would: filters, resizes, suspends, quits,
+is killed and crashes; the terminal must come back as it was. Waits for text with a deadline, never
+for a time. Usage: tmux_test.py QINSPECT MODEL. Exit 77: skipped, no tmux."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+DEADLINE_S = 60
+
+
+class Failure(Exception):
+    pass
+
+
+class Terminal:
+    def __init__(self, folder, width, height):
+        self.socket = os.path.join(folder, "tmux")
+        environment = "env -u NO_COLOR -u TMUX LANG=C.UTF-8 PS1='prompt> ' XDG_DATA_HOME=" + folder
+        self.run("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                 environment + " sh")
+        self.run("set-option", "-g", "window-size", "manual")
+        self.wait("prompt>")
+
+    def run(self, *arguments):
+        done = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failure(f"tmux {arguments}: {done.stderr.strip()}")
+        return done.stdout
+
+    def screen(self):
+        return self.run("capture-pane", "-p")
+
+    def keys(self, *names):
+        self.run("send-keys", *names)
+
+    def text(self, text):
+        self.run("send-keys", "-l", text)
+
+    def wait_for(self, what, holds):
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            screen = self.screen()
+            if holds(screen):
+                return screen
+            if time.monotonic() > end:
+                raise Failure(f"waited for {what}; the screen shows\n{screen}")
+            time.sleep(0.02)
+
+    def wait(self, text):
+        return self.wait_for(repr(text), lambda screen: text in screen)
+
+    def wait_gone(self, text):
+        return self.wait_for(f"no {text!r}", lambda screen: text not in screen)
+
+    def shell(self, command, marker):
+        """Runs a command in the shell and waits for what it prints."""
+        self.text(command)
+        self.keys("Enter")
+        return self.wait(marker)
+
+    def modes(self, folder, name):
+        """What stty says of the terminal, through a file: the screen may wrap."""
+        path = os.path.join(folder, name)
+        self.shell(f"stty -a > {path}; echo saved-{name}", f"\nsaved-{name}")
+        with open(path) as file:
+            return file.read()
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
+
+
+def pid_of(terminal):
+    shell = terminal.run("display-message", "-p", "#{pane_pid}").strip()
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        found = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", shell], capture_output=True, text=True)
+        for line in found.stdout.splitlines():
+            pid, name = line.split(None, 1)
+            if name.startswith("qinspect"):
+                return int(pid)
+        time.sleep(0.02)
+    raise Failure("qinspect does not run")
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def session(terminal, folder, qinspect, model):
+    start = f"clear; {qinspect} {model}; echo status-$?"
+    terminal.shell("ulimit -c 0; echo no-cores", "\nno-cores")
+    before = terminal.modes(folder, "before")
+
+    # A person looks for q_proj: q is a letter in the filter, not the end of the program.
+    terminal.text(start)
+    terminal.keys("Enter")
+    terminal.wait("all 39 weights analysed")
+    terminal.text("/")
+    terminal.wait("filter:")
+    terminal.text("q_proj")
+    terminal.wait("4 of 39")
+    terminal.keys("Enter")
+    terminal.keys("s")
+    terminal.wait("shape↓")
+
+    # Every size, and back.
+    for width, height, text in ((80, 24, "filter: q_proj"), (40, 10, "needs 60x15"), (1, 1, ""),
+                                (200, 60, "4 of 39"), (120, 36, "all 39 weights analysed")):
+        terminal.run("resize-window", "-x", str(width), "-y", str(height))
+        if text:
+            terminal.wait(text)
+
+    terminal.keys("Enter")
+    terminal.wait("ratio_pair")
+    terminal.keys("Escape")
+    terminal.wait_gone("ratio_pair")
+    terminal.text("?")
+    terminal.wait("Keys and columns")
+    terminal.keys("Escape")
+    terminal.wait("filter: q_proj")
+
+    # To the shell and back.
+    terminal.keys("C-z")
+    terminal.wait("prompt>")
+    check(terminal.modes(folder, "suspended") == before, "suspended: stty differs")
+    terminal.text("fg; echo status-$?")
+    terminal.keys("Enter")
+    terminal.wait("4 of 39")
+
+    terminal.text("q")
+    screen = terminal.wait("status-0")
+    check("filter" not in screen, "the main screen is not back")
+    check(terminal.modes(folder, "after") == before, "after q: stty differs")
+
+    # Signals and crashes.
+    for name, number, status in (("TERM", 15, 143), ("HUP", 1, 129), ("INT", 2, 130),
+                                 ("SEGV", 11, 139), ("ABRT", 6, 134), ("BUS", 7, 135)):
+        terminal.text(start)
+        terminal.keys("Enter")
+        terminal.wait("39 weights")
+        os.kill(pid_of(terminal), number)
+        terminal.wait(f"status-{status}")
+        check(terminal.modes(folder, name) == before, f"after SIG{name}: stty differs")
+        flag = terminal.run("display-message", "-p", "#{alternate_on} #{cursor_flag}").strip()
+        check(flag == "0 1", f"after SIG{name}: alternate screen or cursor: {flag}")
+
+
+def main():
+    if shutil.which("tmux") is None:
+        print("skipped: tmux is not installed")
+        return 77
+    qinspect, model = sys.argv[1:3]
+    folder = tempfile.mkdtemp(prefix="qi-tmux-")
+    terminal = None
+    try:
+        terminal = Terminal(folder, 120, 36)
+        session(terminal, folder, qinspect, model)
+    except Failure as failure:
+        print(f"FAILED: {failure}")
+        return 1
+    finally:
+        if terminal is not None:
+            terminal.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    print("the terminal came back every time")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
