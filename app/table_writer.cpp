@@ -12,6 +12,7 @@ namespace qi {
 namespace {
 
 constexpr int kGap = 2;            // cells between columns
+constexpr int kLongestText = 160;  // one odd name must not widen every line of a file
 constexpr int kShortestText = 20;  // an elided text column keeps at least this
 constexpr std::uint64_t kMiB = 1 << 20;
 
@@ -107,6 +108,9 @@ class TableWriter : public Writer {
         const std::string_view raw(reinterpret_cast<const char*>(&bytes), sizeof(bytes));
         column.width = std::max(column.width, display_width(bytes_text(column, raw)));
       }
+    }
+    if (column.column->kind == ColumnKind::kText) {
+      column.width = std::min(column.width, kLongestText);
     }
     column.width = std::max(column.width, display_width(heading(column)));
     column.visible = !column.blank && (column.varies || !column.column->varied);

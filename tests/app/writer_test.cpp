@@ -155,6 +155,12 @@ TEST(Table, FitsAnyTerminal) {
   }
 }
 
+TEST(Table, OneEndlessNameDoesNotWidenEveryLine) {
+  const std::string text =
+      written({Format::kTable}, {row_of(std::string(60'000, 'x')), row_of("w")});
+  EXPECT_LT(text.size(), 1000u);
+}
+
 TEST(Table, EscapesNames) {
   const std::string text = written({Format::kTable}, {row_of("\x1b[2J\nx")});
   EXPECT_NE(text.find("\\x1b[2J\\nx"), std::string::npos);
