@@ -1,11 +1,7 @@
 #include "app/options.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
-#include <functional>
-#include <map>
-#include <memory>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
