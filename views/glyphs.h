@@ -8,9 +8,9 @@ namespace qi {
 
 struct Glyphs {
   bool unicode;
-  std::string_view horizontal, vertical, tee_down, tee_up, tee_right, tee_left;
+  std::string_view horizontal, vertical, tee_down, tee_up, tee_right;
   std::string_view cursor, mark, open, closed;
-  std::string_view ellipsis, range, dot, arrow, minus, missing, waiting, sort_up, sort_down, almost;
+  std::string_view ellipsis, range, dot, arrow, minus, missing, sort_up, sort_down, almost;
   /// Eighths of a cell from the left (1/8 … 8/8), and from the bottom.
   std::array<std::string_view, 8> across, up;
   std::string_view track;  // the empty part of a progress bar

@@ -72,14 +72,13 @@ void Library::look_up(ResultsDb& database) {
   hand_over();
 }
 
-bool Library::write(ResultsDb& database, const std::vector<Found>& batch) {
+void Library::write(ResultsDb& database, const std::vector<Found>& batch) {
   std::vector<ResultsDb::Entry> entries;
   entries.reserve(batch.size());
   for (const auto& [weight, statistics] : batch) {
     entries.push_back({analysis_key(*model_, model_->weights[weight], false), *statistics});
   }
   database.put(entries);
-  return true;
 }
 
 void Library::work() {

@@ -40,7 +40,7 @@ class Library {
  private:
   void work();
   void look_up(class ResultsDb& database);
-  bool write(class ResultsDb& database, const std::vector<Found>& batch);
+  void write(class ResultsDb& database, const std::vector<Found>& batch);
 
   const std::shared_ptr<const Model> model_;
   const std::string path_;

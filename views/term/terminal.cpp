@@ -251,7 +251,6 @@ bool Terminal::show(const Canvas& canvas) {
   }
   if (out.size() == nothing && canvas.cursor_x() == screen_.cursor_x() &&
       canvas.cursor_y() == screen_.cursor_y()) {
-    last_bytes_ = 0;
     return true;
   }
   screen_ = canvas;
@@ -259,7 +258,6 @@ bool Terminal::show(const Canvas& canvas) {
     append_move(out, canvas.cursor_x(), canvas.cursor_y());
     out += g_caps.show_cursor;
   }
-  last_bytes_ = out.size();
   return send(out);
 }
 

@@ -40,8 +40,6 @@ class Terminal {
   bool show(const Canvas& canvas);
   /// The next show() sends everything.
   void forget_screen() { known_ = false; }
-  /// Bytes that the last show() sent.
-  std::size_t last_bytes() const { return last_bytes_; }
 
   /// Reads what is there into keys. False: the terminal is gone.
   bool read_keys(std::vector<Key>& out);
@@ -70,7 +68,6 @@ class Terminal {
   termios original_{};
   Canvas screen_;
   Look look_;
-  std::size_t last_bytes_ = 0;
   KeyDecoder decoder_;
 };
 
