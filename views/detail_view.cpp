@@ -79,6 +79,11 @@ class Detail {
   std::string number(std::optional<double> value) const {
     return value ? with_minus(human_number(*value), glyphs_) : "";
   }
+  // Floats have an exponent to code; of quantized weights the codes themselves are coded.
+  bool has_exponent() const {
+    return weight_.scheme == Scheme::kNone && !weight_.parts.empty() &&
+           is_float(model_.tensor(weight_.parts[0]).dtype);
+  }
   // Three digits, for the line that has to hold everything.
   std::string short_number(std::optional<double> value) const {
     return value ? with_minus(fmt::format("{:.3g}", *value), glyphs_) : "";
@@ -175,7 +180,7 @@ class Detail {
       x = canvas_.text(area_, x, y, text) + 1;
     };
     step("raw", weight_.bits_per_weight(), true);
-    step("exp", planes_bits(weight_, s), false);
+    step(has_exponent() ? "exp" : "codes", planes_bits(weight_, s), false);
     step("pair", pair_bits(weight_, s), false);
   }
 
@@ -209,7 +214,8 @@ class Detail {
     const Statistics& s = *statistics_;
     std::vector<Bar> out;
     out.push_back({"raw", weight_.bits_per_weight(), Ink::kAccent, ""});
-    out.push_back({"exponent + raw", planes_bits(weight_, s), Ink::kSecond, ""});
+    out.push_back({has_exponent() ? "exponent + raw" : "codes, coded", planes_bits(weight_, s),
+                   Ink::kSecond, ""});
     out.push_back({"pair", pair_bits(weight_, s), Ink::kSecond, "16-bit and int8 in one"});
     out.push_back({"zstd", zstd_bits(weight_, s), Ink::kThird, ""});
     std::erase_if(out, [](const Bar& bar) { return !(bar.bits > 0); });
