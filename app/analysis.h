@@ -24,7 +24,7 @@ class Analyser {
   ~Analyser();
 
   /// From the database, or by reading the whole weight; compares the files' state afterwards, so
-  /// that nothing derived from a changing file is returned or kept (R24). Throws what the reader
+  /// that nothing derived from a changing file is returned or kept. Throws what the reader
   /// throws, kChanged. An interrupted analysis throws Interrupted.
   Statistics analyse(const Model& model, const Weight& weight, UnitContext& context);
 

@@ -27,7 +27,7 @@ bool inside(const std::filesystem::path& path, const std::filesystem::path& fold
   return true;
 }
 
-// A link out of the folder is how the Hugging Face cache works; --verbose tells (R15).
+// A link out of the folder is how the Hugging Face cache works; --verbose tells.
 void tell_links(const Candidate& candidate, Messages& messages) {
   std::error_code failed;
   const auto folder = std::filesystem::canonical(

@@ -1,6 +1,6 @@
 // The three ways to print rows: a person's table, CSV, JSON. A mode gives columns once and then
 // rows with one cell per column; it never formats. Rows stream (a person's table is held back until
-// its widths are known). All text from files is escaped here (robustness R19, R20). One thread at a
+// its widths are known). All text from files is escaped here. One thread at a
 // time.
 #pragma once
 
@@ -41,8 +41,8 @@ std::unique_ptr<Writer> make_writer(const WriterStyle& style, std::span<const Co
 
 // Pieces that --show and tests use too.
 
-/// One RFC 4180 field: text quoted where needed, escaped as R20 says, a leading ' before what a
-/// spreadsheet would run as a formula.
+/// One RFC 4180 field: text quoted where needed, control characters escaped, a leading ' before
+/// what a spreadsheet would run as a formula.
 void append_csv_field(std::string& out, const Field& cell, bool terminal);
 /// A JSON value: null for nothing and for numbers that are not finite.
 void append_json_value(std::string& out, const Field& cell);

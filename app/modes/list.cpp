@@ -32,7 +32,7 @@ void run_list(Session& session) {
               input_paths(path, catalog));
   try {
     for (const Candidate& candidate : catalog.models) {
-      // One model that does not open does not hide the others (R6).
+      // One model that does not open does not hide the others.
       try {
         list_model(session, candidate, table);
       } catch (const Error& error) {

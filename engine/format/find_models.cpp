@@ -249,7 +249,7 @@ class Finder {
     for (const std::string& name : folder.folders) look_into(path + "/" + name, depth + 1);
   }
 
-  /// The models of one folder, in the order of cli.md, "What PATH is"; false without any.
+  /// The models of one folder, in the README's order, "What PATH is"; false without any.
   bool add_folder(const std::string& path, const Folder& folder) {
     const std::size_t before = catalog_.models.size() + catalog_.others.size();
     const bool has_own = add_own_model(path, folder);

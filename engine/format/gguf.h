@@ -12,7 +12,7 @@ namespace qi {
 
 /// `shard_paths` in order of their numbers; one path for an ordinary file. Metadata is the first
 /// shard's; Tensor::file indexes Model::files in the same order.
-/// Throws Error with the shard at fault: the classes of robustness.md sections 1 to 3, and
+/// Throws Error with the shard at fault: the README's error classes, and
 /// kInconsistent when shards contradict each other (number, count, byte order, tensor count).
 /// A single shard of a split model opens with a warning.
 Model open_gguf(const std::vector<std::string>& shard_paths);

@@ -85,7 +85,8 @@ class HeaderReader {
   void version() {
     const std::uint64_t at = in_.position();
     std::uint32_t version = in_.number<std::uint32_t>("the version");
-    // Versions are small: low bits empty means the other byte order (gguf.md section 1).
+    // Versions are small: low bits empty means the other byte order (GGUF specification, version
+    // 3).
     if (version != 0 && (version & 0xFFFF) == 0) {
       header_.big_endian = true;
       in_.set_big_endian(true);

@@ -47,7 +47,8 @@ struct GgufHeader {
 };
 
 /// Reads the header of `file`. Odd but accepted things are appended to `warnings`, like ones
-/// counted into one line. Throws Error; see robustness.md section 3 for the rulings.
+/// counted into one line. Throws Error; rulings where the specification leaves room stand at each
+/// check.
 GgufHeader read_gguf_header(std::shared_ptr<const File> file, std::vector<Warning>& warnings);
 
 /// Many like oddities in one warning: the first in full, the rest counted.

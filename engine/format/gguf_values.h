@@ -38,7 +38,8 @@ struct GgufTextFaults {
 std::string_view read_gguf_string(Reader& in, std::uint64_t limit, std::string_view what);
 
 /// A value of `type` for a key whose type field is at `type_at`; `key` names it in messages.
-/// Strings with odd text are counted in `faults`. Throws as robustness.md sections 2 and 3 say.
+/// Strings with odd text are counted in `faults`. Throws kTruncated, kLimit, kOverflow, kBadSchema,
+/// kBadValue.
 MetaValue read_gguf_value(Reader& in, const std::shared_ptr<const File>& file, bool big_endian,
                           std::uint32_t type, std::uint64_t type_at, std::string_view key,
                           GgufTextFaults& faults);

@@ -1,4 +1,4 @@
-// From a path to models: what can be opened there (cli.md, "What PATH is"), one of them opened, and
+// From a path to models: what can be opened there (README, "What PATH is"), one of them opened, and
 // a reader for its weights. Reads directories, headers and indexes, never payload.
 // Refuses nothing silently: what is not chosen is named in `others` and `notes`.
 // Functions of any thread; the Model returned is read-only afterwards and may be shared.
@@ -41,7 +41,7 @@ struct OpenOptions {
 Catalog find_models(const std::string& path);
 
 /// Opens a candidate: headers, index and config only. `weights` come in natural order.
-/// Throws the classes of robustness.md section 1, naming the file at fault.
+/// Throws the README's error classes, naming the file at fault.
 Model open_model(const Candidate& candidate, const OpenOptions& options = {});
 
 /// A reader of `weight`, which must belong to `model`; both must outlive it. One thread at a time.

@@ -23,7 +23,7 @@ namespace qi {
 /// one (kLowLevel), or the int8 one alone (kCodes, not decodable: row scales are not stored).
 /// `dtype` is BF16 or F16; else the folder's name tells ("…-bf16-int8"). Where neither does, the
 /// model opens with 16-bit parts of unknown type and reading their values is kUsage.
-/// Throws Error with the file at fault: all classes of robustness.md section 1 that apply.
+/// Throws Error with the file at fault: the README's error classes.
 Model open_prototype(const std::string& dir, std::optional<DType> dtype);
 
 /// values(): the 16-bit level, exactly; codes(): the int8 level as bit patterns 0 … 255.

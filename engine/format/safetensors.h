@@ -1,5 +1,5 @@
-// The safetensors container: reads and checks one file's header (checkpoint-formats.md section 1,
-// robustness.md sections 2 and 3), and makes the header of a file to be written.
+// The safetensors container: reads and checks one file's header (the format's README,
+// huggingface/safetensors, read strictly), and makes the header of a file to be written.
 // Strict: the tensors must cover the data area exactly, names are unique, numbers are plain digits.
 // An unknown dtype word is listed with a warning; payload is never read. Any thread.
 #pragma once
@@ -30,7 +30,7 @@ struct SafetensorsHeader {
 };
 
 /// Reads the header of `file`; `file_index` becomes Tensor::file.
-/// Throws the classes of robustness.md section 1 with the offset of the offending field.
+/// Throws the README's error classes with the offset of the offending field.
 SafetensorsHeader read_safetensors(const File& file, std::uint32_t file_index = 0);
 
 /// The same for a header's text that is in memory: `json` is what stands at byte 8 of the file

@@ -13,7 +13,7 @@
 namespace qi {
 namespace {
 
-/// R14: a single name of this folder, nothing that leads elsewhere.
+/// A single name of this folder, nothing that leads elsewhere.
 bool is_single_name(std::string_view name) {
   constexpr std::size_t kMaxName = 255;
   return !name.empty() && name.size() <= kMaxName && name != "." && name != ".." &&

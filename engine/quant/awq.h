@@ -1,5 +1,5 @@
 // AWQ, 4 bits: recognition of "M.qweight .qzeros .scales" packed along the outputs ("gemm") or
-// along the inputs ("gemv"), and the reader (checkpoint-formats.md, 4). Kernel-interleaved layouts
+// along the inputs ("gemv"), and the reader. Kernel-interleaved layouts
 // (gemv_fast, marlin) are recognised only. A reader: one thread.
 #pragma once
 

@@ -1,6 +1,7 @@
 // bitsandbytes NF4 and FP4, plain and nested: recognition of "K", "K.absmax", "K.quant_map",
-// "K.quant_state.bitsandbytes__*" …, the quant_state JSON and the reader (checkpoint-formats.md,
-// 6). Refuses states whose sizes contradict the stored tensors. A reader: one thread.
+// "K.quant_state.bitsandbytes__*" …, the quant_state JSON and the reader (bitsandbytes
+// functional.QuantState). Refuses states whose sizes contradict the stored tensors. A reader: one
+// thread.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
 // Looks through the payload of one quantized weight for what its scheme forbids or what is odd
-// (checkpoint-formats.md, 11): the part of --verify that knows schemes.
+//: the part of --verify that knows schemes.
 // Finds, never throws, for anything a file contains; only running failures (kIo, kChanged, kMemory)
 // come out as Error. Bounded memory. Any thread.
 #pragma once

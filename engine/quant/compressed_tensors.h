@@ -1,4 +1,4 @@
-// Recognition of compressed-tensors' integer and packed formats (checkpoint-formats.md, 5). Values
+// Recognition of compressed-tensors' integer and packed formats. Values
 // are read by scaled.h; the float format is build_fp8() in row_schemes.h.
 // Each function looks at one tensor that may hold codes, takes what belongs to it and returns true,
 // or leaves everything as it was. One thread.

@@ -26,7 +26,7 @@ void five_bits(const std::byte* qh_at, const std::byte* qs, std::uint8_t* codes)
   for (int j = 0; j < 32; ++j) codes[j] = byte(codes[j] | ((qh >> j) & 1) << 4);
 }
 
-// Two-bit codes of a K block: 16 groups of 16 (gguf.md section 4, Q2_K).
+// Two-bit codes of a K block: 16 groups of 16 (ggml-common.h, block_q2_K).
 void k_two_bits(const std::byte* qs, std::uint8_t* codes) {
   for (int g = 0; g < 16; ++g) {
     const int shift = 2 * ((g % 8) / 2);

@@ -1,5 +1,5 @@
 // Codebook block types of ggml: an index picks a group of 4 or 8 magnitudes, signs are apart.
-// Layouts and formulas: gguf.md section 4.
+// Layouts and formulas: ggml-common.h (llama.cpp b3901).
 #include <bit>
 #include <cstdint>
 

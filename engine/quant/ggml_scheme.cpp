@@ -10,7 +10,7 @@
 namespace qi {
 namespace {
 
-/// What a block type is as a quantization scheme (gguf.md, sections 3 and 4). `group` is the number
+/// What a block type is as a quantization scheme. `group` is the number
 /// of weights that share a scale; a two-level type's scale_dtype is that of its super-block.
 struct BlockScheme {
   DType type;

@@ -1,6 +1,7 @@
-// GPTQ: recognition of "M.qweight .qzeros .scales [.g_idx]" and the reader (checkpoint-formats.md,
-// 3). Both versions of zero points, 2, 3, 4 and 8 bits, act-order. Marlin, planar, BitBLAS and QQQ
-// layouts are recognised only. Refuses group indices outside the scales. A reader: one thread.
+// GPTQ: recognition of "M.qweight .qzeros .scales [.g_idx]" and the reader (AutoGPTQ's
+// checkpoint_format "gptq" and "gptq_v2"). Both versions of zero points, 2, 3, 4 and 8 bits,
+// act-order. Marlin, planar, BitBLAS and QQQ layouts are recognised only. Refuses group indices
+// outside the scales. A reader: one thread.
 #pragma once
 
 #include "engine/quant/grouping.h"

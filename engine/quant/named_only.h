@@ -1,6 +1,6 @@
 // Schemes that are recognised and listed but not decoded: HQQ, AQLM, QuIP#, VPTQ, EXL2, EXL3, EETQ,
-// quanto, BitNet, Quark, torchao, Marlin, QQQ, BitBLAS, sparse compressed-tensors
-// (checkpoint-formats.md, 10). One table of their stored parts. Used while grouping, one thread.
+// quanto, BitNet, Quark, torchao, Marlin, QQQ, BitBLAS, sparse compressed-tensors.
+// One table of their stored parts. Used while grouping, one thread.
 #pragma once
 
 #include "engine/quant/grouping.h"

@@ -104,7 +104,7 @@ struct Preset {
   QuantGroup group;
 };
 
-/// Names that may stand for a group's arguments (checkpoint-formats.md, 5).
+/// Names that may stand for a group's arguments (compressed-tensors presets).
 std::optional<QuantGroup> preset(const std::string& name) {
   static const std::array<Preset, 10> kPresets = {{
       {"W8A16", {8, 0, 0, 0, true, false, false, "channel", "pack-quantized"}},

@@ -44,8 +44,8 @@ struct QuantConfig {
   std::vector<Warning> warnings;
 };
 
-/// Looks where checkpoint-formats.md section 2 says, in that order; the first that names a method
-/// or an algorithm wins.
+/// Looks in config.json, then the tools' own files, then __metadata__; the first that names a
+/// method or an algorithm wins.
 QuantConfig read_quant_config(const Model& model);
 
 }  // namespace qi

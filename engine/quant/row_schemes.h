@@ -1,5 +1,5 @@
 // Recognition of schemes whose codes lie row after row: LLM.int8(), FP8 in its flavours, ModelOpt
-// NVFP4, MXFP4 (checkpoint-formats.md sections 6 to 8). Values are read
+// NVFP4, MXFP4. Values are read
 // by scaled.h. Each function looks at one tensor that may hold codes, takes what belongs to it and
 // returns true, or leaves everything as it was. One thread.
 #pragma once

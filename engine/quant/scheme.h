@@ -1,5 +1,5 @@
 // From stored tensors to logical weights: which quantization scheme a model uses, which tensors
-// belong to one weight, and a reader for each (checkpoint-formats.md). Schemes stand in one table
+// belong to one weight, and a reader for each. Schemes stand in one table
 // in scheme.cpp; a new one is a file pair and a line there.
 // Unknown is a value: tensors of a scheme that nobody knows are listed as they are stored, those of
 // a known scheme that is not decoded as one weight with Weight::undecodable set.

@@ -1,6 +1,6 @@
 // SpQR as exported: 3-bit codes with two-level 16×16 statistics, outliers in CSR or PTCSR and an
 // input permutation. Recognition of "M.dense_weights .row_offsets .col_vals [.in_perm]" and the
-// reader (checkpoint-formats.md, 9). Refuses offsets, columns and permutations out of range.
+// reader. Refuses offsets, columns and permutations out of range.
 // A reader: one thread.
 #pragma once
 

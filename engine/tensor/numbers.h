@@ -49,7 +49,7 @@ constexpr std::uint16_t float_to_f16(float value) {
   return static_cast<std::uint16_t>(sign | ((magnitude - (112u << 23) + 0xFFFu + odd) >> 13));
 }
 
-/// Round to nearest, ties to even; NaN → upper half with the quiet bit set (gguf.md, 4).
+/// Round to nearest, ties to even; NaN → upper half with the quiet bit set (as ggml).
 constexpr std::uint16_t float_to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);

@@ -107,7 +107,7 @@ TEST(GgmlBlocks, EveryScaleBitPatternOfTheCommonTypes) {
   }
 }
 
-// Types that ggml's vectors do not cover, by hand from the formulas of gguf.md section 4.
+// Types that ggml's vectors do not cover, by hand from the formulas of ggml-common.h.
 TEST(GgmlBlocks, Mxfp4HasHalfScalesDownToSubnormals) {
   Buffer block = block_of({127, 0x21, 0xF7}, 17);
   std::vector<float> y(32);

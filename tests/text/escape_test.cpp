@@ -17,7 +17,7 @@ std::string utf8(char32_t code) {
   return out;
 }
 
-// Robustness R19, written down once more without the code under test: what must never be printed.
+// The rule, written down once more without the code under test: what must never be printed.
 bool forbidden(char32_t c) {
   if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return true;                           // C0, DEL, C1
   if (c == 0x2028 || c == 0x2029) return true;                                    // separators
