@@ -32,6 +32,14 @@ struct sigaction g_previous {};
 std::atomic<bool> g_mapping_disabled{false};
 std::atomic<std::size_t> g_page_bytes{4096};
 
+// Pages that were read stay resident until the kernel wants them back, which it seldom does: a pass
+// over 20 GB would look as if it needed 20 GB. So all mappings let go of their pages after each
+// kResidentBytes handed out; whoever still reads one finds it in the page cache.
+constexpr std::uint64_t kResidentBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kAroundBytes = std::uint64_t{16} << 10;  // the kernel maps neighbours too
+std::atomic<std::uint64_t> g_handed_out{0};
+std::mutex g_unmap_mutex;  // no range is let go of while it is unmapped, and perhaps mapped anew
+
 void on_sigbus(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   const std::uintptr_t page = g_page_bytes.load(std::memory_order_relaxed);
@@ -77,6 +85,22 @@ void unregister_mapping(int slot) {
   MappingSlot& s = g_slots[static_cast<std::size_t>(slot)];
   s.length.store(0, std::memory_order_release);
   s.begin.store(0, std::memory_order_release);
+}
+
+void let_go_of_pages() {
+  const std::lock_guard lock(g_unmap_mutex);
+  for (const MappingSlot& slot : g_slots) {
+    const std::size_t length = slot.length.load(std::memory_order_acquire);
+    const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (begin > 1 && length > 0) madvise(reinterpret_cast<void*>(begin), length, MADV_DONTNEED);
+  }
+}
+
+void count_handed_out(std::uint64_t bytes) {
+  bytes += kAroundBytes;
+  if (g_handed_out.fetch_add(bytes, std::memory_order_relaxed) + bytes < kResidentBytes) return;
+  g_handed_out.store(0, std::memory_order_relaxed);
+  let_go_of_pages();
 }
 
 FileIdentity identity_of(const struct stat& st) {
@@ -138,8 +162,11 @@ File::File(std::string path, int fd, FileIdentity identity)
     : path_(std::move(path)), fd_(fd), identity_(identity) {}
 
 File::~File() {
-  if (slot_ >= 0) unregister_mapping(slot_);
-  if (map_ != nullptr) munmap(const_cast<std::byte*>(map_), identity_.size_bytes);
+  if (map_ != nullptr) {
+    const std::lock_guard lock(g_unmap_mutex);
+    unregister_mapping(slot_);
+    munmap(const_cast<std::byte*>(map_), identity_.size_bytes);
+  }
   ::close(fd_);
 }
 
@@ -181,6 +208,7 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 std::span<const std::byte> File::bytes(std::uint64_t offset, std::size_t length,
                                        Buffer& scratch) const {
   if (const std::byte* map = mapping(); map != nullptr && range_fits(offset, length, size())) {
+    count_handed_out(length);
     return {map + offset, length};
   }
   if (!range_fits(offset, length, size()))
@@ -204,16 +232,6 @@ void File::check_unchanged() const {
   }
   if (identity_of(st) != identity_) {
     throw Error(ErrorCode::kChanged, "changed while being read", {}, path_);
-  }
-}
-
-void File::release(std::uint64_t offset, std::uint64_t length) const {
-  if (map_ == nullptr || !range_fits(offset, length, size())) return;
-  const std::uint64_t page = g_page_bytes;
-  const std::uint64_t begin = (offset + page - 1) / page * page;
-  const std::uint64_t end = (offset + length) / page * page;
-  if (begin < end) {
-    madvise(const_cast<std::byte*>(map_) + begin, end - begin, MADV_DONTNEED);
   }
 }
 

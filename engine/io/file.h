@@ -49,16 +49,14 @@ class File {
 
   /// The bytes [offset, offset + length), from the mapping where there is one, else copied into
   /// `scratch` (valid until scratch changes). Any alignment: read them with memcpy.
-  /// Call check() after using them and before believing them. Throws as read_at().
+  /// Call check() after using them and before believing them. Throws as read_at(). Now and then all
+  /// mappings let go of their resident pages: reading a file of any size needs little memory.
   std::span<const std::byte> bytes(std::uint64_t offset, std::size_t length, Buffer& scratch) const;
 
   /// Throws kChanged if a mapped page could not be read since the file was opened. Cheap.
   void check() const;
   /// check(), and compares size, mtime and inode with those at opening.
   void check_unchanged() const;
-
-  /// Tells the kernel that a range will not be read again soon. A hint, never an error.
-  void release(std::uint64_t offset, std::uint64_t length) const;
 
  private:
   File(std::string path, int fd, FileIdentity identity);

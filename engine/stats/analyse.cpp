@@ -15,9 +15,6 @@
 namespace qi {
 namespace {
 
-// Mapped pages are let go of each time this many bytes were read.
-constexpr std::uint64_t kReleaseBytes = std::uint64_t{64} << 20;
-
 bool is_cancelled(const AnalyseOptions& options) {
   return options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed);
 }
@@ -62,7 +59,6 @@ class Analysis {
   std::vector<TileResult> tiles_;
   std::mutex mutex_;  // guards workers_ and probe_
   std::vector<std::unique_ptr<TileWorker>> workers_;
-  std::atomic<std::uint64_t> done_bytes_{0};
 
   std::vector<std::uint64_t> symbols_;
   std::vector<std::uint64_t> codes_;
@@ -126,13 +122,9 @@ void Analysis::run_tiles() {
       options_.threads, options_.cancel, count, [this] { return new_worker(); },
       [&](TileWorker* worker, std::uint64_t i) {
         tiles_[i] = worker->run(i);
-        const std::uint64_t bytes = slice_begin(weight_.size_bytes, count, i + 1) -
-                                    slice_begin(weight_.size_bytes, count, i);
-        const std::uint64_t before = done_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-        if (before / kReleaseBytes != (before + bytes) / kReleaseBytes) {
-          StoredBytes(model_, weight_).release();
-        }
-        if (options_.progress) options_.progress(bytes);
+        if (!options_.progress) return;
+        options_.progress(slice_begin(weight_.size_bytes, count, i + 1) -
+                          slice_begin(weight_.size_bytes, count, i));
       });
   if (count == 0 && weight_.size_bytes > 0 && options_.progress) {
     options_.progress(weight_.size_bytes);

@@ -43,13 +43,6 @@ std::span<const std::byte> StoredBytes::read(std::uint64_t offset, std::uint64_t
   return joined_;
 }
 
-void StoredBytes::release() const {
-  for (const Part& part : weight_.parts) {
-    const Tensor& tensor = model_.tensor(part);
-    model_.file(tensor).release(tensor.offset, tensor.size_bytes);
-  }
-}
-
 void StoredBytes::check_unchanged() const {
   for (const Part& part : weight_.parts) model_.file(model_.tensor(part)).check_unchanged();
 }

@@ -21,8 +21,6 @@ class StoredBytes {
              const std::function<void(std::span<const std::byte>)>& take);
   /// The same range in one piece; valid until the next call.
   std::span<const std::byte> read(std::uint64_t offset, std::uint64_t length);
-  /// Lets go of the weight's mapped pages: they count as memory used.
-  void release() const;
   /// Throws kChanged when a file is not what it was when opened.
   void check_unchanged() const;
 

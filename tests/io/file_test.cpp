@@ -10,6 +10,8 @@
 
 #include <atomic>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -122,14 +124,31 @@ TEST_P(FileBytes, ChangesAreNoticedAfterwards) {
   EXPECT_EQ(again->identity().inode, file->identity().inode);
 }
 
-TEST_P(FileBytes, ReleasedBytesCanBeReadAgain) {
-  const std::string content = pattern(40'000);
-  const auto file = File::open(dir_.write("a", content));
+/// MiB of mapped files that are resident now.
+std::uint64_t resident_file_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssFile:")) return std::stoull(line.substr(8)) / 1024;
+  }
+  return 0;
+}
+
+TEST(FileTest, ReadingAllOfAFileKeepsLittleOfItResident) {
+  const TempDir dir;
+  const std::string path = dir.write("big", "");
+  constexpr std::uint64_t kMiB = 1 << 20;
+  ASSERT_EQ(truncate(path.c_str(), 512 * kMiB), 0);
+  const auto file = File::open(path);
   Buffer scratch;
-  EXPECT_EQ(text_of(file->bytes(0, content.size(), scratch)), content);
-  file->release(1, content.size() - 1);
-  file->release(0, UINT64_MAX);  // a hint: nonsense is ignored
-  EXPECT_EQ(text_of(file->bytes(0, content.size(), scratch)), content);
+  const std::uint64_t before = resident_file_mib();
+  unsigned seen = 0;
+  for (std::uint64_t at = 0; at < 512 * kMiB; at += kMiB) {
+    const auto bytes = file->bytes(at, kMiB, scratch);
+    for (std::size_t i = 0; i < kMiB; i += 4096) seen |= std::to_integer<unsigned>(bytes[i]);
+  }
+  EXPECT_EQ(seen, 0U);
+  file->check_unchanged();
+  EXPECT_LT(resident_file_mib(), before + 128);
 }
 
 TEST(FileTest, ManyThreadsMeetTheTruncation) {
