@@ -14,6 +14,8 @@ namespace {
 constexpr int kGap = 2;            // cells between columns
 constexpr int kLongestText = 160;  // one odd name must not widen every line of a file
 constexpr int kShortestText = 20;  // an elided text column keeps at least this
+constexpr int kName = 95;          // columns of this importance say what a row is about
+constexpr int kMinor = 20;         // those up to this one leave before a name is shortened
 constexpr std::uint64_t kMiB = 1 << 20;
 
 bool is_left(ColumnKind kind) {
@@ -124,38 +126,53 @@ class TableWriter : public Writer {
     return cells;
   }
 
+  static bool is_name(const Shown& column) {
+    return column.column->kind == ColumnKind::kText && column.column->keep >= kName;
+  }
+
   // Makes the line as short as the terminal: texts shrink a little, then columns leave, the least
-  // important first, and give their room back to the texts.
+  // important first, and give their room back to the texts. Names are what a person reads the table
+  // by: minor columns leave before they shrink at all, others before they have less than half the
+  // line.
   void fit() {
     if (style_.width <= 0) return;
     std::vector<int> natural;
     for (const Shown& column : shown_) natural.push_back(column.width);
+    const auto names = std::count_if(shown_.begin(), shown_.end(), is_name);
+    const int half = style_.width / 2 / std::max(1, static_cast<int>(names));
     for (;;) {
-      for (std::size_t i = 0; i < shown_.size(); ++i) shown_[i].width = natural[i];
-      shrink_text(kShortestText);
-      if (total() <= style_.width) return;
       Shown* least = nullptr;
       int visible = 0;
-      for (Shown& column : shown_) {
+      for (std::size_t i = 0; i < shown_.size(); ++i) {
+        Shown& column = shown_[i];
+        column.width = natural[i];
         if (!column.visible) continue;
         ++visible;
         if (least == nullptr || column.column->keep < least->column->keep) least = &column;
       }
+      const bool minor = least != nullptr && least->column->keep <= kMinor;
+      shrink_text(kShortestText, minor ? kLongestText : std::max(half, kShortestText));
+      if (total() <= style_.width) return;
       if (visible <= 1) break;
       least->visible = false;
     }
-    shrink_text(1);
+    shrink_text(1, 1);
   }
 
-  void shrink_text(int shortest) {
+  // Takes what is over from the text column with most to give, until none has more than its least.
+  void shrink_text(int shortest, int shortest_name) {
     for (int over = total() - style_.width; over > 0; over = total() - style_.width) {
-      Shown* widest = nullptr;
+      Shown* richest = nullptr;
+      int spare = 0;
       for (Shown& column : shown_) {
         if (!column.visible || column.column->kind != ColumnKind::kText) continue;
-        if (widest == nullptr || column.width > widest->width) widest = &column;
+        const int gives = column.width - (is_name(column) ? shortest_name : shortest);
+        if (gives <= spare) continue;
+        richest = &column;
+        spare = gives;
       }
-      if (widest == nullptr || widest->width <= shortest) return;
-      widest->width = std::max(shortest, widest->width - over);
+      if (richest == nullptr) return;
+      richest->width -= std::min(over, spare);
     }
   }
 

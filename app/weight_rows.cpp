@@ -20,7 +20,7 @@ constexpr std::array kList = {
     Column{"role", "role", K::kLabel, 25},
     Column{"layer", "layer", K::kInteger, 0},
     Column{"expert", "expert", K::kInteger, 0},
-    Column{"dtype", "dtype", K::kLabel, 70},
+    Column{"dtype", "dtype", K::kLabel, 82},
     Column{"shape", "shape", K::kRight, 90},
     Column{"params", "params", K::kCount, 60},
     Column{"bytes", "size", K::kBytes, 80},
@@ -95,10 +95,13 @@ std::vector<Column> make_stats_columns() {
   std::vector<Column> columns(kList.begin(), kList.end());
   // Statistics need the room that facts from headers take in --list.
   for (Column& column : columns) {
-    const bool stays = column.name == "tensor" || column.name == "shape" ||
-                       column.name == "dtype" || column.name == "bits_per_weight" ||
-                       column.name == "model";
-    if (!stays) column.keep = 0;
+    if (column.name == "shape") {
+      column.keep = 63;
+    } else if (column.name == "bits_per_weight") {
+      column.keep = 52;
+    } else if (column.name != "tensor" && column.name != "dtype" && column.name != "model") {
+      column.keep = 0;
+    }
   }
   for (const StatColumn& stat : stat_columns()) {
     const bool fixed = stat.name.starts_with("h_") || stat.name.starts_with("ratio_");

@@ -1,5 +1,6 @@
 #include "app/writer.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -153,6 +154,37 @@ TEST(Table, FitsAnyTerminal) {
       }
     }
   }
+}
+
+TEST(Table, MinorColumnsLeaveBeforeANameIsShortened) {
+  constexpr std::array kWide = {
+      Column{"file", "file", ColumnKind::kText, 20},
+      Column{"tensor", "weight", ColumnKind::kText, 100},
+      Column{"role", "role", ColumnKind::kLabel, 25},
+      Column{"scheme", "scheme", ColumnKind::kLabel, 72},
+      Column{"shape", "shape", ColumnKind::kRight, 90},
+  };
+  const std::string name = "model.layers.17.self_attn.q_proj.weight";
+  const Row row = {std::string("model-00001-of-00002.safetensors"), name, std::string("q"),
+                   std::string("compressed-tensors"), std::string("4096x4096")};
+  const auto at = [&](int width) {
+    StringOutput output;
+    const auto writer = make_writer({Format::kTable, true, width}, kWide, output);
+    writer->row(row);
+    writer->finish();
+    return output.text;
+  };
+  EXPECT_NE(at(140).find("model-00001-of-00002.safetensors"), std::string::npos);
+  for (int width = 40; width < 140; ++width) {
+    const std::string text = at(width);
+    const bool whole = text.find(name) != std::string::npos;
+    EXPECT_TRUE(whole || text.find("file") == std::string::npos) << text;
+  }
+  // Others leave once a name has half the line.
+  EXPECT_NE(at(64).find("compressed-tensors"), std::string::npos) << at(64);
+  EXPECT_NE(at(64).find("model.layers.17.…"), std::string::npos) << at(64);
+  EXPECT_NE(at(50).find(name), std::string::npos) << at(50);
+  EXPECT_EQ(at(50).find("compressed"), std::string::npos);
 }
 
 TEST(Table, OneEndlessNameDoesNotWidenEveryLine) {
