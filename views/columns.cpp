@@ -120,9 +120,11 @@ std::string cell_text(ColumnId id, const Model& model, const Weight& weight,
       return fixed2(zstd_bits(weight, *statistics));
     case ColumnId::kRole:
       return std::string(role_name(weight.role));
-    case ColumnId::kSize:
-      return fmt::format("{:.1f}", static_cast<double>(weight.size_bytes) /
-                                       (fit.size_in_kib ? 1024.0 : 1048576.0));
+    case ColumnId::kSize: {
+      const double size =
+          static_cast<double>(weight.size_bytes) / (fit.size_in_kib ? 1024.0 : 1048576.0);
+      return size > 0 && size < 0.05 ? "<0.1" : fmt::format("{:.1f}", size);
+    }
   }
   return "";
 }
@@ -180,6 +182,10 @@ std::string scheme_label(const Model& model, const Weight& weight) {
     out += fmt::format(" {}b", weight.bits);
   }
   if (weight.group_size > 0) out += fmt::format(" g{}", weight.group_size);
+  // The blocks say by themselves that it is the scheme of blocks.
+  if (weight.scheme == Scheme::kFP8Block && weight.block_rows > 0) {
+    out = fmt::format("fp8 {}x{}", weight.block_rows, weight.block_cols);
+  }
   return out;
 }
 
@@ -221,7 +227,7 @@ double zstd_bits(const Weight& weight, const Statistics& statistics) {
 
 std::string compact_bytes(std::uint64_t size_bytes) {
   constexpr std::string_view kUnits = "KMGTPE";
-  if (size_bytes < 1000) return fmt::format("{}", size_bytes);
+  if (size_bytes < 1000) return fmt::format("{}B", size_bytes);
   double value = static_cast<double>(size_bytes) / 1024;
   std::size_t unit = 0;
   while (value >= 1023.5 && unit + 1 < kUnits.size()) {

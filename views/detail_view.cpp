@@ -46,11 +46,11 @@ class Detail {
       return draw_one_line(area_.y + 1);
     }
     draw_place(area_.y);
-    draw_facts(area_.y + 1);
-    if (area_.height >= 12) return draw_tall();
-    draw_moments(area_.y + 2);
+    if (area_.height >= 12) return draw_tall(draw_facts(area_.y + 1, 3));
+    const int y = draw_facts(area_.y + 1, area_.height >= 8 ? 2 : 1);
+    draw_moments(y);
     if (statistics_ != nullptr) {
-      const int top = area_.y + 3;
+      const int top = y + 1;
       const int height = area_.bottom() - top;
       const int chart = std::clamp(area_.width / 3, 16, 40);
       draw_chart({area_.x + 1, top, chart, height});
@@ -141,16 +141,33 @@ class Detail {
     canvas_.text(area_, area_.x + 1, y, elide_middle(name, room, glyphs_.ellipsis), {Ink::kStrong});
   }
 
-  void draw_facts(int y) {
+  // What it is, in as few lines as hold it; returns the line after them.
+  int draw_facts(int y, int most) {
+    const int room = area_.width - 2;
+    std::string role(role_name(weight_.role));
+    if (weight_.layer >= 0) role += fmt::format(" of layer {}", weight_.layer);
+    if (weight_.expert >= 0) role += fmt::format(", expert {}", weight_.expert);
+    std::string size = human_bytes(weight_.size_bytes);
+    if (weight_.parts.size() > 1) size += fmt::format(" in {} tensors", weight_.parts.size());
     const std::string dot = fmt::format(" {} ", glyphs_.dot);
-    std::string line = fmt::format("{}{}{} params{}{}", shape_text(weight_.shape), dot,
-                                   grouped(weight_.params), dot, role_name(weight_.role));
-    if (weight_.layer >= 0) line += fmt::format(" of layer {}", weight_.layer);
-    if (weight_.expert >= 0) line += fmt::format(", expert {}", weight_.expert);
-    line += fmt::format("{}{}{}{}", dot, scheme_sentence(model_, weight_), dot,
-                        human_bytes(weight_.size_bytes));
-    if (weight_.parts.size() > 1) line += fmt::format(" in {} tensors", weight_.parts.size());
-    canvas_.text(area_, area_.x + 1, y, elide_end(line, area_.width - 2, glyphs_.ellipsis));
+    std::vector<std::string> lines(1);
+    for (const std::string& fact : {shape_text(weight_.shape), counted(weight_.params, "param"),
+                                    role, scheme_sentence(model_, weight_), size}) {
+      std::string& line = lines.back();
+      const bool fits = display_width(line) + display_width(dot) + display_width(fact) <= room;
+      const bool last = static_cast<int>(lines.size()) == most;
+      if (line.empty()) {
+        line = fact;
+      } else if (fits || last) {
+        line += dot + fact;
+      } else {
+        lines.push_back(fact);
+      }
+    }
+    for (const std::string& line : lines) {
+      canvas_.text(area_, area_.x + 1, y++, elide_end(line, room, glyphs_.ellipsis));
+    }
+    return y;
   }
 
   void draw_moments(int y) {
@@ -188,6 +205,16 @@ class Detail {
   void draw_chart(const Rect& area) {
     if (area.height < 2 || area.width < 8) return;
     const ValueHistogram& values = statistics_->values;
+    if (std::all_of(values.bins.begin(), values.bins.end(), [](auto n) { return n == 0; })) {
+      canvas_.text(area, area.x, area.y, "no finite values", {Ink::kDim});
+      return;
+    }
+    if (!(values.low < values.high)) {
+      canvas_.text(area, area.x, area.y,
+                   fmt::format("every value is {}", with_minus(human_number(values.low), glyphs_)),
+                   {Ink::kDim});
+      return;
+    }
     draw_histogram(canvas_, {area.x, area.y, area.width, area.height - 1}, values.bins,
                    {Ink::kAccent}, glyphs_);
     // Said where the tail leaves room for it.
@@ -244,8 +271,8 @@ class Detail {
   }
 
   // The whole pane: parts, all numbers, a large histogram.
-  void draw_tall() {
-    int y = area_.y + 3;
+  void draw_tall(int y) {
+    if (area_.height >= 24) ++y;
     y = draw_parts(y) + 1;
     if (draw_absence(area_.x + 1, y)) return;
     y = draw_numbers(y) + 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "engine/text/width.h"
 #include "views/columns.h"
@@ -23,28 +24,28 @@ HelpScreen::HelpScreen(Context from) {
     }
   }
   for (const std::string_view group : groups) {
-    const std::size_t heading = lines_.size();
-    lines_.push_back({std::string(group), "", true});
+    const std::size_t heading = items_.size();
+    items_.push_back({std::string(group), "", true});
     for (const Binding& binding : key_table()) {
       if (binding.group != group || (binding.contexts & (from | kInFilter)) == 0) continue;
-      lines_.push_back({keys_text(binding), std::string(binding.meaning), false});
+      items_.push_back({keys_text(binding), std::string(binding.meaning), false});
     }
-    if (lines_.size() == heading + 1) {
-      lines_.pop_back();
+    if (items_.size() == heading + 1) {
+      items_.pop_back();
     } else {
-      lines_.push_back({});
+      items_.push_back({});
     }
   }
-  lines_.push_back({"Columns", "", true});
+  items_.push_back({"Columns", "", true});
   for (const ColumnInfo& info : columns()) {
-    lines_.push_back({std::string(info.title), std::string(info.meaning), false});
+    items_.push_back({std::string(info.title), std::string(info.meaning), false});
   }
-  lines_.push_back({});
-  lines_.push_back({"Bars", "", true});
-  lines_.push_back({"raw", "bits per weight as stored", false});
-  lines_.push_back(
+  items_.push_back({});
+  items_.push_back({"Bars", "", true});
+  items_.push_back({"raw", "bits per weight as stored", false});
+  items_.push_back(
       {"exponent + raw", "the exponent entropy-coded, sign and mantissa as they are", false});
-  lines_.push_back({"pair", "the 16-bit values and their int8 version, coded together", false});
+  items_.push_back({"pair", "the 16-bit values and their int8 version, coded together", false});
 }
 
 Rect HelpScreen::body() const {
@@ -53,6 +54,14 @@ Rect HelpScreen::body() const {
 
 void HelpScreen::resize(Size size) {
   size_ = size;
+  lines_.clear();
+  for (const Line& item : items_) {
+    std::vector<std::string> parts = wrap(item.right, size.width - kLeft - 4);
+    if (parts.empty()) parts.emplace_back();
+    lines_.push_back({item.left, std::move(parts[0]), item.heading});
+    for (std::size_t i = 1; i < parts.size(); ++i)
+      lines_.push_back({"", std::move(parts[i]), false});
+  }
   const auto rows = static_cast<std::size_t>(std::max(1, body().height));
   // As many first lines as leave the window full.
   scroll_.resize(lines_.size() > rows ? lines_.size() - rows + 1 : 1, body().height);
@@ -73,8 +82,7 @@ void HelpScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
       continue;
     }
     canvas.text({area.x, y, kLeft + 2, 1}, 3, y, line.left, {Ink::kKey});
-    canvas.text(area, kLeft + 3, y,
-                elide_end(line.right, size_.width - kLeft - 4, glyphs.ellipsis));
+    canvas.text(area, kLeft + 3, y, line.right);
   }
   if (scroll_.count() > 1) {
     const std::string more = scroll_.at() + 1 < scroll_.count() ? "more below" : "the end";

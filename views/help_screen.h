@@ -27,8 +27,9 @@ class HelpScreen final : public Screen {
   };
   Rect body() const;
 
-  std::vector<Line> lines_;
-  ListCursor scroll_;  // its cursor is the first line shown
+  std::vector<Line> items_;
+  std::vector<Line> lines_;  // the same, long meanings wrapped
+  ListCursor scroll_;        // its cursor is the first line shown
   Size size_;
 };
 

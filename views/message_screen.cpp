@@ -14,22 +14,6 @@
 
 namespace qi {
 
-std::vector<std::string> wrap(std::string_view text, int cells) {
-  std::vector<std::string> out;
-  while (!text.empty() && cells > 0) {
-    std::string_view line = take_cells(text, cells);
-    if (line.empty()) break;  // a wide character in a window of one cell
-    if (line.size() < text.size()) {
-      const std::size_t space = line.rfind(' ');
-      if (space != std::string_view::npos && space > line.size() / 3) line = line.substr(0, space);
-    }
-    out.emplace_back(line);
-    text.remove_prefix(line.size());
-    while (!text.empty() && text[0] == ' ') text.remove_prefix(1);
-  }
-  return out;
-}
-
 MessageScreen::MessageScreen(std::string title, std::string text, bool is_error, bool has_back)
     : title_(std::move(title)), text_(std::move(text)), is_error_(is_error), has_back_(has_back) {}
 

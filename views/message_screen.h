@@ -25,7 +25,4 @@ class MessageScreen final : public Screen {
   Size size_;
 };
 
-/// `text` in lines of at most `cells` cells, broken at spaces where there are some.
-std::vector<std::string> wrap(std::string_view text, int cells);
-
 }  // namespace qi

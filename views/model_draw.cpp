@@ -35,7 +35,7 @@ void ModelScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
   draw_table(canvas, glyphs);
   if (const auto weight = current_weight()) {
     const std::string waiting =
-        job_.active ? "waiting to be analysed" : "not analysed: A analyses every weight";
+        job_.active ? "being analysed" : "not analysed: A analyses every weight";
     draw_detail(canvas, layout_.detail, table_, *weight, waiting, glyphs);
   }
   draw_status(canvas, glyphs);
@@ -53,15 +53,15 @@ void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
            : "";
   const std::string dot = fmt::format(" {} ", glyphs.dot);
   const std::string rate = fmt::format("{:.2f}", table_.bits_per_weight());
-  const std::string counts = grouped(all.weights);
+  const std::string counts = counted(all.weights, "weight");
   const std::string params = human_count(all.params);
   const std::string bytes = human_bytes(all.size_bytes);
   // From full to short; the first that leaves room for the name is taken.
   const std::array<std::string, 4> facts = {
-      fmt::format("{} weights{}{} params{}{}{}{} {} b/w{}", counts, dot, params, dot, bytes, dot,
+      fmt::format("{}{}{} params{}{}{}{} {} b/w{}", counts, dot, params, dot, bytes, dot,
                   table_.main_label(), rate, predicted),
-      fmt::format("{} weights  {}  {}  {}{} b/w", counts, params, bytes, rate, predicted),
-      fmt::format("{} weights  {}  {}", counts, params, bytes),
+      fmt::format("{}  {}  {}  {}{} b/w", counts, params, bytes, rate, predicted),
+      fmt::format("{}  {}  {}", counts, params, bytes),
       bytes,
   };
   std::string name = escape(model.name);
@@ -308,11 +308,13 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
   if (table_.size() == 0) {
     text = "no weights";
   } else if (left == 0) {
-    text = table_.failed() == 0 ? fmt::format("all {} weights analysed", grouped(table_.size()))
-                                : fmt::format("{} weights analysed, {} failed",
-                                              grouped(table_.analysed()), grouped(table_.failed()));
+    text = table_.failed() == 0
+               ? table_.size() == 1 ? "the one weight is analysed"
+                                    : fmt::format("all {} weights analysed", grouped(table_.size()))
+               : fmt::format("{} analysed, {} failed", counted(table_.analysed(), "weight"),
+                             grouped(table_.failed()));
   } else {
-    text = fmt::format("{} weights not analysed: A analyses every one", grouped(left));
+    text = fmt::format("{} not analysed: A analyses every one", counted(left, "weight"));
   }
   canvas.text(room, area.x + 1, area.y, text, {Ink::kDim});
 }

@@ -55,6 +55,7 @@ class ModelScreen final : public Screen {
   void set_notice(std::string text) { notice_ = std::move(text); }
   void set_warning(std::string text) { warning_ = std::move(text); }
   void set_plan(AnalysisPlan plan) { plan_ = plan; }
+  AnalysisPlan plan() const { return plan_; }
 
   /// Weights in view, the one under the cursor first: what to analyse next.
   std::vector<std::uint32_t> visible_weights() const;

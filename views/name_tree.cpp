@@ -9,6 +9,7 @@ namespace {
 
 // Names are hostile: one of ten thousand dots must not become ten thousand levels.
 constexpr int kMaxDepth = 12;
+constexpr std::size_t kFew = 4;
 constexpr std::size_t kMinRange = 3;  // fewer numbered siblings are listed one by one
 
 bool is_number(std::string_view text) {
@@ -42,24 +43,30 @@ struct NameTree::Builder {
   const Model& model;
 
   Builder(NameTree& tree_in, const Model& model_in) : tree(tree_in), model(model_in) {
+    tries.reserve(model.weights.size());
     for (std::uint32_t i = 0; i < model.weights.size(); ++i) insert(i);
+    tree.nodes_.reserve(tries.size());
     tree.node_of_.resize(model.weights.size());
     write(0, 0, 0, {});
   }
 
   std::uint32_t child(std::uint32_t parent, std::string_view part) {
-    // Names come in natural order, so it is nearly always the child just made.
-    if (!tries[parent].children.empty()) {
-      const std::uint32_t last = tries[parent].children.back();
-      if (tries[last].part == part) return last;
+    // Names come in natural order, so it is nearly always the child just made. Of the others only
+    // the first few are looked through; a table knows where the rest is.
+    const std::vector<std::uint32_t>& children = tries[parent].children;
+    if (!children.empty() && tries[children.back()].part == part) return children.back();
+    const std::size_t few = std::min(children.size(), kFew);
+    for (std::size_t i = 0; i < few; ++i) {
+      if (tries[children[i]].part == part) return children[i];
     }
-    const auto [it, added] = edges.try_emplace({parent, part}, 0);
-    if (added) {
-      it->second = static_cast<std::uint32_t>(tries.size());
-      tries[parent].children.push_back(it->second);
-      tries.push_back({part, {}, {}});
+    const auto made = static_cast<std::uint32_t>(tries.size());
+    if (few == kFew) {
+      const auto [it, added] = edges.try_emplace({parent, part}, made);
+      if (!added) return it->second;
     }
-    return it->second;
+    tries[parent].children.push_back(made);
+    tries.push_back({part, {}, {}});
+    return made;
   }
 
   // The last part ("weight", "bias") names the tensor in its module and gets no node.

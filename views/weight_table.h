@@ -30,6 +30,7 @@ class WeightTable {
   explicit WeightTable(std::shared_ptr<const Model> model);
 
   const Model& model() const { return *model_; }
+  const std::shared_ptr<const Model>& shared_model() const { return model_; }
   const NameTree& tree() const { return tree_; }
   NameTree& tree() { return tree_; }
   std::size_t size() const { return model_->weights.size(); }

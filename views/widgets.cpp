@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/text/numbers.h"
 #include "engine/text/width.h"
 #include "views/layout.h"
 
@@ -104,6 +105,26 @@ void draw_too_small(Canvas& canvas) {
   }
   canvas.text(canvas.bounds(), centred(first), y, first, {Ink::kStrong});
   canvas.text(canvas.bounds(), centred(second), y + 1, second, {Ink::kDim});
+}
+
+std::vector<std::string> wrap(std::string_view text, int cells) {
+  std::vector<std::string> out;
+  while (!text.empty() && cells > 0) {
+    std::string_view line = take_cells(text, cells);
+    if (line.empty()) break;  // a wide character in a window of one cell
+    if (line.size() < text.size() && text[line.size()] != ' ') {
+      const std::size_t space = line.rfind(' ');
+      if (space != std::string_view::npos && space > line.size() / 3) line = line.substr(0, space);
+    }
+    out.emplace_back(line);
+    text.remove_prefix(line.size());
+    while (!text.empty() && text[0] == ' ') text.remove_prefix(1);
+  }
+  return out;
+}
+
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", grouped(count), noun, count == 1 ? "" : "s");
 }
 
 std::string with_minus(std::string text, const Glyphs& glyphs) {

@@ -37,6 +37,12 @@ void draw_footer(Canvas& canvas, const Rect& area, Context context,
 /// For a screen that is too small: what it needs.
 void draw_too_small(Canvas& canvas);
 
+/// `text` in lines of at most `cells` cells, broken at spaces where there are some.
+std::vector<std::string> wrap(std::string_view text, int cells);
+
+/// "1 weight", "32 weights", digits grouped.
+std::string counted(std::uint64_t count, std::string_view noun);
+
 /// "−0.918" with the true minus sign where there is Unicode.
 std::string with_minus(std::string text, const Glyphs& glyphs);
 

@@ -3,12 +3,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "engine/format/open.h"
 
 namespace qi {
 namespace {
+
+constexpr std::size_t kFeed = 2048;  // weights: a few milliseconds
 
 // Linux keeps a nice value per thread: the UI stays ahead of the analysis on a busy machine.
 void lower_own_priority() {
@@ -26,6 +30,7 @@ BackgroundAnalysis::BackgroundAnalysis(std::shared_ptr<const Model> model, unsig
       wake_(std::move(wake)),
       states_(model_->weights.size(), State::kIdle),
       unit_of_(model_->weights.size(), 0),
+      next_(model_->weights.size()),
       queue_({.threads = threads,
               .on_event = [shared = wake_] { shared->signal(); },
               .event_interval_s = 0.1,
@@ -63,7 +68,7 @@ void BackgroundAnalysis::want(std::span<const std::uint32_t> weights) {
     states_[index] = State::kWanted;
     added.push_back(index);
     const Weight& weight = model_->weights[index];
-    units.push_back({.label = weight.name,
+    units.push_back({.label = {},
                      .bytes = weight.size_bytes,
                      .priority = 0,
                      .run = [this, index](UnitContext& context) { run(index, context); }});
@@ -72,6 +77,13 @@ void BackgroundAnalysis::want(std::span<const std::uint32_t> weights) {
   if (!job_) job_ = queue_.submit("stats", {});
   const std::size_t first = queue_.append(*job_, std::move(units));
   for (std::size_t i = 0; i < added.size(); ++i) unit_of_[added[i]] = first + i;
+}
+
+void BackgroundAnalysis::feed() {
+  std::array<std::uint32_t, kFeed> some;
+  std::size_t count = 0;
+  while (count < kFeed && feeding()) some[count++] = static_cast<std::uint32_t>(next_++);
+  want({some.data(), count});
 }
 
 void BackgroundAnalysis::hurry(std::span<const std::uint32_t> weights) {
@@ -84,6 +96,7 @@ void BackgroundAnalysis::hurry(std::span<const std::uint32_t> weights) {
 }
 
 void BackgroundAnalysis::cancel() {
+  next_ = states_.size();
   if (!job_) return;
   queue_.cancel(*job_);
   job_.reset();
@@ -107,9 +120,11 @@ JobStatus BackgroundAnalysis::status() {
   if (!job_) return out;
   const std::optional<JobSnapshot> now = queue_.snapshot(*job_);
   if (!now) return out;
-  out.active = now->state == JobState::kActive && now->units_done < now->units_total;
+  out.active = feeding() || (now->state == JobState::kActive && now->units_done < now->units_total);
   out.done = now->units_done;
-  out.total = now->units_total;
+  out.total = now->units_total +
+              static_cast<std::uint64_t>(std::count(states_.begin() + static_cast<long>(next_),
+                                                    states_.end(), State::kIdle));
   out.bytes_per_s = now->bytes_per_s;
   out.eta_s = now->eta_s;
   out.tick = ++tick_;

@@ -33,6 +33,11 @@ class BackgroundAnalysis {
   void skip(std::uint32_t weight) { states_[weight] = State::kDone; }
   /// Asks for weights; those asked for before or done are left alone.
   void want(std::span<const std::uint32_t> weights);
+  /// Asks for every weight. That many do not go in at once: as long as feeding(), call feed() after
+  /// each look at the keys.
+  void want_all() { next_ = 0; }
+  bool feeding() const { return next_ < states_.size(); }
+  void feed();
   /// These come before everything wanted so far.
   void hurry(std::span<const std::uint32_t> weights);
   /// Drops what waits and stops what runs; the weights may be wanted again.
@@ -51,6 +56,7 @@ class BackgroundAnalysis {
   const std::shared_ptr<Wake> wake_;
   std::vector<State> states_;
   std::vector<std::size_t> unit_of_;
+  std::size_t next_;  // want_all() has come this far
   std::optional<JobId> job_;
   std::int32_t hurry_ = 0;
   unsigned tick_ = 0;

@@ -45,15 +45,15 @@ void Opener::find(const std::string& path) {
 }
 
 void Opener::open(const Candidate& candidate, const OpenOptions& options,
-                  const std::vector<std::string>& tensors) {
-  start([candidate, options, tensors](Outcome& outcome) {
+                  const std::vector<std::string>& tensors, MakeScreen make_screen) {
+  start([candidate, options, tensors, make_screen = std::move(make_screen)](Outcome& outcome) {
     Model model = open_model(candidate, options);
     const NameFilter filter(tensors);
     if (!filter.empty()) {
       std::erase_if(model.weights,
                     [&](const Weight& weight) { return !filter.matches(weight.name); });
     }
-    outcome.model = std::make_shared<const Model>(std::move(model));
+    outcome.screen = make_screen(std::make_shared<const Model>(std::move(model)));
   });
 }
 

@@ -47,6 +47,9 @@ class Signals {
     fd_ = signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK);
   }
   ~Signals() {
+    // What came while the program ended must not end it once more, with another status.
+    while (next() != 0) {
+    }
     if (fd_ >= 0) close(fd_);
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
@@ -139,7 +142,7 @@ class Ui {
 
   // --- drawing: at once after a pause, else at most `refresh_hz` times a second
   void draw_if_due() {
-    if (!dirty_ || Clock::now() < next_frame_) return;
+    if (!dirty_ || terminal_.writing() || Clock::now() < next_frame_) return;
     canvas_.reset(size_);
     screen()->draw(canvas_, glyphs_);
     next_frame_ = Clock::now() + frame_;
@@ -154,8 +157,9 @@ class Ui {
       const int ms = static_cast<int>(std::max<long>(0, static_cast<long>(left)));
       out = out < 0 ? ms : std::min(out, ms);
     };
-    if (dirty_) until(next_frame_);
+    if (dirty_ && !terminal_.writing()) until(next_frame_);
     if (unsettled_) until(next_settle_);
+    if (analysis_ && analysis_->feeding()) return 0;
     if (terminal_.keys_pending()) until(Clock::now() + milliseconds(Terminal::kEscapeMs));
     return out;
   }
@@ -163,18 +167,22 @@ class Ui {
   // --- events
   void wait() {
     if (status_) return;
-    pollfd fds[3] = {
-        {terminal_.input_fd(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}, {wake_->fd(), POLLIN, 0}};
-    const int ready = poll(fds, 3, timeout_ms());
+    pollfd fds[4] = {{terminal_.input_fd(), POLLIN, 0},
+                     {signals_.fd(), POLLIN, 0},
+                     {wake_->fd(), POLLIN, 0},
+                     {terminal_.output_fd(), POLLOUT, 0}};
+    const int ready = poll(fds, terminal_.writing() ? 4 : 3, timeout_ms());
     if (ready < 0 && errno != EINTR) {
       status_ = 1;
       return;
     }
     if (fds[1].revents != 0) handle_signals();
     std::vector<Key> keys;
-    if (ready == 0 && terminal_.keys_pending()) terminal_.flush_keys(keys);
+    const bool waited = !(analysis_ && analysis_->feeding());
+    if (ready == 0 && waited && terminal_.keys_pending()) terminal_.flush_keys(keys);
     if ((fds[0].revents & POLLIN) != 0 && !terminal_.read_keys(keys)) lose_terminal();
     if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) lose_terminal();
+    if (fds[3].revents != 0 && !terminal_.flush()) lose_terminal();
     for (const Key& key : keys) {
       if (!status_) handle_key(key);
     }
@@ -183,6 +191,7 @@ class Ui {
       handle_background();
     }
     if (unsettled_ && Clock::now() >= next_settle_ && model_) settle();
+    if (analysis_ && analysis_->feeding()) analysis_->feed();
   }
 
   void lose_terminal() {
@@ -218,7 +227,8 @@ class Ui {
       case Request::kNothing:
         break;
       case Request::kQuit:
-        status_ = 0;
+        // Whoever started the program should see that it was interrupted.
+        status_ = key.code == KeyCode::kControl ? 128 + SIGINT : 0;
         return;
       case Request::kHelp:
         help_ = std::make_unique<HelpScreen>(target->context());
@@ -232,7 +242,7 @@ class Ui {
         break;
       case Request::kAnalyseAll:
         model_->set_plan(plan_ = AnalysisPlan::kAll);
-        want_all();
+        analysis_->want_all();
         break;
       case Request::kCancelJobs:
         analysis_->cancel();
@@ -265,7 +275,7 @@ class Ui {
     }
     if (!looked_up_ && library_->looked_up()) {
       looked_up_ = true;
-      if (plan_ == AnalysisPlan::kAll) want_all();
+      if (plan_ == AnalysisPlan::kAll) analysis_->want_all();
       follow_view();
       changed = true;
     }
@@ -303,7 +313,7 @@ class Ui {
     } else if (outcome.catalog) {
       choose(*outcome.catalog);
     } else {
-      start_model(std::move(outcome.model));
+      start_model(std::move(outcome.screen));
     }
   }
 
@@ -333,15 +343,22 @@ class Ui {
 
   void open(const Candidate& candidate) {
     show_message("Opening", escape(candidate.path), false);
-    opener_.open(candidate, {.prototype_dtype = options_.prototype_dtype}, options_.tensors);
+    const auto make_screen = [analyze = options_.analyze,
+                              has_picker = picker_ != nullptr](std::shared_ptr<const Model> model) {
+      const AnalysisPlan plan = !analyze                                  ? AnalysisPlan::kNone
+                                : model->size_bytes() <= kAnalyseAllBytes ? AnalysisPlan::kAll
+                                                                          : AnalysisPlan::kVisible;
+      return std::make_unique<ModelScreen>(std::move(model), plan, has_picker);
+    };
+    opener_.open(candidate, {.prototype_dtype = options_.prototype_dtype}, options_.tensors,
+                 make_screen);
   }
 
-  void start_model(std::shared_ptr<const Model> model) {
+  void start_model(std::unique_ptr<ModelScreen> screen) {
     message_.reset();
-    plan_ = !options_.analyze                         ? AnalysisPlan::kNone
-            : model->size_bytes() <= kAnalyseAllBytes ? AnalysisPlan::kAll
-                                                      : AnalysisPlan::kVisible;
-    model_ = std::make_unique<ModelScreen>(model, plan_, picker_ != nullptr);
+    const std::shared_ptr<const Model> model = screen->table().shared_model();
+    plan_ = screen->plan();
+    model_ = std::move(screen);
     model_->resize(size_);
     if (!model->warnings.empty()) note_ = describe(model->warnings.front());
     model_->set_warning(note_);
@@ -361,13 +378,6 @@ class Ui {
     model_.reset();
   }
 
-  void want_all() {
-    const std::size_t count = model_->table().size();
-    std::vector<std::uint32_t> all(count);
-    for (std::size_t i = 0; i < count; ++i) all[i] = static_cast<std::uint32_t>(i);
-    analysis_->want(all);
-  }
-
   // What is in view comes first; on large models nothing else comes at all, but for marks.
   void follow_view() {
     if (!looked_up_ || plan_ == AnalysisPlan::kNone) return;
@@ -377,7 +387,7 @@ class Ui {
         if (model_->table().is_marked(i)) wanted.push_back(static_cast<std::uint32_t>(i));
       }
     }
-    if (plan_ == AnalysisPlan::kVisible) analysis_->want(wanted);
+    analysis_->want(wanted);
     analysis_->hurry(wanted);
   }
 

@@ -25,7 +25,7 @@ struct UiOptions {
   std::optional<DType> prototype_dtype;
 };
 
-/// The process's exit status: 0, 130 after SIGINT or Ctrl-C by signal, 143, 129, or 1 when the
+/// The process's exit status: 0, 130 after Ctrl-C or SIGINT, 143, 129, or 1 when the
 /// terminal is lost. Throws Error (kIo) when there is no usable terminal. May end the process by
 /// itself (status as above) when background work does not stop within a quarter of a second.
 int run_ui(const UiOptions& options);

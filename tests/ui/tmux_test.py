@@ -3,11 +3,17 @@
 is killed and crashes; the terminal must come back as it was. Waits for text with a deadline, never
 for a time. Usage: tmux_test.py QINSPECT MODEL. Exit 77: skipped, no tmux."""
 
+import fcntl
 import os
+import pty
+import select
 import shutil
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 DEADLINE_S = 60
@@ -138,6 +144,14 @@ def session(terminal, folder, qinspect, model):
     check("filter" not in screen, "the main screen is not back")
     check(terminal.modes(folder, "after") == before, "after q: stty differs")
 
+    # Ctrl-C, which a raw terminal sends as a key.
+    terminal.text(start)
+    terminal.keys("Enter")
+    terminal.wait("39 weights")
+    terminal.keys("C-c")
+    terminal.wait("status-130")
+    check(terminal.modes(folder, "interrupt") == before, "after Ctrl-C: stty differs")
+
     # Signals and crashes.
     for name, number, status in (("TERM", 15, 143), ("HUP", 1, 129), ("INT", 2, 130),
                                  ("SEGV", 11, 139), ("ABRT", 6, 134), ("BUS", 7, 135)):
@@ -151,6 +165,39 @@ def session(terminal, folder, qinspect, model):
         check(flag == "0 1", f"after SIG{name}: alternate screen or cursor: {flag}")
 
 
+def unread(qinspect, model, folder, end, status):
+    """A terminal whose other side reads nothing: neither a signal nor q waits for it."""
+    child, side = pty.fork()
+    if child == 0:
+        os.execve(qinspect, [qinspect, model], {"TERM": "xterm-256color", "LANG": "C.UTF-8",
+                                                "XDG_DATA_HOME": folder})
+    try:
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 300, 0, 0))
+        seen = b""
+        while b"39 weights" not in seen:
+            check(select.select([side], [], [], DEADLINE_S)[0], f"nothing came but {seen!r}")
+            seen += os.read(side, 65536)
+        # Whole frames of 300 by 100 cells, until the terminal's buffer is full; then a last one.
+        for _ in range(20):
+            os.kill(child, signal.SIGWINCH)
+            os.write(side, b"\x0c")
+        end(child, side)
+        limit = time.monotonic() + DEADLINE_S
+        while True:
+            ended, code = os.waitpid(child, os.WNOHANG)
+            if ended != 0:
+                break
+            if time.monotonic() > limit:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                raise Failure("the program waits for a terminal that nobody reads")
+            time.sleep(0.01)
+        code = os.waitstatus_to_exitcode(code)
+        check(code == status, f"nobody reads the terminal: status {code}, not {status}")
+    finally:
+        os.close(side)
+
+
 def main():
     if shutil.which("tmux") is None:
         print("skipped: tmux is not installed")
@@ -161,6 +208,8 @@ def main():
     try:
         terminal = Terminal(folder, 120, 36)
         session(terminal, folder, qinspect, model)
+        unread(qinspect, model, folder, lambda child, side: os.kill(child, signal.SIGTERM), 143)
+        unread(qinspect, model, folder, lambda child, side: os.write(side, b"q"), 0)
     except Failure as failure:
         print(f"FAILED: {failure}")
         return 1

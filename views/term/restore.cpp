@@ -1,5 +1,6 @@
 #include "views/term/restore.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@ int g_fd = -1;
 termios g_modes;
 std::array<char, 512> g_bytes;
 std::size_t g_length = 0;
+
+constexpr int kStalledMs = 40;
 
 // A stack of its own: a crash may be the end of the stack.
 alignas(16) std::array<char, 32768> g_stack;
@@ -61,9 +64,16 @@ void restore_terminal() noexcept {
   if (!g_armed.exchange(false)) return;
   const int saved_errno = errno;
   std::size_t done = 0;
+  int waits = 3;
   while (done < g_length) {
     const ssize_t sent = write(g_fd, g_bytes.data() + done, g_length - done);
     if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN && waits-- > 0) {
+      // A terminal that takes nothing loses what it was sent before, and gets one more chance.
+      pollfd ready{g_fd, POLLOUT, 0};
+      if (poll(&ready, 1, kStalledMs) == 0) tcflush(g_fd, TCOFLUSH);
+      continue;
+    }
     if (sent <= 0) break;
     done += static_cast<std::size_t>(sent);
   }

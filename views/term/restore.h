@@ -1,5 +1,5 @@
 // What brings the terminal back when the program dies: saved once, used from signal handlers.
-// Only async-signal-safe calls: write, tcsetattr, signal, raise.
+// Only async-signal-safe calls: write, poll, tcflush, tcsetattr, signal, raise.
 #pragma once
 
 #include <termios.h>

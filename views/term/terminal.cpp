@@ -84,6 +84,11 @@ bool utf8_locale() {
          std::string_view(nl_langinfo(CODESET)) == "UTF-8";
 }
 
+// The Linux console's fonts have neither eighths of blocks nor triangles; a VT has no UTF-8 at all.
+bool has_glyphs(std::string_view terminal) {
+  return terminal != "linux" && !terminal.starts_with("linux-") && !terminal.starts_with("vt");
+}
+
 }  // namespace
 
 Terminal::Terminal(const TerminalOptions& options) : options_(options) {
@@ -96,6 +101,10 @@ Terminal::Terminal(const TerminalOptions& options) : options_(options) {
   if (fd_ < 0 || tcgetattr(fd_, &original_) != 0) {
     throw Error(ErrorCode::kIo, "there is no terminal to draw on", "a terminal, or --list");
   }
+  // A file description of its own, for the shell's must stay as it is.
+  const char* name = ttyname(fd_);
+  out_fd_ = open(name != nullptr ? name : "/dev/tty", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (out_fd_ < 0) out_fd_ = fd_;
   int status = 0;
   if (setupterm(nullptr, fd_, &status) != OK) {
     throw Error(ErrorCode::kIo,
@@ -125,7 +134,8 @@ Terminal::Terminal(const TerminalOptions& options) : options_(options) {
                 "another TERM, or --list");
   }
   g_caps = caps;
-  unicode_ = utf8_locale() && !options.ascii;
+  const bool utf8 = utf8_locale();  // also sets the locale
+  unicode_ = utf8 && has_glyphs(environment("TERM")) && !options.ascii;
   depth_ =
       color_depth(options.color, environment("NO_COLOR"), environment("COLORTERM"), caps.colors);
   install_crash_handlers();
@@ -134,7 +144,8 @@ Terminal::Terminal(const TerminalOptions& options) : options_(options) {
 
 Terminal::~Terminal() {
   leave();
-  if (owns_fd_ && fd_ >= 0) close(fd_);
+  if (out_fd_ != fd_) close(out_fd_);
+  if (owns_fd_) close(fd_);
 }
 
 void Terminal::enter() {
@@ -147,19 +158,21 @@ void Terminal::enter() {
   std::string back(kPasteOff);
   if (options_.mouse) back.insert(0, kMouseOff);
   back += g_caps.plain + g_caps.keypad_off + g_caps.show_cursor + g_caps.leave;
-  arm_restore(fd_, original_, back);
+  arm_restore(out_fd_, original_, back);
   tcsetattr(fd_, TCSANOW, &raw);
   active_ = true;
   std::string out = g_caps.enter + g_caps.keypad_on;
   if (options_.mouse) out += kMouseOn;
   out += g_caps.hide_cursor + g_caps.clear;
   known_ = false;
-  send(out);
+  unsent_ = out;
+  flush();
 }
 
 void Terminal::leave() {
   if (!active_) return;
   active_ = false;
+  unsent_.clear();
   restore_terminal();
 }
 
@@ -171,13 +184,16 @@ Size Terminal::size() const {
   return {window.ws_col, window.ws_row};
 }
 
-bool Terminal::send(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t sent = write(fd_, bytes.data(), bytes.size());
+bool Terminal::flush() {
+  std::size_t done = 0;
+  while (done < unsent_.size()) {
+    const ssize_t sent = write(out_fd_, unsent_.data() + done, unsent_.size() - done);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(sent));
+    if (sent == 0 || (sent < 0 && errno == EAGAIN)) break;
+    if (sent < 0) return false;
+    done += static_cast<std::size_t>(sent);
   }
+  unsent_.erase(0, done);
   return true;
 }
 
@@ -258,7 +274,8 @@ bool Terminal::show(const Canvas& canvas) {
     append_move(out, canvas.cursor_x(), canvas.cursor_y());
     out += g_caps.show_cursor;
   }
-  return send(out);
+  unsent_ += out;
+  return flush();
 }
 
 bool Terminal::read_keys(std::vector<Key>& out) {

@@ -35,9 +35,14 @@ class Terminal {
   Size size() const;
   bool unicode() const { return unicode_; }
 
-  /// Sends the cells in which `canvas` differs from what the screen shows. False: the terminal is
-  /// gone.
+  /// Sends the cells in which `canvas` differs from what the screen shows, as far as the terminal
+  /// takes them now; never waits. False: the terminal is gone.
   bool show(const Canvas& canvas);
+  /// Part of a frame has not been taken: call flush() when output_fd() is writable, and no show()
+  /// before all is out. False: the terminal is gone.
+  bool writing() const { return !unsent_.empty(); }
+  int output_fd() const { return out_fd_; }
+  bool flush();
   /// The next show() sends everything.
   void forget_screen() { known_ = false; }
 
@@ -56,11 +61,12 @@ class Terminal {
   void append_look(std::string& out, const Look& look);
   void append_move(std::string& out, int x, int y);
   void append_foreground(std::string& out, int color, bool background);
-  bool send(std::string_view bytes);
 
   TerminalOptions options_;
   int fd_ = -1;
+  int out_fd_ = -1;  // the same terminal without blocking: one that stalls must not stall us
   bool owns_fd_ = false;
+  std::string unsent_;
   bool unicode_ = false;
   bool active_ = false;
   bool known_ = false;  // `screen_` is what the terminal shows
