@@ -165,6 +165,10 @@ def session(terminal, folder, qinspect, model):
         check(flag == "0 1", f"after SIG{name}: alternate screen or cursor: {flag}")
 
 
+def waiting_bytes(side):
+    return struct.unpack("i", fcntl.ioctl(side, termios.FIONREAD, b"\0" * 4))[0]
+
+
 def unread(qinspect, model, folder, end, status):
     """A terminal whose other side reads nothing: neither a signal nor q waits for it."""
     child, side = pty.fork()
@@ -177,10 +181,15 @@ def unread(qinspect, model, folder, end, status):
         while b"39 weights" not in seen:
             check(select.select([side], [], [], DEADLINE_S)[0], f"nothing came but {seen!r}")
             seen += os.read(side, 65536)
-        # Whole frames of 300 by 100 cells, until the terminal's buffer is full; then a last one.
-        for _ in range(20):
-            os.kill(child, signal.SIGWINCH)
+        # Whole frames until the terminal's buffer takes no more.
+        for _ in range(1000):
+            before = waiting_bytes(side)
             os.write(side, b"\x0c")
+            limit = time.monotonic() + 0.5
+            while waiting_bytes(side) == before and time.monotonic() < limit:
+                time.sleep(0.002)
+            if waiting_bytes(side) == before:
+                break
         end(child, side)
         limit = time.monotonic() + DEADLINE_S
         while True:
