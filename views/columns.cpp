@@ -24,7 +24,7 @@ constexpr std::array kColumns = {
     ColumnInfo{ColumnId::kResidual, "h_res", 5, 4, true, true,
                "entropy of the 16-bit value given its int8 version, bits"},
     ColumnInfo{ColumnId::kPlanes, "planes", 6, 8, true, true,
-               "bits per weight with the exponent coded, the rest raw"},
+               "bits per weight with exponents, or quantized codes, entropy-coded"},
     ColumnInfo{ColumnId::kPair, "pair", 6, 3, true, true,
                "bits per weight of the 16-bit and the int8 version together"},
     ColumnInfo{ColumnId::kStd, "std", 9, 9, true, true, "standard deviation of the values"},
@@ -70,12 +70,22 @@ const ColumnInfo& column(ColumnId id) {
 ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   ColumnFit fit;
   std::uint64_t largest = 0;
+  double all = 0, exponents = 0, pairs = 0;
   for (const Weight& weight : model.weights) {
     int width = weight.shape.empty() ? 1 : static_cast<int>(weight.shape.size()) - 1;
     for (const std::uint64_t dimension : weight.shape) width += digits(dimension);
     fit.shape_width = std::max(fit.shape_width, width);
     fit.name_width = std::max(fit.name_width, static_cast<int>(weight.name.size()) - 13);
     largest = std::max(largest, weight.size_bytes);
+    const auto params = static_cast<double>(weight.params);
+    const DType type = weight.parts.empty() ? DType::kUnknown : model.tensor(weight.parts[0]).dtype;
+    const bool plain = weight.scheme == Scheme::kNone;
+    const bool fp8 = weight.scheme == Scheme::kFP8 || weight.scheme == Scheme::kFP8Block;
+    all += params;
+    if (fp8 || (plain && is_float(type))) exponents += params;
+    if (plain && (type == DType::kF16 || type == DType::kBF16) && weight.shape.size() > 1) {
+      pairs += params;
+    }
   }
   for (const std::string& label : labels) {
     fit.scheme_width = std::max(fit.scheme_width, display_width(label));
@@ -83,8 +93,20 @@ ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   fit.name_width = std::min(fit.name_width, 28);
   fit.shape_width = std::min(fit.shape_width, 17);
   fit.scheme_width = std::min(fit.scheme_width, 16);
+  fit.has_exponents = exponents > all / 2;
+  fit.has_pairs = pairs > all / 2;
   fit.size_in_kib = largest < std::uint64_t{4} << 20;
   return fit;
+}
+
+int leave_rank(const ColumnInfo& info, const ColumnFit& fit) {
+  constexpr int kEmpty = 100;
+  const bool of_pairs = info.id == ColumnId::kPair || info.id == ColumnId::kResidual;
+  if (of_pairs && !fit.has_pairs) return kEmpty + info.leave;
+  if (info.id == ColumnId::kExponent && !fit.has_exponents) return kEmpty + info.leave;
+  // What then says how small a weight gets.
+  if (info.id == ColumnId::kPlanes && !fit.has_pairs) return column(ColumnId::kPair).leave;
+  return info.leave;
 }
 
 std::string column_title(ColumnId id, const ColumnFit& fit) {

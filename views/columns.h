@@ -33,7 +33,7 @@ struct ColumnInfo {
   ColumnId id;
   std::string_view title;
   int width;             // cells; shape and scheme are as wide as the model needs
-  int leave;             // the highest goes first when there is no room; 0 never
+  int leave;             // see leave_rank()
   bool right;            // right-aligned: numbers
   bool from_statistics;  // empty until the weight is analysed
   std::string_view meaning;
@@ -47,7 +47,12 @@ struct ColumnFit {
   int shape_width = 5;
   int scheme_width = 6;
   bool size_in_kib = false;  // small models
+  // Whether a column has values for most of the parameters; others leave first.
+  bool has_exponents = true;  // floats, FP8 with scales
+  bool has_pairs = true;      // matrices of 16-bit floats
 };
+/// When the column leaves a model of this fit: the highest goes first, 0 never.
+int leave_rank(const ColumnInfo& info, const ColumnFit& fit);
 /// `labels`: the model's distinct scheme_label()s.
 ColumnFit fit_columns(const Model& model, std::span<const std::string> labels);
 std::string column_title(ColumnId id, const ColumnFit& fit);

@@ -20,7 +20,7 @@ ModelLayout wide_layout(Size size, bool zoomed) {
   out.status = {0, body_end + 1, size.width, 1};
   out.footer = {0, body_end + 2, size.width, 1};
   const int height = body_end - body;
-  const int tree = std::clamp(size.width * 22 / 100, 24, 40);
+  const int tree = std::clamp(size.width * 24 / 100, 24, 40);
   out.tree = {0, body, tree, height};
   out.tree_rule = {tree, body, 1, height};
   const int x = tree + 1;

@@ -35,7 +35,7 @@ void ModelScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
   draw_table(canvas, glyphs);
   if (const auto weight = current_weight()) {
     const std::string waiting =
-        job_.active ? "being analysed" : "not analysed: A analyses every weight";
+        job_.active ? "being analysed, or next in line" : "not analysed: A analyses every weight";
     draw_detail(canvas, layout_.detail, table_, *weight, waiting, glyphs);
   }
   draw_status(canvas, glyphs);
@@ -52,14 +52,15 @@ void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
                          table_.analysed() < table_.size() ? glyphs.almost : "", *bits)
            : "";
   const std::string dot = fmt::format(" {} ", glyphs.dot);
+  const std::string label = table_.main_label().empty() ? "" : table_.main_label() + " ";
   const std::string rate = fmt::format("{:.2f}", table_.bits_per_weight());
   const std::string counts = counted(all.weights, "weight");
   const std::string params = human_count(all.params);
   const std::string bytes = human_bytes(all.size_bytes);
   // From full to short; the first that leaves room for the name is taken.
   const std::array<std::string, 4> facts = {
-      fmt::format("{}{}{} params{}{}{}{} {} b/w{}", counts, dot, params, dot, bytes, dot,
-                  table_.main_label(), rate, predicted),
+      fmt::format("{}{}{} params{}{}{}{}{} b/w{}", counts, dot, params, dot, bytes, dot, label,
+                  rate, predicted),
       fmt::format("{}  {}  {}  {}{} b/w", counts, params, bytes, rate, predicted),
       fmt::format("{}  {}  {}", counts, params, bytes),
       bytes,
@@ -166,7 +167,9 @@ void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
       canvas.text(area, x, y, node.open ? glyphs.open : glyphs.closed,
                   {empty ? Ink::kDim : Ink::kAccent});
     }
-    std::string label = index == 0 ? "all weights" : escape(node.label);
+    std::string label = index == 0           ? "all weights"
+                        : node.label.empty() ? "\"\""  // of a name with two dots in a row
+                                             : escape(node.label);
     if (!node.range_last.empty()) label += std::string(glyphs.range) + escape(node.range_last);
     // The size leaves before the name is cut.
     const std::string size = compact_bytes(node.size_bytes);

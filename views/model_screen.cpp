@@ -87,7 +87,7 @@ std::vector<ColumnPlace> ModelScreen::placed_columns() const {
     if (info.id == ColumnId::kName) width = fit_.name_width;
     if (info.id == ColumnId::kShape) width = fit_.shape_width;
     if (info.id == ColumnId::kScheme) width = fit_.scheme_width;
-    wishes.push_back({static_cast<int>(info.id), width, info.leave});
+    wishes.push_back({static_cast<int>(info.id), width, leave_rank(info, fit_)});
   }
   // Two cells for cursor and mark on the left, one of air on the right.
   return place_columns(std::max(0, layout_.rows.width - 3), 2, wishes);

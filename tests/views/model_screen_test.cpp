@@ -122,6 +122,23 @@ TEST(ModelScreen, SortsByEachShownColumnBothWays) {
   }
 }
 
+TEST(ModelScreen, ColumnsThatStayEmptyLeaveFirst) {
+  const auto titles = [](Model model) {
+    ModelScreen screen = screen_of(std::move(model), {80, 24});
+    Canvas canvas({80, 24});
+    screen.draw(canvas, glyphs(true));
+    return canvas.row_text(2);
+  };
+  const std::string halves = titles(test::llama(2));
+  EXPECT_NE(halves.find("pair"), std::string::npos) << halves;
+  Model wide = test::llama(2);
+  for (Tensor& tensor : wide.tensors) tensor.dtype = DType::kF32;
+  const std::string singles = titles(std::move(wide));
+  EXPECT_EQ(singles.find("pair"), std::string::npos) << singles;
+  EXPECT_EQ(singles.find("h_res"), std::string::npos) << singles;
+  EXPECT_NE(singles.find("planes"), std::string::npos) << singles;
+}
+
 TEST(ModelScreen, ResultsMoveRowsOnlyWhenSettled) {
   ModelScreen screen = screen_of(test::llama(2));
   while (screen.table().sort_column() != ColumnId::kPair) press(screen, "s");
