@@ -20,7 +20,7 @@ ModelLayout wide_layout(Size size, bool zoomed) {
   out.status = {0, body_end + 1, size.width, 1};
   out.footer = {0, body_end + 2, size.width, 1};
   const int height = body_end - body;
-  const int tree = std::clamp(size.width * 24 / 100, 24, 40);
+  const int tree = std::clamp(size.width * 22 / 100, 24, 40);
   out.tree = {0, body, tree, height};
   out.tree_rule = {tree, body, 1, height};
   const int x = tree + 1;
@@ -49,7 +49,7 @@ ModelLayout narrow_layout(Size size, bool tree_only, bool zoomed) {
     out.detail = {0, 3, size.width, body_end - 3};
     return out;
   }
-  const int detail = size.height >= 20 ? 2 : 1;
+  const int detail = size.height >= 36 ? 8 : size.height >= 30 ? 6 : size.height >= 20 ? 2 : 1;
   const int split = body_end - detail - 1;
   out.detail_rule = {0, split, size.width, 1};
   out.detail = {0, split + 1, size.width, detail};

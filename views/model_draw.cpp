@@ -162,7 +162,8 @@ void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
     const int y = area.y + static_cast<int>(line - lines_.top());
     const bool cursor = line == lines_.at();
     const bool empty = table_.matches(index) == 0;
-    const int x = area.x + 1 + 2 * std::min<int>(node.depth, 8);
+    // Everything is in the first line's module: what stands under it needs no indent to say so.
+    const int x = area.x + 1 + 2 * std::clamp(node.depth - 1, 0, 8);
     if (!tree.is_leaf(index)) {
       canvas.text(area, x, y, node.open ? glyphs.open : glyphs.closed,
                   {empty ? Ink::kDim : Ink::kAccent});
