@@ -1,7 +1,9 @@
 #include "app/run.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <string_view>
@@ -16,6 +18,16 @@ namespace qi {
 namespace {
 
 constexpr int kStdoutClosed = 141;  // 128 + SIGPIPE, as a shell would see it
+
+// A checkpoint may have more shards than the 1,024 files that a shell lets a program open: --diff
+// has two of them open.
+void raise_open_file_limit() {
+  constexpr rlim_t kWanted = 1 << 16;
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWanted) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kWanted);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 // The screen needs a terminal on both sides and no wish for rows.
 bool can_browse(const Options& options) {
@@ -55,6 +67,7 @@ int run_mode(const Options& options, Messages& messages) {
     print_text(version_text());
     return 0;
   }
+  raise_open_file_limit();
   if (options.mode == Mode::kBrowse && can_browse(options)) return browse(options);
   install_signals();
   Session session(options, messages);

@@ -163,7 +163,9 @@ Row list_row(const Model& model, const Weight& weight) {
   row.push_back(field_if(weight.params > 0, weight.bits_per_weight()));
   row.push_back(word(scheme_name(weight.scheme)));
   row.push_back(field_if(weight.bits > 0, std::uint64_t{weight.bits}));
-  row.push_back(field_if(weight.group_size > 0, weight.group_size));
+  // Of a block, the numbers of one row that share its scale.
+  const std::uint64_t group = weight.group_size > 0 ? weight.group_size : weight.block_cols;
+  row.push_back(field_if(group > 0, group));
   row.push_back(
       field_if(weight.symmetric.has_value(), std::uint64_t{weight.symmetric.value_or(0)}));
   row.push_back(weight.scale_dtype == DType::kUnknown ? Field()

@@ -195,7 +195,7 @@ void Analysis::fill_value_columns() {
   const Moments moments = merge(parts);
   const bool quantized = weight_.scheme != Scheme::kNone && weight_.scheme != Scheme::kQstore;
   fill_moments(moments, is_float(plan_.dtype) || quantized);
-  const auto layout = plan_.source == TileSource::kFloat64 ? SymbolLayout::top_of_f64()
+  const auto layout = plan_.source == TileSource::kDoubles ? SymbolLayout::top_of_f64()
                                                            : SymbolLayout::top_of_f32();
   fill_histograms(top_values(layout, symbols_), moments);
   if (plan_.source == TileSource::kFloat32 && !plan_.slices) {
@@ -207,7 +207,7 @@ void Analysis::fill_value_columns() {
     }
   }
   if (weight_.params == 0) return;
-  if (plan_.source != TileSource::kValues) {
+  if (plan_.source != TileSource::kValues && is_float(plan_.dtype)) {
     const PlaneBits planes = plane_bits(layout, symbols_, coded_mantissa_bits(plan_.dtype));
     out_.h_sign = per_weight(planes.sign);
     out_.h_exponent = per_weight(planes.exponent);
@@ -256,8 +256,9 @@ void Analysis::fill_moments(const Moments& moments, bool has_specials) {
   if (moments.finite == 0) return;
   out_.min = moments.min;
   out_.max = moments.max;
-  out_.mean = moments.mean;
-  out_.std = moments.std;
+  // Sums of numbers near the largest double can pass it: rather no mean than a wrong one.
+  if (std::isfinite(moments.mean)) out_.mean = moments.mean;
+  if (std::isfinite(moments.std)) out_.std = moments.std;
   out_.absmax = std::max(std::abs(moments.min), std::abs(moments.max));
 }
 

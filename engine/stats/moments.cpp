@@ -104,7 +104,8 @@ TileMoments moments_of(std::span<const T> values) {
 void finish(Moments& all, double low, double high, double squares) {
   all.min = low + 0.0;
   all.max = high + 0.0;
-  all.std = std::sqrt(std::max(0.0, squares / static_cast<double>(all.finite)));
+  // Rounding may leave a little less than nothing; what is not a number stays visible.
+  all.std = std::sqrt(squares < 0 ? 0.0 : squares / static_cast<double>(all.finite));
 }
 
 }  // namespace

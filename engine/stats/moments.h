@@ -29,7 +29,7 @@ TileMoments tile_moments(std::span<const double> values);
 
 struct Moments {
   double mean = 0;
-  double std = 0;  // of the population: divided by n
+  double std = 0;  // of the population: divided by n; these two not finite: beyond doubles
   double min = 0;
   double max = 0;
   std::uint64_t finite = 0;  // 0: the four above mean nothing

@@ -20,7 +20,7 @@
 namespace qi {
 
 /// Changes whenever a column's definition does; part of the key of cached results.
-inline constexpr int kAnalysisVersion = 1;
+inline constexpr int kAnalysisVersion = 2;
 
 /// Finite values counted in 64 bins of equal width over [low, high]; all zero when none is finite.
 struct ValueHistogram {

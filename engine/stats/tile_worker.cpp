@@ -22,6 +22,35 @@ bool is_unquantized(const Weight& weight) {
   return weight.scheme == Scheme::kNone || weight.scheme == Scheme::kQstore;
 }
 
+bool is_wide_number(DType dtype) {
+  return dtype == DType::kF64 || dtype == DType::kI64 || dtype == DType::kU64 ||
+         dtype == DType::kI32 || dtype == DType::kU32;
+}
+
+template <typename T>
+void widen_as(std::span<const std::byte> in, std::span<double> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    T number;
+    std::memcpy(&number, in.data() + i * sizeof(T), sizeof(T));
+    out[i] = static_cast<double>(number);
+  }
+}
+
+void widen(DType dtype, std::span<const std::byte> in, std::span<double> out) {
+  switch (dtype) {
+    case DType::kI64:
+      return widen_as<std::int64_t>(in, out);
+    case DType::kU64:
+      return widen_as<std::uint64_t>(in, out);
+    case DType::kI32:
+      return widen_as<std::int32_t>(in, out);
+    case DType::kU32:
+      return widen_as<std::uint32_t>(in, out);
+    default:
+      return widen_as<double>(in, out);
+  }
+}
+
 float magnitude_to_float(DType dtype, std::uint32_t symbol) {
   if (dtype == DType::kF32) return std::bit_cast<float>(symbol);
   const auto word = static_cast<std::uint16_t>(symbol);
@@ -55,7 +84,7 @@ TilePlan::TilePlan(const Model& model_in, const Weight& weight_in, WeightReader&
     case TileSource::kSymbols:
       symbol_bits = code_bits;
       break;
-    case TileSource::kFloat64:
+    case TileSource::kDoubles:
       symbol_bits = SymbolLayout::top_of_f64().bits;
       break;
     default:
@@ -87,7 +116,7 @@ TileSource TilePlan::choose_source(const WeightReader& probe) {
   if (has_symbols) return TileSource::kSymbols;
   // A reader gives float32 exactly, from any byte order.
   if (dtype == DType::kF32) return TileSource::kFloat32;
-  if (dtype == DType::kF64 && direct) return TileSource::kFloat64;
+  if (is_wide_number(dtype) && direct) return TileSource::kDoubles;
   return TileSource::kValues;
 }
 
@@ -141,7 +170,7 @@ TileResult TileWorker::run(std::uint64_t index) {
     case TileSource::kValues:
       run_floats(tile, result);
       break;
-    case TileSource::kFloat64:
+    case TileSource::kDoubles:
       run_doubles(tile, result);
       break;
   }
@@ -214,11 +243,11 @@ void TileWorker::run_floats(const Tile& tile, TileResult& result) {
 void TileWorker::run_doubles(const Tile& tile, TileResult& result) {
   const std::uint64_t count = tile.rows * tile.cols;
   const auto in = reader_->stored(tile.row * plan_.weight.cols() + tile.col, count);
-  double_bits_.resize(count);
-  std::memcpy(double_bits_.data(), in.data(), in.size());
   double_buffer_.resize(count);
-  std::memcpy(double_buffer_.data(), in.data(), in.size());
+  widen(plan_.dtype, in, double_buffer_);
   result.moments = tile_moments(double_buffer_);
+  double_bits_.resize(count);
+  std::memcpy(double_bits_.data(), double_buffer_.data(), count * sizeof(double));
   symbols.add_tops(double_bits_.data(), count);
 }
 

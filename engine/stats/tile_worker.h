@@ -22,8 +22,8 @@ namespace qi {
 enum class TileSource : std::uint8_t {
   kSymbols,  // plain numbers of at most 16 bits: one symbol histogram says everything
   kFloat32,  // plain float32, bits and all
-  kFloat64,
-  kValues,  // dequantized float32 values, and the codes where there are any
+  kDoubles,  // float64, or integers that a float32 would round
+  kValues,   // dequantized float32 values, and the codes where there are any
 };
 
 struct TilePlan {
@@ -100,7 +100,7 @@ class TileWorker {
   std::vector<std::uint32_t> patterns_;  // float_buffer_ as bits
   std::vector<std::int8_t> q_;
   std::vector<double> double_buffer_;
-  std::vector<std::uint64_t> double_bits_;
+  std::vector<std::uint64_t> double_bits_;  // double_buffer_ as bits
 };
 
 /// The i-th of `count` nearly equal slices of `size`: its first byte (i = count: the end).

@@ -326,6 +326,38 @@ class Scale(Case):
         if not SANITIZED:
             self.assertLess(usage.ru_maxrss, 256 << 10)
 
+    def test_a_weight_of_a_gigabyte_streams_through_little_memory(self):
+        if SANITIZED:
+            self.skipTest("a sanitizer needs memory of its own")
+        for shape in ([1 << 14, 1 << 15], [1, 1 << 29]):
+            path = self.path("wide.safetensors")
+            write_safetensors(path, {"w": ("BF16", shape, 1 << 30)})
+            for mode in (["--stats", path], ["--diff", path, path]):
+                with open(self.path("rows.txt"), "wb") as out:
+                    process = self.start(*mode, stdout=out)
+                    _, status, usage = os.wait4(process.pid, 0)
+                    process.returncode = os.waitstatus_to_exitcode(status)
+                    process.stderr.close()
+                self.assertEqual(process.returncode, 0)
+                self.assertLess(usage.ru_maxrss, 256 << 10, (mode, shape))
+
+    def test_a_model_may_have_more_shards_than_a_shell_lets_open(self):
+        import resource
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < 512:
+            self.skipTest("the machine allows %d open files" % hard)
+        for i in range(100):
+            write_safetensors(self.path("model-%05d-of-00100.safetensors" % (i + 1)),
+                              {"model.layers.%d.mlp.up_proj.weight" % i: ("BF16", [4, 4], 32)})
+
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+
+        for mode in (["--list"], ["--stats"], ["--diff", self.tmp]):
+            status, out, err = self.run_program(*mode, self.tmp, "--csv", preexec_fn=few)
+            self.assertEqual(status, 0, err)
+            self.assertEqual(out.count(b"\r\n"), 101)
+
 
 @unittest.skipUnless(shutil.which("strace"), "strace is not installed")
 class Sandbox(Case):

@@ -295,6 +295,30 @@ TEST(Statistics, IntegersHaveNoSpecials) {
   EXPECT_NEAR(*s32.h_bytes, 4 * entropy(byte_stream(wide)), 1e-12);
 }
 
+TEST(Statistics, WideIntegersAreNotRounded) {
+  const std::vector<std::int32_t> wide = {INT32_MAX, INT32_MIN, 16'777'217, 0};
+  const RawModel raw(DType::kI32, {2, 2}, bytes_of(wide));
+  const Statistics s = analyse_raw(raw);
+  EXPECT_EQ(s.min, -2147483648.0);
+  EXPECT_EQ(s.max, 2147483647.0);
+  EXPECT_EQ(s.mean, 4194304.0);
+  EXPECT_FALSE(s.h_exponent.has_value());
+  EXPECT_FALSE(s.ratio_planes.has_value());
+  const std::vector<std::uint32_t> high = {UINT32_MAX, 1};
+  EXPECT_EQ(analyse_raw(RawModel(DType::kU32, {2}, bytes_of(high))).max, 4294967295.0);
+  const std::vector<std::int64_t> longs = {-9'007'199'254'740'991, 3};
+  EXPECT_EQ(analyse_raw(RawModel(DType::kI64, {2}, bytes_of(longs))).min, -9007199254740991.0);
+  const std::vector<std::uint64_t> huge = {UINT64_MAX, 3};
+  EXPECT_EQ(analyse_raw(RawModel(DType::kU64, {2}, bytes_of(huge))).max, 0x1p64);
+}
+
+TEST(Statistics, ASpreadBeyondDoublesIsAbsentNotZero) {
+  const std::vector<double> values = {1e300, -1e300, 1.0};
+  const Statistics s = analyse_raw(RawModel(DType::kF64, {3}, bytes_of(values)));
+  EXPECT_EQ(s.max, 1e300);
+  EXPECT_FALSE(s.std.has_value());
+}
+
 TEST(Statistics, EightBitFloats) {
   // 0, 1, −1, NaN, smallest subnormal, 448
   const std::vector<std::uint8_t> codes = {0x00, 0x38, 0xB8, 0x7F, 0x01, 0x7E};
