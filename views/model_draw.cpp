@@ -39,7 +39,7 @@ void ModelScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
     draw_detail(canvas, layout_.detail, table_, *weight, waiting, glyphs);
   }
   draw_status(canvas, glyphs);
-  draw_footer_line(canvas);
+  draw_footer_line(canvas, glyphs);
 }
 
 void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
@@ -141,6 +141,12 @@ void ModelScreen::draw_rules(Canvas& canvas, const Glyphs& glyphs) const {
   const Style style{Ink::kRule};
   for (const Rect& rule : {layout_.top_rule, layout_.bottom_rule, layout_.detail_rule}) {
     canvas.fill(rule, glyphs.horizontal, style);
+  }
+  // Without a status line a warning stands in the rule.
+  if (layout_.status.empty() && !warning_.empty() && !layout_.detail_rule.empty()) {
+    const Rect& line = layout_.detail_rule;
+    const std::string warning = elide_middle(escape(warning_), line.width - 8, glyphs.ellipsis);
+    canvas.text_right(line, line.right() - 2, line.y, " " + warning + " ", {Ink::kWarning});
   }
   const Rect& rule = layout_.tree_rule;
   if (rule.empty()) return;
@@ -281,18 +287,37 @@ void ModelScreen::draw_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row
   }
 }
 
+// What the analysis has come to when no job runs.
+std::string ModelScreen::resting_text() const {
+  const std::size_t left =
+      table_.size() - std::min(table_.size(), table_.analysed() + table_.failed());
+  if (table_.size() == 0) return "no weights";
+  if (left > 0)
+    return fmt::format("{} not analysed: A analyses every one", counted(left, "weight"));
+  if (table_.failed() > 0) {
+    return fmt::format("{} analysed, {} failed", counted(table_.analysed(), "weight"),
+                       grouped(table_.failed()));
+  }
+  return table_.size() == 1 ? "the one weight is analysed"
+                            : fmt::format("all {} analysed", counted(table_.size(), "weight"));
+}
+
 void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
   const Rect& area = layout_.status;
   if (area.empty()) return;
   int right = area.right() - 1;
+  const std::string resting = resting_text();
   if (!warning_.empty()) {
-    const std::string warning = elide_middle(escape(warning_), area.width / 2, glyphs.ellipsis);
+    // A job's numbers change their width; the warning must not move with them.
+    const int taken = job_.active ? area.width / 2 : std::max(display_width(resting) + 5, 30);
+    const std::string warning = elide_middle(escape(warning_), area.width - taken, glyphs.ellipsis);
     canvas.text_right(area, right, area.y, warning, {Ink::kWarning});
     right -= display_width(warning) + 2;
   }
   const Rect room{area.x, area.y, std::max(0, right - area.x), 1};
   if (!notice_.empty()) {
-    canvas.text(room, area.x + 1, area.y, notice_, {Ink::kWarning});
+    canvas.text(room, area.x + 1, area.y, elide_end(notice_, room.width - 1, glyphs.ellipsis),
+                {Ink::kWarning});
     return;
   }
   if (job_.active) {
@@ -306,28 +331,15 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
     canvas.text(room, x, area.y, " cancels", {Ink::kDim});
     return;
   }
-  std::string text;
-  const std::size_t left =
-      table_.size() - std::min(table_.size(), table_.analysed() + table_.failed());
-  if (table_.size() == 0) {
-    text = "no weights";
-  } else if (left == 0) {
-    text = table_.failed() == 0
-               ? table_.size() == 1 ? "the one weight is analysed"
-                                    : fmt::format("all {} weights analysed", grouped(table_.size()))
-               : fmt::format("{} analysed, {} failed", counted(table_.analysed(), "weight"),
-                             grouped(table_.failed()));
-  } else {
-    text = fmt::format("{} not analysed: A analyses every one", counted(left, "weight"));
-  }
-  canvas.text(room, area.x + 1, area.y, text, {Ink::kDim});
+  canvas.text(room, area.x + 1, area.y, resting, {Ink::kDim});
 }
 
-void ModelScreen::draw_footer_line(Canvas& canvas) const {
+void ModelScreen::draw_footer_line(Canvas& canvas, const Glyphs& glyphs) const {
   const Rect& area = layout_.footer;
   // Without a status line, what a key has to say stands here until the next one.
   if (!layout_.wide && !notice_.empty()) {
-    canvas.text(area, area.x + 1, area.y, notice_, {Ink::kWarning});
+    canvas.text(area, area.x + 1, area.y, elide_end(notice_, area.width - 2, glyphs.ellipsis),
+                {Ink::kWarning});
     return;
   }
   draw_footer(canvas, area, context(),

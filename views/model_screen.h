@@ -95,7 +95,8 @@ class ModelScreen final : public Screen {
   void draw_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y, int level,
                 const std::vector<ColumnPlace>& places) const;
   void draw_status(Canvas& canvas, const Glyphs& glyphs) const;
-  void draw_footer_line(Canvas& canvas) const;
+  void draw_footer_line(Canvas& canvas, const Glyphs& glyphs) const;
+  std::string resting_text() const;
 
   WeightTable table_;
   ColumnFit fit_;

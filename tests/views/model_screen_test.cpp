@@ -122,6 +122,18 @@ TEST(ModelScreen, SortsByEachShownColumnBothWays) {
   }
 }
 
+TEST(ModelScreen, AWarningIsShownAtEverySize) {
+  for (const Size size : {Size{60, 15}, Size{80, 24}, Size{120, 36}}) {
+    ModelScreen screen = screen_of(test::llama(1), size);
+    screen.set_warning("results are not kept: disk full");
+    Canvas canvas(size);
+    screen.draw(canvas, glyphs(true));
+    std::string all;
+    for (int y = 0; y < size.height; ++y) all += canvas.row_text(y);
+    EXPECT_NE(all.find("results are not kept: disk full"), std::string::npos) << size.width;
+  }
+}
+
 TEST(ModelScreen, ColumnsThatStayEmptyLeaveFirst) {
   const auto titles = [](Model model) {
     ModelScreen screen = screen_of(std::move(model), {80, 24});
