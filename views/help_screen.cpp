@@ -36,6 +36,17 @@ HelpScreen::HelpScreen(Context from) {
       items_.push_back({});
     }
   }
+  items_.push_back({"While typing a filter", "", true});
+  items_.push_back(
+      {"Left, Right", "move in the text; Home or Ctrl-a, End or Ctrl-e: to its ends", false});
+  items_.push_back({"Backspace, Delete", "take a character away; Ctrl-w: a word", false});
+  items_.push_back({"Ctrl-u, Ctrl-k", "take away all before, all after the cursor", false});
+  items_.push_back({});
+  items_.push_back({"Mouse", "", true});
+  items_.push_back({"wheel", "scroll what is under it", false});
+  items_.push_back(
+      {"click", "select; a module again: fold; a title: sort; the filter: type", false});
+  items_.push_back({});
   items_.push_back({"Columns", "", true});
   for (const ColumnInfo& info : columns()) {
     items_.push_back({std::string(info.title), std::string(info.meaning), false});
@@ -45,6 +56,7 @@ HelpScreen::HelpScreen(Context from) {
   items_.push_back({"raw", "bits per weight as stored", false});
   items_.push_back(
       {"exponent + raw", "the exponent entropy-coded, sign and mantissa as they are", false});
+  items_.push_back({"codes, coded", "of quantized weights the codes, entropy-coded", false});
   items_.push_back({"pair", "the 16-bit values and their int8 version, coded together", false});
 }
 
