@@ -1,5 +1,6 @@
 #include "app/run.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -68,6 +69,7 @@ int run_mode(const Options& options, Messages& messages) {
     return 0;
   }
   raise_open_file_limit();
+  signal(SIGXFSZ, SIG_IGN);  // a file above the shell's limit is an error of write(), not the end
   if (options.mode == Mode::kBrowse && can_browse(options)) return browse(options);
   install_signals();
   Session session(options, messages);

@@ -329,6 +329,22 @@ class Finder {
             .files = {file}};
   }
 
+  static std::string part_name(const std::string& folder, const std::string& prefix,
+                               std::uint32_t number, std::uint32_t count) {
+    return fmt::format("{}/{}-{:05}-of-{:05}.gguf", folder, prefix, number, count);
+  }
+
+  /// Puts the parts that a split model lacks among those found (in order), so that opening says
+  /// which are missing. A lone part is opened as what it is.
+  static void name_missing_parts(const std::string& folder, const std::string& prefix,
+                                 std::uint32_t count, std::vector<std::string>& files) {
+    if (files.size() < 2) return;
+    for (std::uint32_t i = 1; i <= count; ++i) {
+      const std::string name = part_name(folder, prefix, i, count);
+      if (i > files.size() || files[i - 1] != name) files.insert(files.begin() + (i - 1), name);
+    }
+  }
+
   void add_ggufs(const std::string& path, const Folder& folder, std::vector<Candidate>& rest) {
     std::map<std::pair<std::string, std::uint32_t>, std::size_t> splits;
     std::vector<Candidate> found;
@@ -352,6 +368,9 @@ class Finder {
                          .files = {file},
                          .kind = gguf_kind(file)});
       }
+    }
+    for (const auto& [split, index] : splits) {
+      name_missing_parts(path, split.first, split.second, found[index].files);
     }
     for (Candidate& candidate : found) {
       const bool model = candidate.kind == ModelKind::kModel;
@@ -414,8 +433,7 @@ class Finder {
     // Any part of a split model stands for all of it.
     std::vector<std::string> parts;
     for (std::uint32_t i = 1; i <= part->count; ++i) {
-      const std::string other =
-          fmt::format("{}/{}-{:05}-of-{:05}.gguf", folder, part->prefix, i, part->count);
+      const std::string other = part_name(folder, part->prefix, i, part->count);
       struct stat st {};
       if (::stat(other.c_str(), &st) != 0) return candidate;  // a lone part is opened as such
       parts.push_back(other);

@@ -136,6 +136,18 @@ class Outputs(Case):
         self.assertEqual(status, 1)
         self.assertIn(b"[space]", err)
 
+    def test_a_limit_on_file_sizes_is_an_error_not_a_signal(self):
+        import resource
+
+        def small():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+        out = self.path("out.safetensors")
+        status, _, err = self.run_program("--convert", out, "--to", "F32", WAP, preexec_fn=small)
+        self.assertEqual(status, 1, err)
+        self.assertIn(b"File too large", err)
+        self.assertEqual(os.listdir(self.tmp), [])
+
     def test_a_closed_pipe_is_quiet(self):
         read, write = os.pipe()
         os.close(read)

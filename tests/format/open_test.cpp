@@ -123,6 +123,19 @@ TEST_F(FindModelsTest, GgufsAreModelsOfTheirOwnAndSplitOnesOne) {
   EXPECT_EQ(find("a-00002-of-00002.gguf").models.at(0).files.size(), 1u);
 }
 
+TEST_F(FindModelsTest, TheMissingPartOfASplitModelIsNamed) {
+  gguf("a-00002-of-00004.gguf");
+  gguf("a-00004-of-00004.gguf");
+  const Candidate model = find().models.at(0);
+  EXPECT_THAT(model.files,
+              ElementsAre(dir_ / "a-00001-of-00004.gguf", dir_ / "a-00002-of-00004.gguf",
+                          dir_ / "a-00003-of-00004.gguf", dir_ / "a-00004-of-00004.gguf"));
+  const auto error = error_of([&] { open_model(model, {}); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code, ErrorCode::kMissing);
+  EXPECT_EQ(error->file, dir_ / "a-00001-of-00004.gguf");
+}
+
 TEST_F(FindModelsTest, WhatIsNoModelIsListedAsWhatItIs) {
   gguf("m.gguf");
   gguf("mmproj-m.gguf", "mmproj");
