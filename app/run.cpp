@@ -1,10 +1,12 @@
 #include "app/run.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <new>
 #include <string_view>
@@ -28,6 +30,16 @@ void raise_open_file_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWanted) return;
   limit.rlim_cur = std::min(limit.rlim_max, kWanted);
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// A standard stream that the caller closed must not become an input or, worse, an output file that
+// messages are then written into. Opened the wrong way round: using it stays an error.
+void occupy_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+      [[maybe_unused]] const int same = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
 }
 
 // The screen needs a terminal on both sides and no wish for rows.
@@ -129,6 +141,7 @@ int guarded_run(const std::vector<std::string>& arguments) {
 
 int run(int argc, char** argv) noexcept {
   try {
+    occupy_standard_streams();
     return guarded_run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
   } catch (...) {
     // Only making or printing a message can end here: there is no memory for it.

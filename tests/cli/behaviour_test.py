@@ -148,6 +148,18 @@ class Outputs(Case):
         self.assertIn(b"File too large", err)
         self.assertEqual(os.listdir(self.tmp), [])
 
+    def test_closed_standard_streams_do_not_end_up_in_the_output(self):
+        for mode, name in ((["--convert"], "out.safetensors"), (["--list", "--csv", "--output"],
+                                                                 "out.csv")):
+            out = self.path(name)
+            more = ["--to", "F32"] if mode[0] == "--convert" else []
+            shell = 'exec "$@" <&- >&- 2>&-'
+            subprocess.run(["sh", "-c", shell, "sh", PROGRAM, *mode, out, *more, "--verbose", WAP],
+                           env=environment(self.tmp), timeout=240)
+            wanted = self.path("wanted-" + name)
+            self.run_program(*mode, wanted, *more, WAP)
+            self.assertEqual(read(out), read(wanted))
+
     def test_a_closed_pipe_is_quiet(self):
         read, write = os.pipe()
         os.close(read)
