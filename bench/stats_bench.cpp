@@ -29,7 +29,7 @@ namespace {
 constexpr std::uint64_t kRows = 4096;
 constexpr std::uint64_t kCols = 7168;
 constexpr std::uint64_t kElements = kRows * kCols;
-constexpr int kRounds = 7;
+constexpr int kRounds = 25;
 
 // Rows of t(8) numbers, each with a scale of its own; a few hundred rows are drawn, the others are
 // those at other scales, so that making them takes a second and not a minute.
