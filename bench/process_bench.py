@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""How does qinspect feel as a whole process?
+
+    bench/process_bench.py [build/qinspect]
+
+Prints, on sparse models made for the purpose: wall time and peak memory of --list with 100,000
+tensors; of the UI in a pseudo terminal of 120x36 the time to the first frame, the time from `q` to the
+prompt while the analysis runs, and the CPU used in three idle seconds. Each time is the best, median
+and worst of several runs.
+"""
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import struct
+import sys
+import tempfile
+import termios
+import time
+
+RUNS = 7
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def safetensors(path, shapes):
+    """A file whose header is real and whose payload is a hole."""
+    header, end = {}, 0
+    for name, shape in shapes:
+        size = 2 * shape[0] * shape[1]
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        f.truncate(8 + len(text) + end)
+    return path
+
+
+def spread(values, unit):
+    values = sorted(values)
+    return "best %.3f  median %.3f  worst %.3f %s" % (values[0], values[len(values) // 2], values[-1], unit)
+
+
+def batch(program, env, *arguments):
+    """(seconds, peak MiB) of one run with its output thrown away."""
+    begin = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.execve(program, [program, *arguments], env)
+    _, status, usage = os.wait4(child, 0)
+    if status != 0:
+        sys.exit("%s failed with status %d" % (" ".join(arguments), status))
+    return time.monotonic() - begin, usage.ru_maxrss / 1024
+
+
+class Screen:
+    """The UI in a pseudo terminal."""
+
+    def __init__(self, program, env, path):
+        self.begin = time.monotonic()
+        self.child, self.fd = pty.fork()
+        if self.child == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+            os.execve(program, [program, path], env)
+
+    def read_until(self, text, seconds=30):
+        """Seconds from the start until `text` was drawn."""
+        seen, deadline = b"", time.monotonic() + seconds
+        while text not in seen:
+            ready, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                sys.exit("%r was not drawn" % text)
+            seen += os.read(self.fd, 1 << 16)
+        return time.monotonic() - self.begin
+
+    def drain(self, seconds):
+        """Reads what is drawn for so long; CPU ticks the process used meanwhile."""
+        def ticks():
+            with open("/proc/%d/stat" % self.child) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+        before, deadline = ticks(), time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0]:
+                os.read(self.fd, 1 << 16)
+        return ticks() - before
+
+    def quit(self):
+        """Seconds from `q` to the end of the process."""
+        begin = time.monotonic()
+        os.write(self.fd, b"q")
+        while True:
+            done, _ = os.waitpid(self.child, os.WNOHANG)
+            if done:
+                os.close(self.fd)
+                return time.monotonic() - begin
+            if select.select([self.fd], [], [], 0.002)[0]:
+                try:
+                    os.read(self.fd, 1 << 16)
+                except OSError:
+                    pass  # its end is closed: the process is about to be reaped
+
+
+def main():
+    program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1
+                              else os.path.join(HERE, "..", "build", "qinspect"))
+    folder = tempfile.mkdtemp(prefix="qinspect-bench-")
+    env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm-256color", "HOME": folder,
+           "XDG_DATA_HOME": folder}
+    try:
+        many = safetensors(folder + "/many.safetensors", [
+            ("model.layers.%d.mlp.experts.%d.%s_proj.weight" % (i // 768, i // 3 % 256, part), [4, 4])
+            for i, part in ((i, ("gate", "up", "down")[i % 3]) for i in range(100000))])
+        big = safetensors(folder + "/big.safetensors", [
+            ("model.layers.%d.mlp.up_proj.weight" % i, [14336, 4096]) for i in range(30)])
+        sample = os.path.join(HERE, "..", "tests", "data", "models", "wap")
+
+        runs = [batch(program, env, "--list", "--csv", "--quiet", many) for _ in range(RUNS)]
+        print("--list --csv of 100,000 tensors     ", spread([r[0] for r in runs], "s"),
+              " peak %.0f MiB" % max(r[1] for r in runs))
+        first, leave = [], []
+        for _ in range(RUNS):
+            screen = Screen(program, env, sample)
+            first.append(screen.read_until(b"quit"))
+            screen.quit()
+        print("first frame of the sample model     ", spread(first, "s"))
+        for _ in range(RUNS):
+            screen = Screen(program, env, big)
+            screen.read_until(b"ETA")  # the analysis runs
+            leave.append(screen.quit())
+        print("quitting in the middle of analysis  ", spread(leave, "s"))
+        screen = Screen(program, env, sample)
+        screen.read_until(b"quit")
+        screen.drain(3)  # its analysis has long ended
+        print("CPU in three idle seconds            %d ticks" % screen.drain(3))
+        screen.quit()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
