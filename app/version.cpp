@@ -1,6 +1,4 @@
-#include <curses.h>
 #include <openblas_config.h>
-#include <sqlite3.h>
 
 #include <string>
 #include <string_view>
@@ -11,6 +9,8 @@
 #include <zstd.h>
 
 #include "app/help.h"
+#include "eval/results_db.h"
+#include "views/term/terminal.h"
 
 namespace qi {
 namespace {
@@ -42,7 +42,7 @@ std::string version_text() {
       "ncurses {}\n"
       "SIMD {}\n",
       QI_VERSION, compiler, version_in(zfp_version_string), ZSTD_versionString(),
-      version_in(OPENBLAS_VERSION), sqlite3_libversion(), version_in(curses_version()),
+      version_in(OPENBLAS_VERSION), sqlite_version(), version_in(ncurses_version()),
       hwy::TargetName(best));
 }
 

@@ -423,4 +423,8 @@ std::string default_results_path() {
   return fmt::format("{}/.local/share/qinspect/results.db", home);
 }
 
+std::string_view sqlite_version() {
+  return sqlite3_libversion();
+}
+
 }  // namespace qi

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/io/error.h"
@@ -83,5 +84,8 @@ void set_network_folder_for_testing(bool network);
 /// $XDG_DATA_HOME/qinspect/results.db, else ~/.local/share/qinspect/results.db; empty when neither
 /// variable says where.
 std::string default_results_path();
+
+/// Of the SQLite library in use: "3.40.1".
+std::string_view sqlite_version();
 
 }  // namespace qi

@@ -292,4 +292,8 @@ bool Terminal::read_keys(std::vector<Key>& out) {
   }
 }
 
+std::string_view ncurses_version() {
+  return curses_version();
+}
+
 }  // namespace qi

@@ -6,6 +6,7 @@
 #include <termios.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "views/canvas.h"
@@ -76,5 +77,8 @@ class Terminal {
   Look look_;
   KeyDecoder decoder_;
 };
+
+/// Of the ncurses library in use: "ncurses 6.4.20221231".
+std::string_view ncurses_version();
 
 }  // namespace qi
