@@ -61,14 +61,13 @@ HelpScreen::HelpScreen(Context from) {
 }
 
 Rect HelpScreen::body() const {
-  return {0, 2, size_.width, std::max(0, size_.height - 3)};
+  return {0, 2, size().width, std::max(0, size().height - 3)};
 }
 
-void HelpScreen::resize(Size size) {
-  size_ = size;
+void HelpScreen::arrange() {
   lines_.clear();
   for (const Line& item : items_) {
-    std::vector<std::string> parts = wrap(item.right, size.width - kLeft - 4);
+    std::vector<std::string> parts = wrap(item.right, size().width - kLeft - 4);
     if (parts.empty()) parts.emplace_back();
     lines_.push_back({item.left, std::move(parts[0]), item.heading});
     for (std::size_t i = 1; i < parts.size(); ++i)
@@ -79,10 +78,9 @@ void HelpScreen::resize(Size size) {
   scroll_.resize(lines_.size() > rows ? lines_.size() - rows + 1 : 1, body().height);
 }
 
-void HelpScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
-  if (too_small(size_)) return draw_too_small(canvas);
+void HelpScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   canvas.text(canvas.bounds(), 1, 0, "Keys and columns", {Ink::kStrong});
-  canvas.fill({0, 1, size_.width, 1}, glyphs.horizontal, {Ink::kRule});
+  canvas.fill({0, 1, size().width, 1}, glyphs.horizontal, {Ink::kRule});
   const Rect area = body();
   for (int row = 0; row < area.height; ++row) {
     const std::size_t index = scroll_.at() + static_cast<std::size_t>(row);
@@ -98,20 +96,21 @@ void HelpScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
   }
   if (scroll_.count() > 1) {
     const std::string more = scroll_.at() + 1 < scroll_.count() ? "more below" : "the end";
-    canvas.text_right(canvas.bounds(), size_.width - 1, 0, more, {Ink::kDim});
+    canvas.text_right(canvas.bounds(), size().width - 1, 0, more, {Ink::kDim});
   }
-  draw_footer(canvas, {0, size_.height - 1, size_.width, 1}, kInHelp, [](Command) { return true; });
+  paint_footer(canvas, glyphs);
 }
 
-Request HelpScreen::handle(const Key& pressed) {
-  if (pressed.code == KeyCode::kWheelUp) scroll_.move_by(-3);
-  if (pressed.code == KeyCode::kWheelDown) scroll_.move_by(3);
-  const Command command = command_of(pressed, kInHelp);
-  if (command == Command::kQuit) return Request::kQuit;
-  if (command == Command::kBack) return Request::kBack;
-  if (command == Command::kNone && key_name(pressed) == "?") return Request::kBack;
+Request HelpScreen::run(Command command) {
+  if (command == Command::kBack) return Ask::kBack;
   scroll_.handle(command);
-  return Request::kNothing;
+  return {};
+}
+
+Request HelpScreen::mouse(const Key& key) {
+  if (key.code == KeyCode::kWheelUp) scroll_.move_by(-3);
+  if (key.code == KeyCode::kWheelDown) scroll_.move_by(3);
+  return {};
 }
 
 }  // namespace qi

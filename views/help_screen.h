@@ -14,12 +14,14 @@ class HelpScreen final : public Screen {
   /// `from`: the keys that act there come first.
   explicit HelpScreen(Context from);
 
-  void resize(Size size) override;
-  void draw(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request handle(const Key& key) override;
   Context context() const override { return kInHelp; }
 
  private:
+  void arrange() override;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) override;
+  Request mouse(const Key& key) override;
+
   struct Line {
     std::string left;
     std::string right;
@@ -30,7 +32,6 @@ class HelpScreen final : public Screen {
   std::vector<Line> items_;
   std::vector<Line> lines_;  // the same, long meanings wrapped
   ListCursor scroll_;        // its cursor is the first line shown
-  Size size_;
 };
 
 }  // namespace qi

@@ -48,6 +48,10 @@ std::string key_name(const Key& key) {
       return "WheelDown";
     case KeyCode::kClick:
       return "Click";
+    case KeyCode::kDrag:
+      return "Drag";
+    case KeyCode::kRelease:
+      return "Release";
   }
   return "";
 }

@@ -30,6 +30,8 @@ enum class KeyCode : std::uint8_t {
   kWheelUp,
   kWheelDown,
   kClick,
+  kDrag,  // the cursor moved with the button held
+  kRelease,
 };
 
 struct Key {

@@ -81,13 +81,14 @@ std::array<int, 3> parameters(std::string_view text) {
   return out;
 }
 
-// CSI < button ; column ; row (M pressed, m released), counted from 1.
+// CSI < button ; column ; row (M pressed, m released), counted from 1; 32 is added while moving.
 Key mouse_key(std::string_view text, char final) {
   const auto [button, column, row] = parameters(text);
   Key out{.code = KeyCode::kNone, .text = {}, .x = column - 1, .y = row - 1};
   if (button == 64) out.code = KeyCode::kWheelUp;
   if (button == 65) out.code = KeyCode::kWheelDown;
-  if (button == 0 && final == 'M') out.code = KeyCode::kClick;
+  if (button == 0) out.code = final == 'M' ? KeyCode::kClick : KeyCode::kRelease;
+  if (button == 32) out.code = KeyCode::kDrag;
   return out;
 }
 

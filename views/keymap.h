@@ -12,18 +12,30 @@ namespace qi {
 
 /// Where a key means something: the pane or screen that has the focus. Bits, so that a binding can
 /// hold in several places.
-enum Context : std::uint16_t {
-  kInTree = 1,
-  kInTable = 2,
-  kInDetail = 4,
-  kInFilter = 8,
-  kInPicker = 16,
-  kInHelp = 32,
-  kInMessage = 64,
+enum Context : std::uint32_t {
+  kInTree = 1 << 0,  // the Model screen's panes
+  kInTable = 1 << 1,
+  kInWeight = 1 << 2,  // the Weight screen: its charts
+  kInValues = 1 << 3,  // the Weight screen: the grid of values
+  kInHeatmap = 1 << 4,
+  kInMetadata = 1 << 5,
+  kInDiff = 1 << 6,
+  kInVerify = 1 << 7,
+  kInJobs = 1 << 8,
+  kInLog = 1 << 9,
+  kInColumns = 1 << 10,  // the choice of columns
+  kInPicker = 1 << 11,
+  kInHelp = 1 << 12,
+  kInMessage = 1 << 13,
+  kInFilter = 1 << 14,  // text fields from here on
+  kInCommand = 1 << 15,
 };
+inline constexpr std::uint32_t kLastContext = kInCommand;
+inline constexpr std::uint32_t kTextFields = kInFilter | kInCommand;
 
 enum class Command : std::uint8_t {
   kNone,
+  // moving
   kUp,
   kDown,
   kHalfUp,
@@ -36,17 +48,43 @@ enum class Command : std::uint8_t {
   kRight,
   kEnter,
   kBack,
+  kNextPane,
+  kPreviousPane,
+  // finding
   kFilter,
   kAccept,
   kClear,
-  kNextPane,
-  kPreviousPane,
+  kNextMatch,
+  kPreviousMatch,
   kSort,
   kSortReverse,
+  kColumns,
+  // looking
+  kZoom,
+  kAxis,
+  kZoomIn,
+  kZoomOut,
+  kForm,
+  kPreviousLayer,
+  kNextLayer,
+  kTied,
   kMark,
   kUnmarkAll,
+  // screens
+  kShowHeatmap,
+  kShowMetadata,
+  kShowDiff,
+  kShowVerify,
+  kShowJobs,
+  kShowLog,
+  // doing
   kAnalyseAll,
   kCancel,
+  kPause,
+  kCopy,
+  kExport,
+  kComplete,
+  kCommandLine,
   kHelp,
   kQuit,
   kSuspend,
@@ -55,7 +93,7 @@ enum class Command : std::uint8_t {
 
 struct Binding {
   Command command;
-  std::uint16_t contexts;
+  std::uint32_t contexts;
   std::string_view keys;     // names, separated by spaces; the first one stands in the footer
   std::string_view label;    // one or two words for the footer; empty: not there
   std::string_view group;    // heading in the help

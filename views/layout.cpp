@@ -8,7 +8,7 @@ namespace {
 constexpr int kWideColumns = 100;  // from here on the tree stands beside the table
 constexpr int kWideLines = 20;
 
-ModelLayout wide_layout(Size size, bool zoomed) {
+ModelLayout wide_layout(Size size, bool tree_focus, bool zoomed) {
   ModelLayout out;
   out.wide = true;
   out.title = {0, 0, size.width, 1};
@@ -20,15 +20,20 @@ ModelLayout wide_layout(Size size, bool zoomed) {
   out.status = {0, body_end + 1, size.width, 1};
   out.footer = {0, body_end + 2, size.width, 1};
   const int height = body_end - body;
+  if (zoomed && tree_focus) {
+    out.tree = {0, body, size.width, height};
+    return out;
+  }
+  if (zoomed) {
+    out.head = {0, body, size.width, 1};
+    out.rows = {0, body + 1, size.width, height - 1};
+    return out;
+  }
   const int tree = std::clamp(size.width * 22 / 100, 24, 40);
   out.tree = {0, body, tree, height};
   out.tree_rule = {tree, body, 1, height};
   const int x = tree + 1;
   const int width = size.width - x;
-  if (zoomed) {
-    out.detail = {x, body, width, height};
-    return out;
-  }
   const int detail = height >= 26 ? 8 : height >= 22 ? 6 : 2;
   const int split = body_end - detail - 1;
   out.head = {x, body, width, 1};
@@ -38,22 +43,23 @@ ModelLayout wide_layout(Size size, bool zoomed) {
   return out;
 }
 
-ModelLayout narrow_layout(Size size, bool tree_only, bool zoomed) {
+ModelLayout narrow_layout(Size size, bool tree_focus, bool zoomed) {
   ModelLayout out;
   out.title = {0, 0, size.width, 1};
   out.filter = {0, 1, size.width, 1};
   out.footer = {0, size.height - 1, size.width, 1};
   const int body_end = size.height - 1;
-  if (zoomed) {
-    out.top_rule = {0, 2, size.width, 1};
-    out.detail = {0, 3, size.width, body_end - 3};
-    return out;
+  const int detail = zoomed              ? 0
+                     : size.height >= 36 ? 8
+                     : size.height >= 30 ? 6
+                     : size.height >= 20 ? 2
+                                         : 1;
+  const int split = detail == 0 ? body_end : body_end - detail - 1;
+  if (detail > 0) {
+    out.detail_rule = {0, split, size.width, 1};
+    out.detail = {0, split + 1, size.width, detail};
   }
-  const int detail = size.height >= 36 ? 8 : size.height >= 30 ? 6 : size.height >= 20 ? 2 : 1;
-  const int split = body_end - detail - 1;
-  out.detail_rule = {0, split, size.width, 1};
-  out.detail = {0, split + 1, size.width, detail};
-  if (tree_only) {
+  if (tree_focus) {
     out.top_rule = {0, 2, size.width, 1};
     out.tree = {0, 3, size.width, split - 3};
   } else {
@@ -65,10 +71,11 @@ ModelLayout narrow_layout(Size size, bool tree_only, bool zoomed) {
 
 }  // namespace
 
-ModelLayout model_layout(Size size, bool tree_only, bool zoomed) {
+ModelLayout model_layout(Size size, bool tree, bool zoomed) {
   if (too_small(size)) return {};
-  if (size.width >= kWideColumns && size.height >= kWideLines) return wide_layout(size, zoomed);
-  return narrow_layout(size, tree_only, zoomed);
+  if (size.width >= kWideColumns && size.height >= kWideLines)
+    return wide_layout(size, tree, zoomed);
+  return narrow_layout(size, tree, zoomed);
 }
 
 std::vector<ColumnPlace> place_columns(int width, int gap, std::span<const ColumnWish> wishes) {

@@ -25,9 +25,9 @@ struct ModelLayout {
   Rect bottom_rule, status, footer;
 };
 
-/// `tree_only`: on a narrow screen the tree takes the table's place. `zoomed`: the detail pane
-/// takes the table's place.
-ModelLayout model_layout(Size size, bool tree_only, bool zoomed);
+/// `tree`: the tree has the focus, so on a narrow screen it takes the table's place. `zoomed`: the
+/// pane with the focus has all of the body.
+ModelLayout model_layout(Size size, bool tree, bool zoomed);
 
 /// A column that wants `width` cells; the highest `leave` goes first when there is no room. 0 never
 /// leaves and takes what is left over, at least `width`.

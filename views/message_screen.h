@@ -14,15 +14,16 @@ class MessageScreen final : public Screen {
   /// `title` and `text` printable; `text` is wrapped. `has_back`: Esc goes back.
   MessageScreen(std::string title, std::string text, bool is_error, bool has_back);
 
-  void resize(Size size) override { size_ = size; }
-  void draw(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request handle(const Key& key) override;
   Context context() const override { return kInMessage; }
+  std::string why_not(Command command) const override;
+  std::string copy_text() const override { return title_ + ": " + text_; }
 
  private:
-  std::string title_, text_, notice_;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) override;
+
+  std::string title_, text_;
   bool is_error_, has_back_;
-  Size size_;
 };
 
 }  // namespace qi

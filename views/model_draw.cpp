@@ -26,8 +26,7 @@ std::string kind_text(const Model& model) {
 
 }  // namespace
 
-void ModelScreen::draw(Canvas& canvas, const Glyphs& glyphs) const {
-  if (too_small(size_)) return draw_too_small(canvas);
+void ModelScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   draw_title(canvas, glyphs);
   draw_filter(canvas, glyphs);
   draw_rules(canvas, glyphs);
@@ -315,8 +314,8 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
     right -= display_width(warning) + 2;
   }
   const Rect room{area.x, area.y, std::max(0, right - area.x), 1};
-  if (!notice_.empty()) {
-    canvas.text(room, area.x + 1, area.y, elide_end(notice_, room.width - 1, glyphs.ellipsis),
+  if (!notice().empty()) {
+    canvas.text(room, area.x + 1, area.y, elide_end(notice(), room.width - 1, glyphs.ellipsis),
                 {Ink::kWarning});
     return;
   }
@@ -337,8 +336,8 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
 void ModelScreen::draw_footer_line(Canvas& canvas, const Glyphs& glyphs) const {
   const Rect& area = layout_.footer;
   // Without a status line, what a key has to say stands here until the next one.
-  if (!layout_.wide && !notice_.empty()) {
-    canvas.text(area, area.x + 1, area.y, elide_end(notice_, area.width - 2, glyphs.ellipsis),
+  if (!layout_.wide && !notice().empty()) {
+    canvas.text(area, area.x + 1, area.y, elide_end(notice(), area.width - 2, glyphs.ellipsis),
                 {Ink::kWarning});
     return;
   }

@@ -10,33 +10,21 @@
 namespace qi {
 
 ModelScreen::ModelScreen(std::shared_ptr<const Model> model, AnalysisPlan plan, bool has_picker)
-    : table_(std::move(model)),
+    : shared_(std::make_shared<WeightTable>(std::move(model))),
+      table_(*shared_),
       fit_(fit_columns(table_.model(), table_.labels())),
       plan_(plan),
       has_picker_(has_picker) {}
 
-void ModelScreen::resize(Size size) {
-  size_ = size;
-  relayout();
-}
-
-void ModelScreen::relayout() {
-  layout_ = model_layout(size_, pane_ == Pane::kTree, pane_ == Pane::kDetail);
+void ModelScreen::arrange() {
+  layout_ = model_layout(size(), pane_ == Pane::kTree, zoomed_);
   rows_.resize(table_.rows().size(), layout_.rows.height);
   lines_.resize(table_.tree().lines().size(), layout_.tree.height);
 }
 
 Context ModelScreen::context() const {
   if (filtering_) return kInFilter;
-  switch (pane_) {
-    case Pane::kTree:
-      return kInTree;
-    case Pane::kDetail:
-      return kInDetail;
-    case Pane::kTable:
-      break;
-  }
-  return kInTable;
+  return pane_ == Pane::kTree ? kInTree : kInTable;
 }
 
 std::optional<std::uint32_t> ModelScreen::current_weight() const {
@@ -77,7 +65,7 @@ void ModelScreen::set_scope() {
 
 void ModelScreen::set_pane(Pane pane) {
   pane_ = pane;
-  relayout();
+  arrange();
 }
 
 std::vector<ColumnPlace> ModelScreen::placed_columns() const {
@@ -125,58 +113,34 @@ std::string ModelScreen::why_not(Command command) const {
   }
 }
 
-Request ModelScreen::handle(const Key& key) {
-  notice_.clear();
-  if (too_small(size_)) {
-    return command_of(key, kInTable) == Command::kQuit ? Request::kQuit : Request::kNothing;
+Request ModelScreen::typed(const Key& key, Command command) {
+  if (command == Command::kAccept) {
+    filtering_ = false;
+    if (pane_ == Pane::kTree) set_pane(Pane::kTable);
+    return {};
   }
-  if (handle_mouse(key)) return Request::kNothing;
-  if (filtering_) {
-    handle_filter_key(key);
-    return Request::kNothing;
-  }
-  const Command command = command_of(key, context());
-  if (command == Command::kNone) {
-    notice_ = fmt::format("{} does nothing here: ? lists the keys", escape(key_name(key)));
-    return Request::kNothing;
-  }
-  notice_ = why_not(command);
-  return notice_.empty() ? run(command) : Request::kNothing;
-}
-
-void ModelScreen::handle_filter_key(const Key& key) {
-  switch (command_of(key, kInFilter)) {
-    case Command::kAccept:
-      filtering_ = false;
-      if (pane_ == Pane::kTree) set_pane(Pane::kTable);
-      return;
-    case Command::kClear:
-      filtering_ = false;
-      field_.set_text("");
-      set_filter("");
-      return;
-    default:
-      break;
-  }
-  if (!field_.handle(key)) {
-    notice_ = fmt::format("{}: Enter keeps the filter, Esc clears it", key_name(key));
+  if (command == Command::kClear) {
+    filtering_ = false;
+    field_.set_text("");
+  } else if (!field_.handle(key)) {
+    set_notice(fmt::format("{}: Enter keeps the filter, Esc clears it", key_name(key)));
   }
   set_filter(field_.text());
+  return {};
 }
 
 Request ModelScreen::run(Command command) {
   ListCursor& list = pane_ == Pane::kTree ? lines_ : rows_;
   if (list.handle(command)) {
     if (pane_ == Pane::kTree) set_scope();
-    return Request::kNothing;
+    return {};
   }
   switch (command) {
     case Command::kEnter:
-      enter();
-      break;
+      return enter();
     case Command::kBack:
       if (pane_ == Pane::kTable && table_.filter().empty() && table_.scope() == 0) {
-        return Request::kBack;
+        return Ask::kBack;
       }
       back();
       break;
@@ -184,14 +148,12 @@ Request ModelScreen::run(Command command) {
       left();
       break;
     case Command::kRight:
-      right();
-      break;
+      return right();
     case Command::kNextPane:
     case Command::kPreviousPane:
       set_pane(pane_ == Pane::kTree ? Pane::kTable : Pane::kTree);
       break;
     case Command::kFilter:
-      if (pane_ == Pane::kDetail) set_pane(Pane::kTable);
       filtering_ = true;
       field_.set_text(table_.filter());
       break;
@@ -207,38 +169,80 @@ Request ModelScreen::run(Command command) {
     case Command::kUnmarkAll:
       for (std::size_t i = 0; i < table_.size(); ++i) table_.set_marked(i, false);
       break;
+    case Command::kZoom:
+      zoomed_ = !zoomed_;
+      arrange();
+      break;
     case Command::kAnalyseAll:
-      return Request::kAnalyseAll;
+      return Ask::kAnalyseAll;
     case Command::kCancel:
-      return Request::kCancelJobs;
-    case Command::kHelp:
-      return Request::kHelp;
-    case Command::kQuit:
-      return Request::kQuit;
+      return Ask::kCancelJobs;
+    case Command::kShowMetadata:
+      return Ask::kShowMetadata;
+    case Command::kShowHeatmap:
+      return Ask::kShowHeatmap;
+    case Command::kShowVerify:
+      return Ask::kShowVerify;
+    case Command::kShowDiff:
+      return Ask::kShowDiff;
     default:
       break;
   }
-  return Request::kNothing;
+  return {};
 }
 
-void ModelScreen::enter() {
-  if (pane_ == Pane::kTable) {
-    set_pane(Pane::kDetail);
-    return;
-  }
+Request ModelScreen::enter() {
+  if (pane_ == Pane::kTable) return {Ask::kShowWeight, std::uint64_t{*current_weight()}};
   const std::uint32_t node = table_.tree().lines()[lines_.at()];
   if (table_.tree().is_leaf(node)) {
     set_pane(Pane::kTable);
-    return;
+    return {};
   }
   table_.tree().set_open(node, !table_.tree().nodes()[node].open);
-  relayout();
+  arrange();
+  return {};
+}
+
+void ModelScreen::select(std::uint32_t weight) {
+  if (!table_.row_of(weight)) {
+    field_.set_text("");
+    set_filter("");
+    lines_.move_to(0);
+    set_scope();
+  }
+  if (const auto row = table_.row_of(weight)) rows_.move_to(*row);
+  if (pane_ != Pane::kTable) set_pane(Pane::kTable);
+}
+
+std::string ModelScreen::copy_text() const {
+  const auto weight = current_weight();
+  return weight ? table_.weight(*weight).name : "";
+}
+
+TextTable ModelScreen::table_shown() const {
+  TextTable out;
+  out.name = "weights";
+  const std::vector<ColumnPlace> places = placed_columns();
+  for (const ColumnPlace& place : places) {
+    const auto id = static_cast<ColumnId>(place.id);
+    out.columns.push_back(column_title(id, fit_));
+    out.numeric.push_back(column(id).right && id != ColumnId::kShape);
+  }
+  for (const std::uint32_t index : table_.rows()) {
+    std::vector<std::string>& cells = out.rows.emplace_back();
+    for (const ColumnPlace& place : places) {
+      const auto id = static_cast<ColumnId>(place.id);
+      const Weight& weight = table_.weight(index);
+      cells.push_back(id == ColumnId::kName
+                          ? weight.name
+                          : cell_text(id, table_.model(), weight, table_.statistics(index), fit_));
+    }
+  }
+  return out;
 }
 
 void ModelScreen::back() {
-  if (pane_ == Pane::kDetail) {
-    set_pane(Pane::kTable);
-  } else if (!table_.filter().empty()) {
+  if (!table_.filter().empty()) {
     field_.set_text("");
     set_filter("");
   } else if (table_.scope() != 0) {
@@ -250,7 +254,6 @@ void ModelScreen::back() {
 }
 
 void ModelScreen::left() {
-  if (pane_ == Pane::kDetail) return set_pane(Pane::kTable);
   if (pane_ == Pane::kTable) return set_pane(Pane::kTree);
   NameTree& tree = table_.tree();
   const std::uint32_t node = tree.lines()[lines_.at()];
@@ -260,21 +263,23 @@ void ModelScreen::left() {
     lines_.move_to(tree.reveal(tree.nodes()[node].parent));
     set_scope();
   }
-  relayout();
+  arrange();
 }
 
-void ModelScreen::right() {
+Request ModelScreen::right() {
   NameTree& tree = table_.tree();
   const std::uint32_t node = tree.lines()[lines_.at()];
   if (pane_ == Pane::kTable) {
-    notice_ = why_not(Command::kEnter);
-    if (notice_.empty()) set_pane(Pane::kDetail);
+    const std::string reason = why_not(Command::kEnter);
+    if (reason.empty()) return enter();
+    set_notice(reason);
   } else if (tree.is_leaf(node) || tree.nodes()[node].open) {
     set_pane(Pane::kTable);
   } else {
     tree.set_open(node, true);
-    relayout();
+    arrange();
   }
+  return {};
 }
 
 void ModelScreen::sort_next() {
@@ -304,11 +309,9 @@ void ModelScreen::mark() {
   for (const std::uint32_t weight : table_.rows()) table_.set_marked(weight, !all);
 }
 
-bool ModelScreen::handle_mouse(const Key& key) {
-  if (key.code != KeyCode::kWheelUp && key.code != KeyCode::kWheelDown &&
-      key.code != KeyCode::kClick) {
-    return false;
-  }
+Request ModelScreen::mouse(const Key& key) {
+  if (filtering_) filtering_ = false;
+  if (key.code == KeyCode::kDrag || key.code == KeyCode::kRelease) return {};
   const bool over_tree = layout_.tree.contains(key.x, key.y);
   if (key.code != KeyCode::kClick) {
     const long step = key.code == KeyCode::kWheelUp ? -3 : 3;
@@ -318,7 +321,7 @@ bool ModelScreen::handle_mouse(const Key& key) {
     } else {
       rows_.move_by(step);
     }
-    return true;
+    return {};
   }
   if (over_tree) {
     const std::size_t line = lines_.top() + static_cast<std::size_t>(key.y - layout_.tree.y);
@@ -326,14 +329,16 @@ bool ModelScreen::handle_mouse(const Key& key) {
       const bool again = pane_ == Pane::kTree && line == lines_.at();
       lines_.move_to(line);
       set_pane(Pane::kTree);
-      if (again) enter();
+      if (again) enter();  // folds
       set_scope();
     }
   } else if (layout_.rows.contains(key.x, key.y)) {
     const std::size_t row = rows_.top() + static_cast<std::size_t>(key.y - layout_.rows.y);
     if (row < rows_.count()) {
+      const bool again = pane_ == Pane::kTable && row == rows_.at();
       rows_.move_to(row);
       set_pane(Pane::kTable);
+      if (again) return enter();
     }
   } else if (layout_.head.contains(key.x, key.y)) {
     for (const ColumnPlace& place : placed_columns()) {
@@ -346,7 +351,7 @@ bool ModelScreen::handle_mouse(const Key& key) {
   } else if (layout_.filter.contains(key.x, key.y)) {
     run(Command::kFilter);
   }
-  return true;
+  return {};
 }
 
 }  // namespace qi

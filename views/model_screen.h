@@ -35,13 +35,15 @@ class ModelScreen final : public Screen {
   /// `has_picker`: Esc on the top level goes back to a list of models.
   ModelScreen(std::shared_ptr<const Model> model, AnalysisPlan plan, bool has_picker);
 
-  void resize(Size size) override;
-  void draw(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request handle(const Key& key) override;
   Context context() const override;
+  std::string why_not(Command command) const override;
+  TextTable table_shown() const override;
+  std::string copy_text() const override;
 
   WeightTable& table() { return table_; }
   const WeightTable& table() const { return table_; }
+  /// The same, for the other screens of this model.
+  std::shared_ptr<const WeightTable> shared_table() const { return shared_; }
   void set_statistics(std::size_t weight, std::shared_ptr<const Statistics> statistics) {
     table_.set_statistics(weight, std::move(statistics));
   }
@@ -51,8 +53,7 @@ class ModelScreen final : public Screen {
   /// After results came in: puts rows where they belong and keeps the cursor on its weight.
   void settle();
   void set_job(const JobStatus& job) { job_ = job; }
-  /// A line that stays until the next key ("" takes it away); a warning stays at the right.
-  void set_notice(std::string text) { notice_ = std::move(text); }
+  /// Stays at the right of the status line; raw.
   void set_warning(std::string text) { warning_ = std::move(text); }
   void set_plan(AnalysisPlan plan) { plan_ = plan; }
   AnalysisPlan plan() const { return plan_; }
@@ -61,27 +62,28 @@ class ModelScreen final : public Screen {
   std::vector<std::uint32_t> visible_weights() const;
   std::optional<std::uint32_t> current_weight() const;
 
-  enum class Pane : std::uint8_t { kTree, kTable, kDetail };
+  /// Moves the cursor to a weight, taking away the filter and the module that hide it.
+  void select(std::uint32_t weight);
+
+  enum class Pane : std::uint8_t { kTree, kTable };
   Pane pane() const { return pane_; }
   const ModelLayout& layout() const { return layout_; }
-  const std::string& notice() const { return notice_; }
-  /// Why a command can do nothing now; empty when it can.
-  std::string why_not(Command command) const;
 
  private:
-  Request run(Command command);
-  void handle_filter_key(const Key& key);
-  bool handle_mouse(const Key& key);
+  void arrange() override;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) override;
+  Request mouse(const Key& key) override;
+  Request typed(const Key& key, Command command) override;
   void back();
-  void enter();
+  Request enter();
   void left();
-  void right();
+  Request right();
   void sort_next();
   void mark();
   void set_pane(Pane pane);
   void set_filter(const std::string& text);
   void set_scope();
-  void relayout();
   /// Runs a change of the rows and keeps the cursor on its weight when that is still there.
   template <typename Change>
   void keep_weight(Change change);
@@ -98,19 +100,19 @@ class ModelScreen final : public Screen {
   void draw_footer_line(Canvas& canvas, const Glyphs& glyphs) const;
   std::string resting_text() const;
 
-  WeightTable table_;
+  std::shared_ptr<WeightTable> shared_;
+  WeightTable& table_;
   ColumnFit fit_;
   AnalysisPlan plan_;
   bool has_picker_;
-  Size size_;
   ModelLayout layout_;
   Pane pane_ = Pane::kTable;
   bool filtering_ = false;
+  bool zoomed_ = false;
   TextField field_;
   ListCursor rows_;
   ListCursor lines_;
   JobStatus job_;
-  std::string notice_;
   std::string warning_;
 };
 

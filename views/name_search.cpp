@@ -96,6 +96,10 @@ bool NamePattern::Term::found_in(std::string_view name) const {
   return true;
 }
 
+bool NamePattern::finds(std::string_view text) const {
+  return case_sensitive_ ? matches(text) : matches(lowered(text));
+}
+
 bool NamePattern::matches_but(std::string_view name, std::size_t known) const {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     if (i != known && terms_[i].found_in(name) == terms_[i].exclude) return false;

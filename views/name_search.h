@@ -17,7 +17,9 @@ class NamePattern {
   bool case_sensitive() const { return case_sensitive_; }
   /// `name` in lower case unless case_sensitive().
   bool matches(std::string_view name) const { return matches_but(name, terms_.size()); }
-  /// The same without the word of index `known`, which was found before.
+  /// `text` as it is: lowered here where case does not matter. For a few lines, not for a model.
+  bool finds(std::string_view text) const;
+  /// matches() without the word of index `known`, which was found before.
   bool matches_but(std::string_view name, std::size_t known) const;
   /// A text that every match contains; empty when there is none. `known`: the index of the word
   /// that is nothing but this text, else the number of words.

@@ -21,20 +21,18 @@ class PickerScreen final : public Screen {
  public:
   PickerScreen(std::string path, std::vector<PickerEntry> entries);
 
-  void resize(Size size) override;
-  void draw(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request handle(const Key& key) override;
   Context context() const override { return kInPicker; }
-  std::size_t choice() const { return list_.at(); }
-  /// A line above the footer: why the last choice could not be opened.
-  void set_notice(std::string text) { notice_ = std::move(text); }
+  std::string why_not(Command command) const override;
 
  private:
+  void arrange() override;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) override;
+  Request mouse(const Key& key) override;
+
   std::string path_;
   std::vector<PickerEntry> entries_;
-  std::string notice_;
   ListCursor list_;
-  Size size_;
 };
 
 }  // namespace qi

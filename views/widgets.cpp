@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "engine/text/width.h"
 #include "views/layout.h"
@@ -88,6 +89,26 @@ void draw_footer(Canvas& canvas, const Rect& area, Context context,
     x = canvas.text(area, x, area.y, entry.key, {Ink::kKey});
     x = canvas.text(area, x + 1, area.y, entry.label, {Ink::kDim}) + 2;
   }
+}
+
+int draw_filter_field(Canvas& canvas, const Rect& area, const TextField& field, bool typing,
+                      std::string_view purpose, const Glyphs& glyphs) {
+  const int y = area.y;
+  if (!typing && field.text().empty()) {
+    canvas.text(area, area.x + 1, y, "/", {Ink::kKey});
+    return canvas.text(area, area.x + 3, y, purpose, {Ink::kDim});
+  }
+  const int begin = canvas.text(area, area.x + 1, y, "filter: ", {Ink::kDim});
+  const std::string text = elide_middle(typing ? field.text() : escape(field.text()),
+                                        std::max(1, area.right() - begin), glyphs.ellipsis);
+  const int end = canvas.text(area, begin, y, text, {Ink::kMatch});
+  if (typing) {
+    const int cursor =
+        begin + display_width(std::string_view(field.text()).substr(0, field.cursor()));
+    canvas.set_cursor(std::min({cursor, end, area.right()}), y);
+    canvas.ground({begin, y, std::max(1, end - begin), 1}, Ground::kField);
+  }
+  return end;
 }
 
 void draw_too_small(Canvas& canvas) {

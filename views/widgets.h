@@ -12,6 +12,7 @@
 #include "views/canvas.h"
 #include "views/glyphs.h"
 #include "views/keymap.h"
+#include "views/text_field.h"
 
 namespace qi {
 
@@ -33,6 +34,11 @@ std::vector<std::uint64_t> rebin(std::span<const std::uint64_t> bins, int column
 /// the last two (help and the way out) are the last to leave.
 void draw_footer(Canvas& canvas, const Rect& area, Context context,
                  const std::function<bool(Command)>& can_act);
+
+/// The line of a filter: its text while there is one or it is being typed, else what `/` does.
+/// Returns the column after it.
+int draw_filter_field(Canvas& canvas, const Rect& area, const TextField& field, bool typing,
+                      std::string_view purpose, const Glyphs& glyphs);
 
 /// For a screen that is too small: what it needs.
 void draw_too_small(Canvas& canvas);

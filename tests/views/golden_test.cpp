@@ -1,10 +1,6 @@
-// The screens as text and as inks, compared with the files in goldens/. QI_RECORD_GOLDENS=1 writes
-// them anew; review the difference by eye.
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-#include <string>
+// Goldens of the screens that need no files: see tests/support/golden.h.
+#include "tests/support/golden.h"
+
 #include <string_view>
 
 #include <gtest/gtest.h>
@@ -14,59 +10,12 @@
 #include "views/message_screen.h"
 #include "views/model_screen.h"
 #include "views/picker_screen.h"
+#include "views/weight_screen.h"
 
 namespace qi {
 namespace {
 
-// tests/views/goldens, found from the data folder beside it.
-std::filesystem::path goldens() {
-  return std::filesystem::path(QI_TEST_DATA).parent_path() / "views" / "goldens";
-}
-
-// One letter an ink, capitals where the cursor's ground is; blanks for ordinary text.
-std::string ink_row(const Canvas& canvas, int y) {
-  constexpr std::string_view kLetters = " dsatTrkmMwe";
-  std::string out;
-  for (int x = 0; x < canvas.size().width; ++x) {
-    const Style style = canvas.at(x, y).style;
-    if (style.ground == Ground::kGround) {
-      out += kLetters[static_cast<std::size_t>(style.ink)];
-    } else {
-      out += style.ground == Ground::kCursor ? '#' : style.ground == Ground::kField ? '_' : '=';
-    }
-  }
-  out.erase(out.find_last_not_of(' ') + 1);
-  return out;
-}
-
-void expect_golden(const std::string& name, Screen& screen, Size size, bool unicode) {
-  screen.resize(size);
-  Canvas canvas(size);
-  screen.draw(canvas, glyphs(unicode));
-  std::string text;
-  for (int y = 0; y < size.height; ++y) text += canvas.row_text(y) + "\n";
-  text += "--- inks\n";
-  for (int y = 0; y < size.height; ++y) text += ink_row(canvas, y) + "\n";
-  const std::filesystem::path file =
-      goldens() / (name + "_" + std::to_string(size.width) + "x" + std::to_string(size.height) +
-                   (unicode ? "_utf8" : "_ascii") + ".txt");
-  if (std::getenv("QI_RECORD_GOLDENS") != nullptr) {
-    std::filesystem::create_directories(goldens());
-    std::ofstream(file, std::ios::binary) << text;
-    return;
-  }
-  std::ifstream in(file, std::ios::binary);
-  ASSERT_TRUE(in) << file << " is missing: record it with QI_RECORD_GOLDENS=1";
-  std::stringstream wanted;
-  wanted << in.rdbuf();
-  EXPECT_EQ(text, wanted.str()) << file;
-}
-
-void expect_goldens(const std::string& name, Screen& screen) {
-  for (const Size size : {Size{80, 24}, Size{120, 36}}) {
-    for (const bool unicode : {true, false}) expect_golden(name, screen, size, unicode);
-  }
-}
+using test::expect_goldens;
 
 ModelScreen running() {
   ModelScreen screen(std::make_shared<const Model>(test::llama(32)), AnalysisPlan::kAll, false);
@@ -105,9 +54,8 @@ TEST(Golden, ModelTree) {
 }
 
 TEST(Golden, OneWeight) {
-  ModelScreen screen = running();
-  type(screen, "jjj");
-  screen.handle(key(KeyCode::kEnter));
+  ModelScreen model = running();
+  WeightScreen screen(model.shared_table(), 3);
   expect_goldens("weight", screen);
 }
 

@@ -26,12 +26,12 @@ std::vector<std::string> names(std::string_view bytes, bool flush = true) {
 using Names = std::vector<std::string>;
 
 TEST(Keymap, NoKeyMeansTwoThingsInOnePlace) {
-  std::map<std::pair<int, std::string>, int> seen;
+  std::map<std::pair<std::uint32_t, std::string>, int> seen;
   for (const Binding& binding : key_table()) {
     std::string_view keys = binding.keys;
     while (!keys.empty()) {
       const std::size_t end = std::min(keys.find(' '), keys.size());
-      for (int context = 1; context <= kInMessage; context *= 2) {
+      for (std::uint32_t context = 1; context <= kLastContext; context *= 2) {
         if ((binding.contexts & context) == 0) continue;
         EXPECT_EQ(++(seen[{context, std::string(keys.substr(0, end))}]), 1)
             << keys.substr(0, end) << " in " << context;
@@ -42,7 +42,7 @@ TEST(Keymap, NoKeyMeansTwoThingsInOnePlace) {
 }
 
 TEST(Keymap, EveryPlaceCanBeLeft) {
-  for (int context = 1; context <= kInMessage; context *= 2) {
+  for (std::uint32_t context = 1; context <= kLastContext; context *= 2) {
     const auto in = static_cast<Context>(context);
     EXPECT_TRUE(binding_of(Command::kQuit, in) || binding_of(Command::kBack, in) ||
                 binding_of(Command::kClear, in))
@@ -105,12 +105,15 @@ TEST(KeyDecoder, SequencesMayComeByteByByte) {
 TEST(KeyDecoder, ReadsTheMouse) {
   KeyDecoder decoder;
   std::vector<Key> keys;
-  decoder.feed("\x1b[<0;10;5M\x1b[<0;10;5m\x1b[<65;1;1M", keys);
-  ASSERT_EQ(keys.size(), 2U);
+  decoder.feed("\x1b[<0;10;5M\x1b[<32;11;5M\x1b[<0;11;5m\x1b[<65;1;1M", keys);
+  ASSERT_EQ(keys.size(), 4U);
   EXPECT_EQ(keys[0].code, KeyCode::kClick);
   EXPECT_EQ(keys[0].x, 9);
   EXPECT_EQ(keys[0].y, 4);
-  EXPECT_EQ(keys[1].code, KeyCode::kWheelDown);
+  EXPECT_EQ(keys[1].code, KeyCode::kDrag);
+  EXPECT_EQ(keys[1].x, 10);
+  EXPECT_EQ(keys[2].code, KeyCode::kRelease);
+  EXPECT_EQ(keys[3].code, KeyCode::kWheelDown);
 }
 
 TEST(KeyDecoder, RubbishIsDroppedAndNeverStops) {

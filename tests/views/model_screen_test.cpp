@@ -27,11 +27,11 @@ Key named(std::string_view name) {
 }
 
 // Keys separated by spaces.
-Request press(Screen& screen, std::string_view keys) {
-  Request last = Request::kNothing;
+Ask press(Screen& screen, std::string_view keys) {
+  Ask last = Ask::kNothing;
   while (!keys.empty()) {
     const std::size_t end = std::min(keys.find(' '), keys.size());
-    last = screen.handle(named(keys.substr(0, end)));
+    last = screen.handle(named(keys.substr(0, end))).ask;
     keys.remove_prefix(std::min(end + 1, keys.size()));
   }
   return last;
@@ -70,7 +70,7 @@ TEST(ModelScreen, FiltersAsOneTypesAndEscClears) {
   press(screen, "Enter");
   EXPECT_EQ(screen.context(), kInTable);
   EXPECT_EQ(screen.table().rows().size(), 32U);
-  EXPECT_EQ(press(screen, "Esc"), Request::kNothing);
+  EXPECT_EQ(press(screen, "Esc"), Ask::kNothing);
   EXPECT_EQ(screen.table().rows().size(), 291U);
   press(screen, "/");
   type(screen, "mlp");
@@ -192,20 +192,17 @@ TEST(ModelScreen, MarksCountAndUnmark) {
   EXPECT_EQ(screen.table().marked().weights, screen.table().size());
 }
 
-TEST(ModelScreen, EnterOpensAWeightAndEscComesBack) {
+TEST(ModelScreen, EnterAsksForTheWeightUnderTheCursor) {
   ModelScreen screen = screen_of(test::llama(2));
-  press(screen, "j j Enter");
-  EXPECT_EQ(screen.context(), kInDetail);
-  const std::string name = current_name(screen);
-  press(screen, "j");
-  EXPECT_NE(current_name(screen), name);
-  press(screen, "q");
-  EXPECT_EQ(screen.context(), kInTable);
+  press(screen, "j j");
+  const Request request = screen.handle(key(KeyCode::kEnter));
+  EXPECT_EQ(request.ask, Ask::kShowWeight);
+  EXPECT_EQ(request.index, *screen.current_weight());
 }
 
 TEST(ModelScreen, AKeyThatCannotActSaysWhy) {
   ModelScreen screen = screen_of(test::llama(1));
-  EXPECT_EQ(press(screen, "x"), Request::kNothing);
+  EXPECT_EQ(press(screen, "x"), Ask::kNothing);
   EXPECT_NE(screen.notice().find("no job"), std::string::npos);
   press(screen, "Esc");
   EXPECT_NE(screen.notice().find("q quits"), std::string::npos);
@@ -214,25 +211,25 @@ TEST(ModelScreen, AKeyThatCannotActSaysWhy) {
   for (std::size_t i = 0; i < screen.table().size(); ++i) {
     screen.set_statistics(i, test::statistics(i));
   }
-  EXPECT_EQ(press(screen, "A"), Request::kNothing);
+  EXPECT_EQ(press(screen, "A"), Ask::kNothing);
   EXPECT_NE(screen.notice(), "");
   EXPECT_EQ(drawn(screen, {120, 36}).find("analyse all"), std::string::npos);
   press(screen, "/");
   type(screen, "nothing there");
   press(screen, "Enter");
-  EXPECT_EQ(press(screen, "Enter"), Request::kNothing);
+  EXPECT_EQ(press(screen, "Enter"), Ask::kNothing);
   EXPECT_NE(screen.notice().find("no weight matches"), std::string::npos);
 }
 
 TEST(ModelScreen, AsksTheProgramForWhatItCannotDo) {
   ModelScreen screen = screen_of(test::llama(1), {120, 36}, true);
-  EXPECT_EQ(press(screen, "q"), Request::kQuit);
-  EXPECT_EQ(press(screen, "?"), Request::kHelp);
-  EXPECT_EQ(press(screen, "A"), Request::kAnalyseAll);
-  EXPECT_EQ(press(screen, "Esc"), Request::kBack);
+  EXPECT_EQ(press(screen, "q"), Ask::kQuit);
+  EXPECT_EQ(press(screen, "?"), Ask::kHelp);
+  EXPECT_EQ(press(screen, "A"), Ask::kAnalyseAll);
+  EXPECT_EQ(press(screen, "Esc"), Ask::kBack);
   screen.set_job(
       {.active = true, .done = 1, .total = 2, .bytes_per_s = 1e9, .eta_s = 3, .tick = 0});
-  EXPECT_EQ(press(screen, "x"), Request::kCancelJobs);
+  EXPECT_EQ(press(screen, "x"), Ask::kCancelJobs);
 }
 
 TEST(ModelScreen, TheMouseSelectsScrollsAndSorts) {
@@ -373,20 +370,20 @@ TEST(Screens, DrawAtEverySizeInEveryState) {
 TEST(Screens, BelowTheMinimumTheySayWhatTheyNeed) {
   ModelScreen screen = screen_of(test::llama(1), {40, 12});
   EXPECT_NE(drawn(screen, {40, 12}).find("60x15"), std::string::npos);
-  EXPECT_EQ(press(screen, "q"), Request::kQuit);
+  EXPECT_EQ(press(screen, "q"), Ask::kQuit);
 }
 
 TEST(Screens, PickerChoosesAndHelpGoesBack) {
   PickerScreen picker("/models", {{"a", "gguf", "/a", 1}, {"b", "gguf", "/b", 2}});
   picker.resize({80, 24});
-  EXPECT_EQ(press(picker, "j Enter"), Request::kOpen);
-  EXPECT_EQ(picker.choice(), 1U);
-  EXPECT_EQ(press(picker, "Esc"), Request::kNothing);
-  EXPECT_EQ(press(picker, "q"), Request::kQuit);
+  press(picker, "j");
+  EXPECT_EQ(picker.handle(key(KeyCode::kEnter)), Request(Ask::kOpen, std::uint64_t{1}));
+  EXPECT_EQ(press(picker, "Esc"), Ask::kNothing);
+  EXPECT_EQ(press(picker, "q"), Ask::kQuit);
   HelpScreen help(kInTable);
   help.resize({80, 24});
-  EXPECT_EQ(press(help, "q"), Request::kBack);
-  EXPECT_EQ(press(help, "?"), Request::kBack);
+  EXPECT_EQ(press(help, "q"), Ask::kBack);
+  EXPECT_EQ(press(help, "?"), Ask::kBack);
 }
 
 }  // namespace

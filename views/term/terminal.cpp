@@ -23,10 +23,26 @@
 namespace qi {
 namespace {
 
-// Mouse clicks and wheel in the form that has no limit of 223 columns.
-constexpr std::string_view kMouseOn = "\x1b[?1000h\x1b[?1006h";
-constexpr std::string_view kMouseOff = "\x1b[?1006l\x1b[?1000l";
+// Clicks, wheel and moves with the button held, in the form that has no limit of 223 columns.
+constexpr std::string_view kMouseOn = "\x1b[?1002h\x1b[?1006h";
+constexpr std::string_view kMouseOff = "\x1b[?1006l\x1b[?1002l";
 constexpr std::string_view kPasteOff = "\x1b[?2004l";
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      out += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
+    }
+  }
+  return out;
+}
 
 // terminfo keeps padding ("$<5>") inside its strings; no terminal of today needs it.
 std::string without_padding(std::string_view text) {
@@ -276,6 +292,14 @@ bool Terminal::show(const Canvas& canvas) {
   }
   unsent_ += out;
   return flush();
+}
+
+void Terminal::copy(std::string_view text) {
+  const std::string sequence = "\x1b]52;c;" + base64(text) + "\x07";
+  unsent_ += sequence;
+  // tmux keeps the sequence to itself unless it is wrapped, with every Esc doubled.
+  if (!environment("TMUX").empty()) unsent_ += "\x1bPtmux;\x1b" + sequence + "\x1b\\";
+  flush();
 }
 
 bool Terminal::read_keys(std::vector<Key>& out) {

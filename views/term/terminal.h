@@ -44,6 +44,9 @@ class Terminal {
   bool writing() const { return !unsent_.empty(); }
   int output_fd() const { return out_fd_; }
   bool flush();
+  /// Hands text to the clipboard of the person's own machine (OSC 52), through tmux too. Raw bytes;
+  /// terminals that do not know it ignore it.
+  void copy(std::string_view text);
   /// The next show() sends everything.
   void forget_screen() { known_ = false; }
 

@@ -1,0 +1,346 @@
+#include "app/ui/program.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <future>
+#include <thread>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "engine/text/escape.h"
+#include "eval/results_db.h"
+#include "views/help_screen.h"
+#include "views/log_screen.h"
+#include "views/message_screen.h"
+#include "views/picker_screen.h"
+#include "views/weight_screen.h"
+
+namespace qi {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kAnalyseAllBytes = std::uint64_t{4} << 30;
+constexpr int kQuitMs = 200;  // for background work to stop; then the process ends anyway
+constexpr auto kSettle = milliseconds(500);  // how often rows may move because results came in
+
+std::uint64_t bytes_on_disk(const std::vector<std::string>& files) {
+  std::uint64_t sum = 0;
+  for (const std::string& file : files) {
+    struct stat st {};
+    if (stat(file.c_str(), &st) == 0) sum += static_cast<std::uint64_t>(st.st_size);
+  }
+  return sum;
+}
+
+}  // namespace
+
+Program::Program(const UiOptions& options, std::shared_ptr<Wake> wake)
+    : options_(options), wake_(std::move(wake)), opener_(wake_) {
+  stack_.push_back(std::make_unique<MessageScreen>("Opening", escape(options_.path), false, false));
+}
+
+void Program::start() {
+  opener_.find(options_.path);
+}
+
+// --- screens
+
+void Program::resize(Size size) {
+  size_ = size;
+  for (const auto& screen : stack_) screen->resize(size);
+  changed_ = true;
+}
+
+void Program::push(std::unique_ptr<Screen> screen) {
+  screen->resize(size_);
+  stack_.push_back(std::move(screen));
+  changed_ = true;
+}
+
+void Program::pop() {
+  stack_.pop_back();
+  changed_ = true;
+}
+
+template <typename S>
+S* Program::find_screen() const {
+  for (auto it = stack_.rbegin(); it != stack_.rend(); ++it) {
+    if (auto* screen = dynamic_cast<S*>(it->get())) return screen;
+  }
+  return nullptr;
+}
+
+void Program::show_message(std::string title, std::string text, bool is_error) {
+  drop_message();
+  push(std::make_unique<MessageScreen>(std::move(title), std::move(text), is_error,
+                                       find_screen<PickerScreen>() != nullptr));
+}
+
+void Program::drop_message() {
+  if (!stack_.empty() && dynamic_cast<MessageScreen*>(stack_.back().get()) != nullptr) pop();
+}
+
+void Program::log(LogLine::Kind kind, std::string text) {
+  const std::time_t now = std::time(nullptr);
+  log_->add({kind, fmt::format("{:%H:%M:%S}", fmt::localtime(now)), std::move(text)});
+  if (auto* screen = find_screen<LogScreen>()) screen->refresh();
+}
+
+void Program::handle(const Key& key) {
+  changed_ = true;
+  Screen& target = top();
+  const Request request = target.handle(key);
+  if (request.ask == Ask::kQuit) {
+    // Whoever started the program should see that it was interrupted.
+    end(key.code == KeyCode::kControl ? 128 + SIGINT : 0);
+    return;
+  }
+  carry_out(request);
+  if (model_ != nullptr) follow_view();
+}
+
+void Program::carry_out(const Request& request) {
+  switch (request.ask) {
+    case Ask::kNothing:
+    case Ask::kQuit:
+    case Ask::kColumnsChanged:
+      break;
+    case Ask::kBack:
+      go_back();
+      break;
+    case Ask::kHelp:
+      push(std::make_unique<HelpScreen>(context()));
+      break;
+    case Ask::kCopy:
+      clipboard_ = top().copy_text();
+      break;
+    case Ask::kOpen:
+      open(candidates_[request.index]);
+      break;
+    case Ask::kAnalyseAll:
+      analyse_all();
+      break;
+    case Ask::kCancelJobs:
+      cancel_analysis();
+      break;
+    case Ask::kShowWeight:
+      push(std::make_unique<WeightScreen>(model_->shared_table(),
+                                          static_cast<std::uint32_t>(request.index)));
+      break;
+    case Ask::kShowLog:
+      push(std::make_unique<LogScreen>(log_));
+      break;
+    case Ask::kCommandLine:
+    case Ask::kExport:
+    case Ask::kPauseJob:
+    case Ask::kShowHeatmap:
+    case Ask::kShowMetadata:
+    case Ask::kShowDiff:
+    case Ask::kShowVerify:
+    case Ask::kShowJobs:
+      break;
+  }
+}
+
+void Program::go_back() {
+  if (&top() != model_) {
+    if (stack_.size() > 1) pop();
+  } else if (find_screen<PickerScreen>() != nullptr) {
+    close_model();
+  }
+}
+
+// --- models
+
+void Program::take_opened(Opener::Outcome outcome) {
+  changed_ = true;
+  if (outcome.error) {
+    log(LogLine::Kind::kError, describe(*outcome.error));
+    show_message("This cannot be opened", describe(*outcome.error), true);
+  } else if (outcome.catalog) {
+    choose(*outcome.catalog);
+  } else {
+    start_model(std::move(outcome.screen));
+  }
+}
+
+void Program::choose(const Catalog& catalog) {
+  candidates_ = catalog.models;
+  candidates_.insert(candidates_.end(), catalog.others.begin(), catalog.others.end());
+  note_ = catalog.notes.empty() ? "" : catalog.notes.front();
+  for (const std::string& note : catalog.notes) log(LogLine::Kind::kNote, note);
+  if (candidates_.size() > 1) {
+    std::vector<PickerEntry> entries;
+    for (const Candidate& one : candidates_) {
+      std::string kind(container_name(one.container));
+      if (one.kind != ModelKind::kModel) kind += fmt::format(" {}", kind_name(one.kind));
+      if (one.files.size() > 1) kind += fmt::format(", {} files", one.files.size());
+      entries.push_back({one.name, kind, one.path, bytes_on_disk(one.files)});
+    }
+    stack_.clear();
+    push(std::make_unique<PickerScreen>(options_.path, std::move(entries)));
+  }
+  if (catalog.models.size() == 1) {
+    open(catalog.models.front());
+  } else if (candidates_.size() <= 1) {
+    show_message("There is nothing to open", escape(note_), true);
+  }
+}
+
+void Program::open(const Candidate& candidate) {
+  show_message("Opening", escape(candidate.path), false);
+  const bool has_picker = find_screen<PickerScreen>() != nullptr;
+  const auto make_screen = [analyze = options_.analyze,
+                            has_picker](std::shared_ptr<const Model> model) {
+    const AnalysisPlan plan = !analyze                                  ? AnalysisPlan::kNone
+                              : model->size_bytes() <= kAnalyseAllBytes ? AnalysisPlan::kAll
+                                                                        : AnalysisPlan::kVisible;
+    return std::make_unique<ModelScreen>(std::move(model), plan, has_picker);
+  };
+  opener_.open(candidate, {.prototype_dtype = options_.prototype_dtype}, options_.tensors,
+               make_screen);
+}
+
+void Program::start_model(std::unique_ptr<ModelScreen> screen) {
+  drop_message();
+  const std::shared_ptr<const Model> model = screen->table().shared_model();
+  plan_ = screen->plan();
+  model_ = screen.get();
+  push(std::move(screen));
+  for (const Warning& warning : model->warnings) log(LogLine::Kind::kWarning, describe(warning));
+  for (const std::string& note : model->notes) log(LogLine::Kind::kNote, note);
+  if (!model->warnings.empty()) note_ = describe(model->warnings.front());
+  model_->set_warning(note_);
+  analysis_ = std::make_unique<BackgroundAnalysis>(model, options_.threads, wake_);
+  for (std::uint32_t i = 0; i < model->weights.size(); ++i) {
+    if (model->weights[i].undecodable.empty()) continue;
+    analysis_->skip(i);
+    model_->set_failure(i, model->weights[i].undecodable);
+  }
+  looked_up_ = false;
+  library_ = std::make_unique<Library>(
+      model, options_.database.empty() ? default_results_path() : options_.database, wake_);
+}
+
+void Program::close_model() {
+  stop();
+  while (&top() != model_) pop();
+  model_ = nullptr;
+  pop();
+}
+
+// --- what the background came to
+
+void Program::take_results() {
+  if (auto outcome = opener_.take()) take_opened(std::move(*outcome));
+  if (model_ != nullptr) take_analysis();
+}
+
+void Program::take_analysis() {
+  bool fresh = false;
+  for (auto& [weight, statistics] : library_->take()) {
+    analysis_->skip(weight);
+    model_->set_statistics(weight, std::move(statistics));
+    fresh = true;
+  }
+  if (!looked_up_ && library_->looked_up()) {
+    looked_up_ = true;
+    if (plan_ == AnalysisPlan::kAll) analysis_->want_all();
+    follow_view();
+    fresh = true;
+  }
+  for (BackgroundAnalysis::Result& result : analysis_->take()) {
+    if (result.statistics == nullptr) {
+      log(LogLine::Kind::kError,
+          fmt::format("{}: {}", model_->table().weight(result.weight).name, result.failure));
+      model_->set_failure(result.weight, std::move(result.failure));
+    } else {
+      library_->keep(result.weight, result.statistics);
+      model_->set_statistics(result.weight, std::move(result.statistics));
+    }
+    fresh = true;
+  }
+  const std::string warning = library_->warning();
+  model_->set_warning(warning.empty() ? note_ : warning);
+  model_->set_job(analysis_->status());
+  if (fresh && !unsettled_) {
+    unsettled_ = true;
+    next_settle_ = std::max(Clock::now(), last_settle_ + kSettle);
+  }
+  changed_ = true;
+}
+
+void Program::analyse_all() {
+  model_->set_plan(plan_ = AnalysisPlan::kAll);
+  analysis_->want_all();
+}
+
+void Program::cancel_analysis() {
+  analysis_->cancel();
+  model_->set_plan(plan_ = AnalysisPlan::kNone);
+  model_->set_job({});
+  top().set_notice("cancelled: finished results are kept, A goes on");
+}
+
+// What is in view comes first; on large models nothing else comes at all, but for marks.
+void Program::follow_view() {
+  if (!looked_up_ || plan_ == AnalysisPlan::kNone) return;
+  std::vector<std::uint32_t> wanted = model_->visible_weights();
+  if (const auto* screen = dynamic_cast<const WeightScreen*>(&top())) {
+    wanted.insert(wanted.begin(), screen->weight());
+  }
+  if (model_->table().marked().weights > 0) {
+    for (std::size_t i = 0; i < model_->table().size(); ++i) {
+      if (model_->table().is_marked(i)) wanted.push_back(static_cast<std::uint32_t>(i));
+    }
+  }
+  analysis_->want(wanted);
+  analysis_->hurry(wanted);
+}
+
+void Program::settle() {
+  unsettled_ = false;
+  last_settle_ = Clock::now();
+  model_->settle();
+  changed_ = true;
+}
+
+bool Program::idle_work() {
+  if (model_ == nullptr) return false;
+  if (unsettled_ && Clock::now() >= next_settle_) settle();
+  if (analysis_->feeding()) analysis_->feed();
+  return analysis_->feeding();
+}
+
+std::optional<Program::Clock::time_point> Program::next_work() const {
+  if (model_ == nullptr) return {};
+  if (analysis_->feeding()) return Clock::now();
+  if (unsettled_) return next_settle_;
+  return {};
+}
+
+void Program::stop() {
+  if (opener_.busy() && status_) _exit(*status_);
+  std::promise<void> done;
+  std::future<void> finished = done.get_future();
+  std::thread stopper([this, &done] {
+    if (analysis_) analysis_->shutdown();
+    library_.reset();
+    analysis_.reset();
+    done.set_value();
+  });
+  if (status_ && finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) {
+    _exit(*status_);
+  }
+  stopper.join();
+  wake_->clear();
+}
+
+}  // namespace qi

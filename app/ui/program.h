@@ -1,0 +1,108 @@
+// What the interactive program is, without a terminal: the stack of screens, the model that is
+// open, the work in the background, and what each request of a screen does. The event loop hands
+// keys and wake-ups in and asks what to draw. UI thread only.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/ui/background_analysis.h"
+#include "app/ui/library.h"
+#include "app/ui/opener.h"
+#include "app/ui/run_ui.h"
+#include "app/ui/wake.h"
+#include "views/log.h"
+#include "views/model_screen.h"
+#include "views/screen.h"
+
+namespace qi {
+
+class Program {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Program(const UiOptions& options, std::shared_ptr<Wake> wake);
+
+  /// Starts looking for what stands at the path.
+  void start();
+  void resize(Size size);
+  Size size() const { return size_; }
+  void draw(Canvas& canvas, const Glyphs& glyphs) const { top().draw(canvas, glyphs); }
+  /// Where keys go now.
+  Context context() const { return top().context(); }
+  void handle(const Key& key);
+  /// After a wake-up: takes what background threads have finished.
+  void take_results();
+  /// Work to be done between looks at the keys: true while there is more of it at once.
+  bool idle_work();
+  /// When idle_work() wants to be called next, if nothing else happens.
+  std::optional<Clock::time_point> next_work() const;
+
+  /// True once after something changed that the screen shows.
+  bool take_changed() { return std::exchange(changed_, false); }
+  /// Text for the clipboard, once.
+  std::optional<std::string> take_clipboard() { return std::exchange(clipboard_, std::nullopt); }
+  /// Set when the program is to end.
+  std::optional<int> status() const { return status_; }
+  void end(int status) {
+    if (!status_) status_ = status;
+  }
+  /// Stops everything in the background. The process ends by itself with status() when that takes
+  /// too long: a person who quits wants the prompt. The database is sound at any moment.
+  void stop();
+
+ private:
+  Screen& top() { return *stack_.back(); }
+  const Screen& top() const { return *stack_.back(); }
+  void push(std::unique_ptr<Screen> screen);
+  void pop();
+  /// The topmost screen of a type; nullptr when there is none.
+  template <typename S>
+  S* find_screen() const;
+
+  void carry_out(const Request& request);
+  void go_back();
+  void show_message(std::string title, std::string text, bool is_error);
+  void drop_message();
+  void log(LogLine::Kind kind, std::string text);
+
+  // --- models
+  void take_opened(Opener::Outcome outcome);
+  void choose(const Catalog& catalog);
+  void open(const Candidate& candidate);
+  void start_model(std::unique_ptr<ModelScreen> screen);
+  void close_model();
+
+  // --- analysis
+  void take_analysis();
+  void analyse_all();
+  void cancel_analysis();
+  void follow_view();
+  void settle();
+
+  const UiOptions& options_;
+  const std::shared_ptr<Wake> wake_;
+  Opener opener_;
+  std::shared_ptr<Log> log_ = std::make_shared<Log>();
+  std::optional<int> status_;
+  std::optional<std::string> clipboard_;
+  Size size_;
+  bool changed_ = true;
+  bool unsettled_ = false;
+  bool looked_up_ = false;
+  Clock::time_point next_settle_{};
+  Clock::time_point last_settle_{};
+  AnalysisPlan plan_ = AnalysisPlan::kAll;
+  std::string note_;
+  std::vector<Candidate> candidates_;
+  std::vector<std::unique_ptr<Screen>> stack_;  // never empty
+  ModelScreen* model_ = nullptr;                // of the stack, while a model is open
+  std::unique_ptr<BackgroundAnalysis> analysis_;
+  std::unique_ptr<Library> library_;
+};
+
+}  // namespace qi

@@ -1,0 +1,111 @@
+// A screen that is one table of lines with a filter: differences, faults, jobs, the log, metadata.
+// Owns filter, order, cursor, drawing, copy and export; a subclass tells what the cells hold.
+// One thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "views/layout.h"
+#include "views/list_cursor.h"
+#include "views/name_search.h"
+#include "views/screen.h"
+#include "views/text_field.h"
+
+namespace qi {
+
+struct TableColumn {
+  std::string title;
+  int width = 0;       // cells wanted
+  int leave = 0;       // as ColumnWish: the highest leaves first, the one with 0 takes what is left
+  bool right = false;  // numbers
+};
+
+struct TableCell {
+  std::string text;  // printable
+  Ink ink = Ink::kText;
+};
+
+class TableScreen : public Screen {
+ public:
+  Context context() const final { return filtering_ ? kInFilter : place(); }
+  TextTable table_shown() const final;
+  std::string copy_text() const override;
+  std::string why_not(Command command) const override;
+
+  std::size_t rows_shown() const { return rows_.size(); }
+  const std::string& filter() const { return field_.text(); }
+  /// The line under the cursor, as the subclass counts them.
+  std::optional<std::size_t> current() const;
+
+ protected:
+  /// `title`: what this screen is, printable; `name`: of its export, one word.
+  TableScreen(std::string title, std::string name, std::vector<TableColumn> columns);
+
+  // --- what a subclass tells; lines are 0 … row_count() − 1, in their own order
+  virtual Context place() const = 0;
+  virtual std::size_t row_count() const = 0;
+  virtual TableCell cell(std::size_t row, std::size_t column) const = 0;
+  /// The sort key of a number; NaN sorts by the text.
+  virtual double sort_key(std::size_t row, std::size_t column) const;
+  /// What stands right of the title, and what is said when there is no line at all.
+  virtual std::string facts() const { return ""; }
+  virtual std::string when_empty() const { return "nothing here"; }
+  /// The line under the cursor in full, wrapped below the table; empty: no such pane.
+  virtual std::string detail(std::size_t) const { return ""; }
+  /// How far the job behind the table is, 0 … 1, and what to say beside the bar.
+  struct Progress {
+    double fraction = 0;
+    std::string text;
+  };
+  virtual std::optional<Progress> progress() const { return {}; }
+  /// Enter on a line, and commands that only this screen knows.
+  virtual Request enter(std::size_t) { return {}; }
+  virtual Request run_own(Command) { return {}; }
+
+  /// Lines were added, or changed: the rows shown follow, the cursor stays on its line.
+  void rows_changed();
+  void set_title(std::string title) { title_ = std::move(title); }
+  /// Moves the cursor to a line, taking the filter away when that hides it.
+  void select(std::size_t row);
+  /// Follows the last line as lines come in, as long as the cursor stands on it.
+  void follow_end(bool follow) { follow_ = follow; }
+  int width() const { return size().width; }
+
+  void arrange() override;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) final;
+  Request mouse(const Key& key) final;
+  Request typed(const Key& key, Command command) final;
+
+ private:
+  std::vector<ColumnPlace> placed() const;
+  bool matches(const NamePattern& pattern, std::size_t row) const;
+  void pick_rows();
+  void find(int step);
+  void sort_by(std::size_t column, bool descending);
+  int detail_height() const;
+  Rect body() const;
+  void paint_filter(Canvas& canvas, const Glyphs& glyphs) const;
+  void paint_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y,
+                 std::span<const ColumnPlace> places) const;
+
+  std::string title_;
+  std::string name_;
+  std::vector<TableColumn> columns_;
+  std::vector<std::size_t> rows_;
+  ListCursor list_;
+  TextField field_;
+  NamePattern pattern_;
+  std::string last_pattern_;  // of n and N, when the filter is gone
+  bool filtering_ = false;
+  bool follow_ = false;
+  int sort_ = -1;  // −1: the lines' own order
+  bool descending_ = false;
+};
+
+}  // namespace qi
