@@ -24,17 +24,17 @@ void lower_own_priority() {
 
 }  // namespace
 
-BackgroundAnalysis::BackgroundAnalysis(std::shared_ptr<const Model> model, unsigned threads,
-                                       std::shared_ptr<Wake> wake)
+BackgroundAnalysis::BackgroundAnalysis(std::shared_ptr<const Model> model, JobQueue& queue)
     : model_(std::move(model)),
-      wake_(std::move(wake)),
       states_(model_->weights.size(), State::kIdle),
       unit_of_(model_->weights.size(), 0),
       next_(model_->weights.size()),
-      queue_({.threads = threads,
-              .on_event = [shared = wake_] { shared->signal(); },
-              .event_interval_s = 0.1,
-              .clock = {}}) {}
+      queue_(queue) {}
+
+BackgroundAnalysis::~BackgroundAnalysis() {
+  cancel();
+  for (const JobId job : cancelled_) queue_.wait(job);
+}
 
 void BackgroundAnalysis::run(std::uint32_t index, UnitContext& context) {
   lower_own_priority();
@@ -99,6 +99,7 @@ void BackgroundAnalysis::cancel() {
   next_ = states_.size();
   if (!job_) return;
   queue_.cancel(*job_);
+  cancelled_.push_back(*job_);
   job_.reset();
   for (State& state : states_) {
     if (state == State::kWanted) state = State::kIdle;

@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "app/ui/wake.h"
 #include "engine/jobs/job_queue.h"
 #include "engine/stats/statistics.h"
 #include "views/model_screen.h"
@@ -26,8 +25,11 @@ class BackgroundAnalysis {
     std::string failure;                           // raw
   };
 
-  BackgroundAnalysis(std::shared_ptr<const Model> model, unsigned threads,
-                     std::shared_ptr<Wake> wake);
+  /// `queue` must outlive this; its events must wake the event loop.
+  BackgroundAnalysis(std::shared_ptr<const Model> model, JobQueue& queue);
+  ~BackgroundAnalysis();  // cancels, and waits for what runs: as long as the slowest tile
+  BackgroundAnalysis(const BackgroundAnalysis&) = delete;
+  BackgroundAnalysis& operator=(const BackgroundAnalysis&) = delete;
 
   /// The weight needs no analysis: it is known already, or cannot be read.
   void skip(std::uint32_t weight) { states_[weight] = State::kDone; }
@@ -45,24 +47,22 @@ class BackgroundAnalysis {
   /// What finished since the last call.
   std::vector<Result> take();
   JobStatus status();
-  /// Stops and joins the threads; how long that takes is up to the slowest tile.
-  void shutdown() { queue_.shutdown(); }
 
  private:
   enum class State : std::uint8_t { kIdle, kWanted, kDone };
   void run(std::uint32_t weight, UnitContext& context);
 
   const std::shared_ptr<const Model> model_;
-  const std::shared_ptr<Wake> wake_;
   std::vector<State> states_;
   std::vector<std::size_t> unit_of_;
   std::size_t next_;  // want_all() has come this far
   std::optional<JobId> job_;
+  std::vector<JobId> cancelled_;  // may still run to their next tile
   std::int32_t hurry_ = 0;
   unsigned tick_ = 0;
   std::mutex mutex_;
   std::vector<Result> results_;
-  JobQueue queue_;  // last: its threads use everything above
+  JobQueue& queue_;
 };
 
 }  // namespace qi

@@ -42,7 +42,13 @@ std::uint64_t bytes_on_disk(const std::vector<std::string>& files) {
 }  // namespace
 
 Program::Program(const UiOptions& options, std::shared_ptr<Wake> wake)
-    : options_(options), wake_(std::move(wake)), opener_(wake_) {
+    : options_(options),
+      wake_(std::move(wake)),
+      opener_(wake_),
+      queue_({.threads = options.threads,
+              .on_event = [shared = wake_] { shared->signal(); },
+              .event_interval_s = 0.1,
+              .clock = {}}) {
   stack_.push_back(std::make_unique<MessageScreen>("Opening", escape(options_.path), false, false));
 }
 
@@ -218,7 +224,7 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
   for (const std::string& note : model->notes) log(LogLine::Kind::kNote, note);
   if (!model->warnings.empty()) note_ = describe(model->warnings.front());
   model_->set_warning(note_);
-  analysis_ = std::make_unique<BackgroundAnalysis>(model, options_.threads, wake_);
+  analysis_ = std::make_unique<BackgroundAnalysis>(model, queue_);
   for (std::uint32_t i = 0; i < model->weights.size(); ++i) {
     if (model->weights[i].undecodable.empty()) continue;
     analysis_->skip(i);
@@ -230,7 +236,8 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
 }
 
 void Program::close_model() {
-  stop();
+  library_.reset();
+  analysis_.reset();
   while (&top() != model_) pop();
   model_ = nullptr;
   pop();
@@ -327,20 +334,17 @@ std::optional<Program::Clock::time_point> Program::next_work() const {
 }
 
 void Program::stop() {
-  if (opener_.busy() && status_) _exit(*status_);
+  if (opener_.busy()) _exit(*status_);
   std::promise<void> done;
   std::future<void> finished = done.get_future();
   std::thread stopper([this, &done] {
-    if (analysis_) analysis_->shutdown();
+    queue_.shutdown();
     library_.reset();
     analysis_.reset();
     done.set_value();
   });
-  if (status_ && finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) {
-    _exit(*status_);
-  }
+  if (finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) _exit(*status_);
   stopper.join();
-  wake_->clear();
 }
 
 }  // namespace qi

@@ -15,6 +15,7 @@
 #include "app/ui/opener.h"
 #include "app/ui/run_ui.h"
 #include "app/ui/wake.h"
+#include "engine/jobs/job_queue.h"
 #include "views/log.h"
 #include "views/model_screen.h"
 #include "views/screen.h"
@@ -51,8 +52,8 @@ class Program {
   void end(int status) {
     if (!status_) status_ = status;
   }
-  /// Stops everything in the background. The process ends by itself with status() when that takes
-  /// too long: a person who quits wants the prompt. The database is sound at any moment.
+  /// Stops everything in the background, for the end. The process ends by itself with status() when
+  /// that takes too long: a person who quits wants the prompt. The database is sound at any moment.
   void stop();
 
  private:
@@ -101,6 +102,7 @@ class Program {
   std::vector<Candidate> candidates_;
   std::vector<std::unique_ptr<Screen>> stack_;  // never empty
   ModelScreen* model_ = nullptr;                // of the stack, while a model is open
+  JobQueue queue_;                              // before everything whose jobs it runs
   std::unique_ptr<BackgroundAnalysis> analysis_;
   std::unique_ptr<Library> library_;
 };
