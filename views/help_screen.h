@@ -1,37 +1,34 @@
-// The list of keys, made from the key table, and what the columns mean. Scrolls.
+// Keys, commands and columns as one filterable table, made from the tables that the program itself
+// goes by. The keys of the screen that asked come first. One thread.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "views/list_cursor.h"
-#include "views/screen.h"
+#include "views/table_screen.h"
 
 namespace qi {
 
-class HelpScreen final : public Screen {
+class HelpScreen final : public TableScreen {
  public:
-  /// `from`: the keys that act there come first.
+  /// `from`: where help was asked for.
   explicit HelpScreen(Context from);
 
-  Context context() const override { return kInHelp; }
-
  private:
-  void arrange() override;
-  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request run(Command command) override;
-  Request mouse(const Key& key) override;
-
   struct Line {
-    std::string left;
-    std::string right;
-    bool heading = false;
+    std::string group, what, meaning;
   };
-  Rect body() const;
+  Context place() const override { return kInHelp; }
+  std::size_t row_count() const override { return lines_.size(); }
+  TableCell cell(std::size_t row, std::size_t column) const override;
+  std::string detail(std::size_t row) const override { return lines_[row].meaning; }
 
-  std::vector<Line> items_;
-  std::vector<Line> lines_;  // the same, long meanings wrapped
-  ListCursor scroll_;        // its cursor is the first line shown
+  void add_keys(std::uint32_t contexts, std::string_view prefix, std::uint32_t not_in);
+
+  std::vector<Line> lines_;
 };
+
+/// "Model: tree, table; Weight": where a binding holds, for the help and the README.
+std::string places_text(std::uint32_t contexts);
 
 }  // namespace qi

@@ -8,9 +8,9 @@ namespace {
 constexpr std::uint32_t kPanes = kInTree | kInTable;
 constexpr std::uint32_t kOneWeight = kInWeight | kInValues;
 // Screens that are one table with a filter.
-constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInJobs | kInLog;
+constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInJobs | kInLog | kInHelp;
 constexpr std::uint32_t kOfModel = kPanes | kOneWeight | kInHeatmap | kTables;
-constexpr std::uint32_t kLists = kPanes | kTables | kInColumns | kInPicker | kInHelp;
+constexpr std::uint32_t kLists = kPanes | kTables | kInColumns | kInPicker;
 constexpr std::uint32_t kScrolls = kLists | kOneWeight | kInHeatmap;
 constexpr std::uint32_t kScreens = kScrolls | kInMessage;
 constexpr std::uint32_t kFirstLevel = kPanes | kInPicker | kInMessage;
@@ -20,7 +20,7 @@ constexpr std::uint32_t kEverywhere = kScreens | kTextFields;
 constexpr std::array kTable = {
     Binding{Command::kFilter, kPanes, "/", "filter", "Find",
             "filter by name as you type: words, * and ?, !word excludes"},
-    Binding{Command::kFilter, kTables | kInHelp, "/", "filter", "Find",
+    Binding{Command::kFilter, kTables, "/", "filter", "Find",
             "filter the lines as you type: words, * and ?, !word excludes"},
     Binding{Command::kAccept, kInFilter, "Enter Down Tab", "keep", "Find", "keep the filter"},
     Binding{Command::kClear, kInFilter, "Esc Ctrl-c", "clear", "Find", "clear the filter"},
@@ -77,7 +77,7 @@ constexpr std::array kTable = {
             "warnings, notes and errors"},
 
     Binding{Command::kAnalyseAll, kPanes, "A", "analyse all", "Work", "analyse every weight"},
-    Binding{Command::kCancel, kOfModel & ~(kInLog | kInMetadata), "x", "cancel", "Work",
+    Binding{Command::kCancel, kOfModel & ~(kInLog | kInMetadata | kInHelp), "x", "cancel", "Work",
             "cancel the job that this screen waits for"},
     Binding{Command::kPause, kInJobs, "p", "pause", "Work", "pause the job, go on"},
     Binding{Command::kCopy, kOfModel | kInMessage, "y", "", "Work",

@@ -12,8 +12,7 @@ enum ColumnOf : std::size_t { kTime, kKind, kText };
 }  // namespace
 
 LogScreen::LogScreen(std::shared_ptr<const Log> log)
-    : TableScreen("Log", "log",
-                  {{"time", 8, 2, false}, {"kind", 7, 1, false}, {"text", 20, 0, false}}),
+    : TableScreen("Log", "log", {{"time", 8, 2}, {"kind", 7, 1}, {"text", 20, 0, false, true}}),
       log_(std::move(log)) {
   follow_end(true);
   refresh();
@@ -44,6 +43,10 @@ TableCell LogScreen::cell(std::size_t row, std::size_t column) const {
     default:
       return {escape(line.text), Ink::kText};
   }
+}
+
+std::string LogScreen::export_text(std::size_t row, std::size_t column) const {
+  return column == kText ? log_->lines()[row].text : cell(row, column).text;
 }
 
 std::string LogScreen::detail(std::size_t row) const {

@@ -19,6 +19,7 @@ class LogScreen final : public TableScreen {
   Context place() const override { return kInLog; }
   std::size_t row_count() const override { return log_->lines().size(); }
   TableCell cell(std::size_t row, std::size_t column) const override;
+  std::string export_text(std::size_t row, std::size_t column) const override;
   std::string detail(std::size_t row) const override;
   std::string when_empty() const override { return "nothing happened yet"; }
 

@@ -203,6 +203,11 @@ Request ModelScreen::enter() {
   return {};
 }
 
+void ModelScreen::filter_by(const std::string& text) {
+  field_.set_text(text);
+  set_filter(text);
+}
+
 void ModelScreen::select(std::uint32_t weight) {
   if (!table_.row_of(weight)) {
     field_.set_text("");

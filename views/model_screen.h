@@ -62,6 +62,8 @@ class ModelScreen final : public Screen {
   std::vector<std::uint32_t> visible_weights() const;
   std::optional<std::uint32_t> current_weight() const;
 
+  /// As typed into the filter's field.
+  void filter_by(const std::string& text);
   /// Moves the cursor to a weight, taking away the filter and the module that hide it.
   void select(std::uint32_t weight);
 

@@ -115,7 +115,7 @@ TextTable TableScreen::table_shown() const {
   for (const std::size_t row : rows_) {
     std::vector<std::string>& cells = out.rows.emplace_back();
     for (std::size_t column = 0; column < columns_.size(); ++column) {
-      cells.push_back(cell(row, column).text);
+      cells.push_back(export_text(row, column));
     }
   }
   return out;
@@ -328,8 +328,9 @@ void TableScreen::paint_row(Canvas& canvas, const Glyphs& glyphs, std::size_t ro
   for (const ColumnPlace& place : places) {
     const TableColumn& column = columns_[static_cast<std::size_t>(place.id)];
     const TableCell found = cell(row, static_cast<std::size_t>(place.id));
-    const std::string text = column.right ? elide_end(found.text, place.width, glyphs.ellipsis)
-                                          : elide_middle(found.text, place.width, glyphs.ellipsis);
+    const std::string text = column.right || column.prose
+                                 ? elide_end(found.text, place.width, glyphs.ellipsis)
+                                 : elide_middle(found.text, place.width, glyphs.ellipsis);
     const Rect area{kLeft + place.x, y, place.width, 1};
     if (column.right) {
       canvas.text_right(area, area.right(), y, text, {found.ink});

@@ -23,6 +23,7 @@ struct TableColumn {
   int width = 0;       // cells wanted
   int leave = 0;       // as ColumnWish: the highest leaves first, the one with 0 takes what is left
   bool right = false;  // numbers
+  bool prose = false;  // sentences: cut at their end, names in the middle
 };
 
 struct TableCell {
@@ -50,6 +51,10 @@ class TableScreen : public Screen {
   virtual Context place() const = 0;
   virtual std::size_t row_count() const = 0;
   virtual TableCell cell(std::size_t row, std::size_t column) const = 0;
+  /// The cell as `e` writes it: raw, numbers unrounded. The same as shown unless told otherwise.
+  virtual std::string export_text(std::size_t row, std::size_t column) const {
+    return cell(row, column).text;
+  }
   /// The sort key of a number; NaN sorts by the text.
   virtual double sort_key(std::size_t row, std::size_t column) const;
   /// What stands right of the title, and what is said when there is no line at all.

@@ -52,16 +52,17 @@ Program::Program(const UiOptions& options, std::shared_ptr<Wake> wake)
   stack_.push_back(std::make_unique<MessageScreen>("Opening", escape(options_.path), false, false));
 }
 
-void Program::start() {
-  opener_.find(options_.path);
-}
-
 // --- screens
 
 void Program::resize(Size size) {
   size_ = size;
   for (const auto& screen : stack_) screen->resize(size);
   changed_ = true;
+}
+
+void Program::draw(Canvas& canvas, const Glyphs& glyphs) const {
+  top().draw(canvas, glyphs);
+  if (command_line_.is_open()) command_line_.draw(canvas, glyphs);
 }
 
 void Program::push(std::unique_ptr<Screen> screen) {
@@ -85,12 +86,12 @@ S* Program::find_screen() const {
 
 void Program::show_message(std::string title, std::string text, bool is_error) {
   drop_message();
-  push(std::make_unique<MessageScreen>(std::move(title), std::move(text), is_error,
-                                       find_screen<PickerScreen>() != nullptr));
+  const bool has_back = !stack_.empty();
+  push(std::make_unique<MessageScreen>(std::move(title), std::move(text), is_error, has_back));
 }
 
 void Program::drop_message() {
-  if (!stack_.empty() && dynamic_cast<MessageScreen*>(stack_.back().get()) != nullptr) pop();
+  if (!stack_.empty() && dynamic_cast<MessageScreen*>(&top()) != nullptr) pop();
 }
 
 void Program::log(LogLine::Kind kind, std::string text) {
@@ -101,8 +102,11 @@ void Program::log(LogLine::Kind kind, std::string text) {
 
 void Program::handle(const Key& key) {
   changed_ = true;
-  Screen& target = top();
-  const Request request = target.handle(key);
+  if (command_line_.is_open()) {
+    if (command_line_.handle(key)) run_command(command_line_.text());
+    return;
+  }
+  const Request request = top().handle(key);
   if (request.ask == Ask::kQuit) {
     // Whoever started the program should see that it was interrupted.
     end(key.code == KeyCode::kControl ? 128 + SIGINT : 0);
@@ -144,7 +148,17 @@ void Program::carry_out(const Request& request) {
       push(std::make_unique<LogScreen>(log_));
       break;
     case Ask::kCommandLine:
-    case Ask::kExport:
+      command_line_.open(request.text);
+      break;
+    case Ask::kExport: {
+      const std::string name = top().table_shown().name;
+      if (name.empty()) {
+        top().set_notice("this screen shows no table");
+      } else {
+        command_line_.open(fmt::format("export {}.csv", name));
+      }
+      break;
+    }
     case Ask::kPauseJob:
     case Ask::kShowHeatmap:
     case Ask::kShowMetadata:
@@ -164,6 +178,12 @@ void Program::go_back() {
 }
 
 // --- models
+
+void Program::find(const std::string& path) {
+  path_ = path;
+  show_message("Opening", escape(path), false);
+  opener_.find(path);
+}
 
 void Program::take_opened(Opener::Outcome outcome) {
   changed_ = true;
@@ -190,8 +210,9 @@ void Program::choose(const Catalog& catalog) {
       if (one.files.size() > 1) kind += fmt::format(", {} files", one.files.size());
       entries.push_back({one.name, kind, one.path, bytes_on_disk(one.files)});
     }
+    if (model_ != nullptr) close_model();
     stack_.clear();
-    push(std::make_unique<PickerScreen>(options_.path, std::move(entries)));
+    push(std::make_unique<PickerScreen>(path_, std::move(entries)));
   }
   if (catalog.models.size() == 1) {
     open(catalog.models.front());
@@ -216,6 +237,8 @@ void Program::open(const Candidate& candidate) {
 
 void Program::start_model(std::unique_ptr<ModelScreen> screen) {
   drop_message();
+  if (model_ != nullptr) close_model();
+  if (candidates_.size() == 1) stack_.clear();  // a list of other models
   const std::shared_ptr<const Model> model = screen->table().shared_model();
   plan_ = screen->plan();
   model_ = screen.get();
@@ -241,6 +264,7 @@ void Program::close_model() {
   while (&top() != model_) pop();
   model_ = nullptr;
   pop();
+  unsettled_ = false;
 }
 
 // --- what the background came to

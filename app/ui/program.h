@@ -16,6 +16,7 @@
 #include "app/ui/run_ui.h"
 #include "app/ui/wake.h"
 #include "engine/jobs/job_queue.h"
+#include "views/command_line.h"
 #include "views/log.h"
 #include "views/model_screen.h"
 #include "views/screen.h"
@@ -29,12 +30,12 @@ class Program {
   Program(const UiOptions& options, std::shared_ptr<Wake> wake);
 
   /// Starts looking for what stands at the path.
-  void start();
+  void start() { find(options_.path); }
   void resize(Size size);
   Size size() const { return size_; }
-  void draw(Canvas& canvas, const Glyphs& glyphs) const { top().draw(canvas, glyphs); }
+  void draw(Canvas& canvas, const Glyphs& glyphs) const;
   /// Where keys go now.
-  Context context() const { return top().context(); }
+  Context context() const { return command_line_.is_open() ? kInCommand : top().context(); }
   void handle(const Key& key);
   /// After a wake-up: takes what background threads have finished.
   void take_results();
@@ -71,7 +72,15 @@ class Program {
   void drop_message();
   void log(LogLine::Kind kind, std::string text);
 
+  // --- the command line (program_commands.cpp)
+  void run_command(const std::string& text);
+  std::vector<std::string> completions(Argument argument, std::string_view begun) const;
+  void export_shown(const std::string& path, bool overwrite);
+  void mark_matching(const std::string& pattern, bool marked);
+  void go_to(const std::string& name);
+
   // --- models
+  void find(const std::string& path);
   void take_opened(Opener::Outcome outcome);
   void choose(const Catalog& catalog);
   void open(const Candidate& candidate);
@@ -91,6 +100,8 @@ class Program {
   std::shared_ptr<Log> log_ = std::make_shared<Log>();
   std::optional<int> status_;
   std::optional<std::string> clipboard_;
+  CommandLine command_line_{
+      [this](Argument argument, std::string_view begun) { return completions(argument, begun); }};
   Size size_;
   bool changed_ = true;
   bool unsettled_ = false;
@@ -98,6 +109,7 @@ class Program {
   Clock::time_point next_settle_{};
   Clock::time_point last_settle_{};
   AnalysisPlan plan_ = AnalysisPlan::kAll;
+  std::string path_;  // what was asked for last
   std::string note_;
   std::vector<Candidate> candidates_;
   std::vector<std::unique_ptr<Screen>> stack_;  // never empty

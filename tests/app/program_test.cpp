@@ -1,0 +1,189 @@
+// The interactive program without a terminal: keys in, canvas out, the background at work.
+#include "app/ui/program.h"
+
+#include <poll.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/temp_dir.h"
+
+namespace qi {
+namespace {
+
+const std::string kModels = std::string(QI_TEST_DATA) + "/models/";
+
+class Driven {
+ public:
+  explicit Driven(std::string path) : wake_(std::make_shared<Wake>()) {
+    options_.path = std::move(path);
+    options_.database = folder_.path() + "/results.db";
+    options_.threads = 2;
+    program_ = std::make_unique<Program>(options_, wake_);
+    program_->resize({120, 36});
+    program_->start();
+  }
+  ~Driven() {
+    program_->end(0);
+    program_->stop();
+  }
+
+  Program& program() { return *program_; }
+  const std::string& folder() const { return folder_.path(); }
+
+  /// Runs the loop until `done`; false when nothing came for half a minute.
+  bool until(const std::function<bool()>& done) {
+    while (!done()) {
+      program_->idle_work();
+      const bool more = program_->next_work().has_value();
+      pollfd fd{wake_->fd(), POLLIN, 0};
+      const int ready = poll(&fd, 1, more ? 20 : 30'000);
+      if (ready == 0 && !more) return false;
+      if (ready > 0) {
+        wake_->clear();
+        program_->take_results();
+      }
+    }
+    return true;
+  }
+  std::string screen() {
+    Canvas canvas(program_->size());
+    program_->draw(canvas, glyphs(true));
+    std::string out;
+    for (int y = 0; y < canvas.size().height; ++y) out += canvas.row_text(y) + "\n";
+    return out;
+  }
+  bool shows(std::string_view text) {
+    return until([&] { return screen().find(text) != std::string::npos; });
+  }
+  void type(std::string_view keys) {
+    for (const char c : keys) program_->handle(character(std::string(1, c)));
+  }
+  void press(KeyCode code) { program_->handle(key(code)); }
+  void command(std::string_view text) {
+    type(":");
+    type(text);
+    press(KeyCode::kEnter);
+  }
+
+ private:
+  test::TempDir folder_;
+  UiOptions options_;
+  std::shared_ptr<Wake> wake_;
+  std::unique_ptr<Program> program_;
+};
+
+std::string contents(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+TEST(Program, OpensAnalysesAndQuits) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  ui.type("q");
+  EXPECT_EQ(ui.program().status(), 0);
+}
+
+TEST(Program, ControlCSaysThatItWasInterrupted) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.program().handle(control('c'));
+  EXPECT_EQ(ui.program().status(), 130);
+}
+
+TEST(Program, ScreensStackUpAndEscComesBack) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.press(KeyCode::kEnter);
+  EXPECT_EQ(ui.program().context(), kInWeight);
+  ui.type("?");
+  EXPECT_EQ(ui.program().context(), kInHelp);
+  ui.type("L");
+  EXPECT_EQ(ui.program().context(), kInLog);
+  ui.press(KeyCode::kEscape);
+  ui.press(KeyCode::kEscape);
+  EXPECT_EQ(ui.program().context(), kInWeight);
+  ui.press(KeyCode::kEscape);
+  EXPECT_EQ(ui.program().context(), kInTable);
+}
+
+TEST(Program, ExportsTheTableShownAndNeverOverwritesUnasked) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  const std::string file = ui.folder() + "/w.csv";
+  ui.command("filter q_proj");
+  ui.command("export " + file);
+  EXPECT_NE(ui.screen().find("4 lines written"), std::string::npos);
+  const std::string first = contents(file);
+  EXPECT_NE(first.find("model.layers.3.self_attn.q_proj.weight"), std::string::npos);
+  ui.command("filter");
+  ui.command("export " + file);
+  EXPECT_EQ(contents(file), first);
+  ui.command("export! " + file);
+  EXPECT_NE(contents(file), first);
+  ui.command("export " + ui.folder() + "/w.txt");
+  EXPECT_FALSE(std::filesystem::exists(ui.folder() + "/w.txt"));
+  ui.command("export " + ui.folder() + "/w.json");
+  EXPECT_NE(contents(ui.folder() + "/w.json").find("\"schema\":1"), std::string::npos);
+}
+
+TEST(Program, NeverExportsOverTheModelItself) {
+  test::TempDir folder;
+  std::filesystem::copy(kModels + "stories260K/model.safetensors",
+                        folder.path() + "/model.safetensors");
+  std::filesystem::create_symlink("model.safetensors", folder.path() + "/out.csv");
+  Driven ui(folder.path() + "/model.safetensors");
+  ASSERT_TRUE(ui.shows("47 weights"));
+  const std::string before = contents(folder.path() + "/model.safetensors");
+  ui.command("export! " + folder.path() + "/out.csv");
+  EXPECT_EQ(contents(folder.path() + "/model.safetensors"), before);
+}
+
+TEST(Program, CommandsFindMarkAndFilter) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.command("goto layers.2.mlp.up_proj");
+  EXPECT_NE(ui.screen().find("▸ 2.mlp.up_proj"), std::string::npos);
+  ui.command("mark mlp");
+  EXPECT_NE(ui.screen().find("12 more marked"), std::string::npos);
+  ui.command("unmark layers.1.");
+  EXPECT_NE(ui.screen().find("3 more unmarked"), std::string::npos);
+  ui.command("frobnicate");
+  EXPECT_NE(ui.screen().find("no command frobnicate"), std::string::npos);
+}
+
+TEST(Program, OpensAnotherModelAndKeepsThisOneWhenThatFails) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.command("open " + ui.folder() + "/nothing-here");
+  ASSERT_TRUE(ui.shows("This cannot be opened"));
+  ui.press(KeyCode::kEscape);
+  EXPECT_NE(ui.screen().find("39 weights"), std::string::npos);
+  ui.command("open " + kModels + "stories260K/model.safetensors");
+  ASSERT_TRUE(ui.shows("47 weights"));
+  EXPECT_EQ(ui.screen().find("39 weights"), std::string::npos);
+}
+
+TEST(Program, ClosesAModelWhileItIsAnalysed) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  for (int round = 0; round < 3; ++round) {
+    ui.command("open " + kModels + "stories260K/model.safetensors");
+    ASSERT_TRUE(ui.shows("47 weights"));
+    ui.command("open " + kModels + "wap");
+    ASSERT_TRUE(ui.shows("39 weights"));
+  }
+}
+
+}  // namespace
+}  // namespace qi
