@@ -53,8 +53,11 @@ class Names {
   std::unordered_map<std::string_view, const Weight*> by_name_;
 };
 
-bool is_gguf(const Model& model) {
-  return model.container == Container::kGguf;
+/// A GGUF, or one whose weights were written to safetensors under the names they had.
+bool has_gguf_names(const Model& model) {
+  if (model.container == Container::kGguf) return true;
+  return std::any_of(model.weights.begin(), model.weights.end(),
+                     [](const Weight& weight) { return weight.name.starts_with("blk."); });
 }
 
 const Weight* only_of_role(const Model& model, Role role) {
@@ -69,8 +72,14 @@ const Weight* only_of_role(const Model& model, Role role) {
 
 class Aligner {
  public:
-  Aligner(const Model& a, const Model& b) : a_(a), b_(b), names_a_(a), names_b_(b) {
-    if (is_gguf(a) != is_gguf(b)) link_names();
+  Aligner(const Model& a, const Model& b)
+      : a_(a),
+        b_(b),
+        gguf_a_(has_gguf_names(a)),
+        gguf_b_(has_gguf_names(b)),
+        names_a_(a),
+        names_b_(b) {
+    if (gguf_a_ != gguf_b_) link_names();
   }
 
   std::vector<DiffRow> run() {
@@ -105,7 +114,7 @@ class Aligner {
 
   /// Pairs of weights whose names mean the same in the two ways of naming.
   void link_names() {
-    const bool gguf_is_a = is_gguf(a_);
+    const bool gguf_is_a = gguf_a_;
     const Model& gguf = gguf_is_a ? a_ : b_;
     const Names& others = gguf_is_a ? names_b_ : names_a_;
     // Experts are looked for as far as the other model numbers its own.
@@ -187,13 +196,17 @@ class Aligner {
     for (const Weight* weight : {a.weight, b.weight}) {
       if (!weight->undecodable.empty()) return refuse(row, weight->undecodable);
     }
-    if (is_gguf(a_) == is_gguf(b_)) return;
-    const Model& gguf = is_gguf(a_) ? a_ : b_;
-    const std::string_view name = (is_gguf(a_) ? a : b).weight->name;
+    if (gguf_a_ == gguf_b_) return;
+    const Model& gguf = gguf_a_ ? a_ : b_;
+    const std::string_view name = (gguf_a_ ? a : b).weight->name;
     const bool q = name.find(".attn_q.") != std::string_view::npos;
     const bool k = name.find(".attn_k.") != std::string_view::npos;
     const std::optional<RotaryHeads> heads = rotary_heads(gguf);
-    if (!heads || (!q && !k)) return;
+    if (!q && !k) return;
+    if (gguf.container != Container::kGguf) {
+      return refuse(row, "rows may be permuted for rotation, which the file does not say");
+    }
+    if (!heads) return;
     const std::uint64_t count = q ? heads->heads : heads->kv_heads;
     // A bias has one number a row of its matrix.
     const std::uint64_t rows = a.shape().size() < 2 ? a.weight->params : a.rows();
@@ -201,11 +214,13 @@ class Aligner {
       return refuse(row, fmt::format("{} rows, permuted for rotation in {} heads", rows, count));
     }
     row.rotary_head_rows = rows / count;
-    row.permuted_a = is_gguf(a_);
+    row.permuted_a = gguf_a_;
   }
 
   const Model& a_;
   const Model& b_;
+  const bool gguf_a_;
+  const bool gguf_b_;
   Names names_a_;
   Names names_b_;
   std::unordered_map<const Weight*, Links> of_a_;

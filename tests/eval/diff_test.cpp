@@ -93,6 +93,25 @@ TEST(DiffTest, HuggingFaceAndGgufOfOneModelAreTheSame) {
   }
 }
 
+TEST(DiffTest, AGgufWrittenToSafetensorsKeepsNamesAndOrder) {
+  const TempDir dir;
+  const Model hf = open_path(kStories + "model.safetensors");
+  const Model gguf = open_path(kStories + "stories260K-F32.gguf");
+  convert_model(gguf, dir / "out.safetensors", {});
+  const Model written = open_path(dir / "out.safetensors");
+  for (const auto& rows : {diff(written, gguf), diff(gguf, written)}) {
+    for (const DiffRow& row : rows) {
+      EXPECT_EQ(row.status, DiffStatus::kSame) << (row.a != nullptr ? row.a->name : row.b->name);
+    }
+  }
+  // The heads are in the GGUF's metadata alone: rather no answer than a wrong one.
+  for (const auto& rows : {diff(written, hf), diff(hf, written)}) {
+    const auto by_status = counts(rows);
+    EXPECT_EQ(by_status.at(DiffStatus::kNotComparable), 10) << "q and k of five layers";
+    EXPECT_EQ(by_status.at(DiffStatus::kSame), int(rows.size()) - 10);
+  }
+}
+
 TEST(DiffTest, MeasuresQuantizedModels) {
   const Model hf = open_path(kStories + "model.safetensors");
   const Model half = open_path(kStories + "stories260K-F16.gguf");
