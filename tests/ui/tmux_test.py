@@ -127,7 +127,7 @@ def session(terminal, folder, qinspect, model):
     terminal.keys("Escape")
     terminal.wait_gone("ratio_pair")
     terminal.text("?")
-    terminal.wait("Keys and columns")
+    terminal.wait("Keys, commands, columns")
     terminal.keys("Escape")
     terminal.wait("filter: q_proj")
 
