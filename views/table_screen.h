@@ -29,6 +29,7 @@ struct TableColumn {
 struct TableCell {
   std::string text;  // printable
   Ink ink = Ink::kText;
+  std::optional<double> bar = {};  // drawn instead of the text: a progress bar, 0 … 1
 };
 
 class TableScreen : public Screen {
@@ -55,12 +56,18 @@ class TableScreen : public Screen {
   virtual std::string export_text(std::size_t row, std::size_t column) const {
     return cell(row, column).text;
   }
+  /// The order of the lines while none was asked for; `rows` come in ascending.
+  virtual void own_order(std::vector<std::size_t>&) const {}
+  /// What the filter looks in: all cells unless told otherwise.
+  virtual std::string filter_text(std::size_t row) const;
   /// The sort key of a number; NaN sorts by the text.
   virtual double sort_key(std::size_t row, std::size_t column) const;
-  /// What stands right of the title, and what is said when there is no line at all.
+  /// What stands right of the title, and what is said when there is no line at all (wrapped,
+  /// several lines apart by '\n').
   virtual std::string facts() const { return ""; }
   virtual std::string when_empty() const { return "nothing here"; }
-  /// The line under the cursor in full, wrapped below the table; empty: no such pane.
+  /// The line under the cursor in full, below the table: wrapped, or one line each where it holds
+  /// '\n'; empty: no such pane.
   virtual std::string detail(std::size_t) const { return ""; }
   /// How far the job behind the table is, 0 … 1, and what to say beside the bar.
   struct Progress {
@@ -74,6 +81,7 @@ class TableScreen : public Screen {
 
   /// Lines were added, or changed: the rows shown follow, the cursor stays on its line.
   void rows_changed();
+  void set_column(std::size_t column, TableColumn wanted) { columns_[column] = std::move(wanted); }
   void set_title(std::string title) { title_ = std::move(title); }
   /// Moves the cursor to a line, taking the filter away when that hides it.
   void select(std::size_t row);
@@ -89,7 +97,6 @@ class TableScreen : public Screen {
 
  private:
   std::vector<ColumnPlace> placed() const;
-  bool matches(const NamePattern& pattern, std::size_t row) const;
   void pick_rows();
   void find(int step);
   void sort_by(std::size_t column, bool descending);

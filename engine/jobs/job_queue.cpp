@@ -40,6 +40,7 @@ struct Job {
   std::vector<UnitError> errors;
   std::set<WaitKey> waiting;  // in the order they will start
   std::uint64_t ended = 0;
+  std::uint64_t cancelled = 0;  // of those
   std::uint64_t bytes_total = 0;
   std::set<std::size_t> running;
   std::atomic<std::uint64_t> bytes_done{0};
@@ -238,6 +239,7 @@ void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t inde
   UnitEntry& entry = job->units[index];
   entry.state = cancelled ? UnitState::kCancelled : error ? UnitState::kFailed : UnitState::kDone;
   ++job->ended;
+  if (cancelled) ++job->cancelled;
   if (entry.state == UnitState::kFailed) {
     job->errors.push_back({index, entry.unit.label, std::move(*error)});
   }
@@ -265,6 +267,7 @@ std::size_t JobQueue::State::add_units(Job& job, std::vector<Unit> added) {
       job.units[index].state = UnitState::kCancelled;
       job.units[index].unit.run = nullptr;
       ++job.ended;
+      ++job.cancelled;
     } else {
       job.waiting.insert(job.wait_key(index));
       if (!job.paused) ++startable;
@@ -285,6 +288,7 @@ void JobQueue::State::cancel_locked(Job& job) {
     entry.state = UnitState::kCancelled;
     entry.unit.run = nullptr;
     ++job.ended;
+    ++job.cancelled;
   }
   job.waiting.clear();
   job.paused = false;
@@ -314,6 +318,7 @@ JobSnapshot JobQueue::State::describe(Job& job) {
   out.units_total = job.units.size();
   out.units_done = job.ended;
   out.units_failed = job.errors.size();
+  out.units_cancelled = job.cancelled;
   out.bytes_total = job.bytes_total;
   out.bytes_done = job.bytes_done.load(std::memory_order_relaxed);
   out.paused = job.paused;

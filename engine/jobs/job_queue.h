@@ -59,6 +59,7 @@ struct JobSnapshot {
   std::uint64_t units_total = 0;
   std::uint64_t units_done = 0;  // done, failed or cancelled
   std::uint64_t units_failed = 0;
+  std::uint64_t units_cancelled = 0;
   std::uint64_t bytes_total = 0;
   std::uint64_t bytes_done = 0;
   double elapsed_s = 0;         // since its first unit started, while there was work and no pause

@@ -173,6 +173,7 @@ TEST(JobQueue, CancelEndsWaitingUnitsAtOnceAndRunningOnesWhenTheyPoll) {
   const JobSnapshot s = queue.snapshot(job).value();
   EXPECT_EQ(s.state, JobState::kCancelled);
   EXPECT_EQ(s.units_done, 2u);
+  EXPECT_EQ(s.units_cancelled, 2u);
   EXPECT_EQ(s.bytes_done, 0u);
   EXPECT_EQ(queue.unit_state(job, 0), UnitState::kCancelled);
   EXPECT_EQ(queue.unit_state(job, 1), UnitState::kCancelled);

@@ -1,0 +1,197 @@
+#include "views/verify_screen.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/text/escape.h"
+#include "engine/text/numbers.h"
+#include "views/job_text.h"
+#include "views/widgets.h"
+
+namespace qi {
+namespace {
+
+enum ColumnOf : std::size_t { kClass, kTensor, kPart, kBlock, kOffset, kLength, kMessage };
+
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
+
+const std::optional<std::uint64_t>* number_of(const Fault& fault, std::size_t column) {
+  switch (column) {
+    case kBlock:
+      return &fault.block;
+    case kOffset:
+      return &fault.offset;
+    case kLength:
+      return &fault.length;
+    default:
+      return nullptr;
+  }
+}
+
+std::string file_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+VerifyReport::VerifyReport(std::shared_ptr<const Model> model_in) : model(std::move(model_in)) {
+  undecodable = static_cast<std::uint64_t>(
+      std::count_if(model->weights.begin(), model->weights.end(),
+                    [](const Weight& weight) { return !weight.undecodable.empty(); }));
+}
+
+void VerifyReport::keep(Line line) {
+  if (lines.size() < kMostLines) lines.push_back(std::move(line));
+}
+
+void VerifyReport::add(std::uint32_t weight, std::vector<Fault> found) {
+  ++checked;
+  for (Fault& fault : found) {
+    ++(fault.odd_only ? odd : faults);
+    keep({weight, std::move(fault), false});
+  }
+}
+
+void VerifyReport::add(std::uint32_t weight, const Error& error) {
+  ++checked;
+  ++unread;
+  keep({weight, fault_of(error, model->weights[weight].name, ""), true});
+}
+
+VerifyScreen::VerifyScreen(std::shared_ptr<const VerifyReport> report)
+    : TableScreen("", "faults",
+                  {{"class", 13, 1},
+                   {"tensor", 18, 0},
+                   {"part", 18, 6},
+                   {"block", 7, 7, true},
+                   {"offset B", 14, 3, true},
+                   {"length B", 9, 5, true},
+                   {"what is wrong", 26, 2, false, true}}) {
+  show(std::move(report));
+}
+
+void VerifyScreen::show(std::shared_ptr<const VerifyReport> report) {
+  report_ = std::move(report);
+  set_title("Verify  " + escape(report_->model->name));
+  rows_changed();
+}
+
+TableCell VerifyScreen::cell(std::size_t row, std::size_t column) const {
+  const VerifyReport::Line& line = report_->lines[row];
+  const Fault& fault = line.fault;
+  switch (column) {
+    case kClass:
+      if (fault.odd_only) return {"odd", Ink::kWarning};
+      return {std::string(class_word(fault.code)), Ink::kError};
+    case kTensor:
+      return {escape(fault.tensor)};
+    case kPart:
+      return {escape(fault.part), Ink::kDim};
+    case kMessage:
+      return {escape(fault.message)};
+    default: {
+      const auto& number = *number_of(fault, column);
+      return {number ? grouped(*number) : ""};
+    }
+  }
+}
+
+std::string VerifyScreen::export_text(std::size_t row, std::size_t column) const {
+  const Fault& fault = report_->lines[row].fault;
+  if (const auto* number = number_of(fault, column)) {
+    return *number ? std::to_string(**number) : "";
+  }
+  switch (column) {
+    case kTensor:
+      return fault.tensor;
+    case kPart:
+      return fault.part;
+    case kMessage:
+      return fault.message;
+    default:
+      return cell(row, column).text;
+  }
+}
+
+double VerifyScreen::sort_key(std::size_t row, std::size_t column) const {
+  const auto* number = number_of(report_->lines[row].fault, column);
+  return number != nullptr && *number ? static_cast<double>(**number) : kNoNumber;
+}
+
+std::string VerifyScreen::copy_text() const {
+  const auto row = current();
+  return row ? report_->lines[*row].fault.tensor : "";
+}
+
+std::string VerifyScreen::facts() const {
+  const VerifyReport& report = *report_;
+  const std::uint64_t total = report.model->weights.size();
+  std::string out = counted(report.faults, "fault");
+  if (report.odd > 0) out += fmt::format(", {} odd", grouped(report.odd));
+  if (report.unread > 0) out += fmt::format(", {} not read", grouped(report.unread));
+  out += report.checked < total ? fmt::format(" in {} of", grouped(report.checked)) : " in";
+  return fmt::format("{} {}", out, counted(total, "weight"));
+}
+
+std::string VerifyScreen::when_empty() const {
+  const VerifyReport& report = *report_;
+  std::string out = !active() && finished() ? "sound: every byte was read, no fault"
+                    : active()              ? "no fault so far"
+                               : "stopped before the end, no fault so far: v starts again";
+  if (const std::string_view remark = unchecked_remark(report.model->container); !remark.empty()) {
+    out += fmt::format("\n{}", remark);
+  }
+  if (report.undecodable > 0) {
+    out += fmt::format("\nvalues of {} are not checked: nobody here can decode them",
+                       counted(report.undecodable, "weight"));
+  }
+  return out;
+}
+
+std::string VerifyScreen::detail(std::size_t row) const {
+  const Fault& fault = report_->lines[row].fault;
+  std::string out = fault.odd_only ? "odd: " : "";
+  out += escape(fault.message);
+  std::string place = escape(fault.tensor);
+  if (!fault.part.empty() && fault.part != fault.tensor) {
+    place += fmt::format("  part {}", escape(fault.part));
+  }
+  if (fault.block) place += fmt::format("  block {}", grouped(*fault.block));
+  std::string file = escape(file_name(fault.file));
+  if (fault.offset) file += fmt::format("  @ {}", grouped(*fault.offset));
+  if (fault.length) file += fmt::format("  {} bytes", grouped(*fault.length));
+  return fmt::format("{}\n{}\n{}", out, place, file);
+}
+
+std::optional<TableScreen::Progress> VerifyScreen::progress() const {
+  if (!report_->job) return {};
+  const double fraction = !active() && finished() ? 1 : job_fraction(*report_->job);
+  return Progress{fraction,
+                  job_progress(report_->checked, report_->model->weights.size(), *report_->job)};
+}
+
+std::string VerifyScreen::why_not(Command command) const {
+  switch (command) {
+    case Command::kCancel:
+      return active() ? "" : "nothing to cancel: v looks for faults once more";
+    case Command::kShowVerify:
+      return active() ? "the search is running: x cancels it" : "";
+    default:
+      return TableScreen::why_not(command);
+  }
+}
+
+Request VerifyScreen::enter(std::size_t row) {
+  return {Ask::kShowWeight, std::uint64_t{report_->lines[row].weight}};
+}
+
+Request VerifyScreen::run_own(Command command) {
+  if (command == Command::kCancel) return Ask::kCancelJobs;
+  if (command == Command::kShowVerify) return Ask::kShowVerify;
+  return {};
+}
+
+}  // namespace qi
