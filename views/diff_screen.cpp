@@ -146,6 +146,13 @@ void DiffReport::begin(std::shared_ptr<const Model> b_in, std::vector<DiffRow> r
         (row.a->name != row.b->name || row.slice_a != row.slice_b)) {
       names_differ = true;
     }
+    for (const auto& [weight, slice] : {std::pair(row.a, row.slice_a), {row.b, row.slice_b}}) {
+      if (weight != nullptr) names.add(weight->name, slice < 0 ? 0 : 5);
+    }
+    const std::string shape = both(shape_of(row.a, row.slice_a), shape_of(row.b, row.slice_b));
+    const std::string type = both(label_of(a.get(), row.a), label_of(b.get(), row.b));
+    shape_cells = std::max(shape_cells, display_width(shape));
+    type_cells = std::max(type_cells, display_width(type));
     lines.push_back({std::move(row), waits ? State::kWaiting : State::kDone, {}});
   }
 }
@@ -178,30 +185,37 @@ DiffScreen::DiffScreen(std::shared_ptr<const DiffReport> report)
                    {"max |e|", 9, 6, true},
                    {"cosine", 9, 7, true}}),
       report_(std::move(report)) {
-  refresh();
+  follow_first(true);
+  show(report_);
 }
 
-void DiffScreen::refresh() {
-  const DiffReport& report = *report_;
-  if (report.is_open() && !titled_) {
-    titled_ = true;
-    // Both names are worth their room only where they are two.
-    if (report.names_differ) set_column(kNameB, {"weight of B", 24, 3});
-    std::size_t shape = 5;
-    std::size_t type = 4;
-    for (const Line& line : report.lines) {
-      const DiffRow& row = line.row;
-      shape =
-          std::max(shape, both(shape_of(row.a, row.slice_a), shape_of(row.b, row.slice_b)).size());
-      type = std::max(
-          type, both(label_of(report.a.get(), row.a), label_of(report.b.get(), row.b)).size());
-    }
-    set_column(kShape, {"shape", static_cast<int>(std::min<std::size_t>(shape, 25)), 5, true});
-    set_column(kType, {"type", static_cast<int>(std::min<std::size_t>(type, 20)), 4});
-  }
-  const std::string name = report.is_open() ? report.b->name : report.path_b;
-  set_title(fmt::format("Diff  A {}  B {}", escape(report.a->name), escape(name)));
+void DiffScreen::show(std::shared_ptr<const DiffReport> report) {
+  report_ = std::move(report);
+  // Both names are worth their room only where they are two.
+  if (report_->names_differ) set_column(kNameB, {"weight of B", 24, 3});
+  set_column(kShape, {"shape", std::min(report_->shape_cells, 25), 5, true});
+  set_column(kType, {"type", std::min(report_->type_cells, 20), 4});
+  const std::string name = report_->is_open() ? report_->b->name : report_->path_b;
+  set_title(fmt::format("Diff  A {}  B {}", escape(report_->a->name), escape(name)));
   rows_changed();
+  fit_names();
+}
+
+void DiffScreen::fit_names() {
+  const int a = column_width(kNameA);
+  const int b = column_width(kNameB);
+  name_level_ = report_->names.level(b > 0 ? std::min(a, b) : a);
+}
+
+void DiffScreen::arrange() {
+  fit_names();
+  TableScreen::arrange();
+}
+
+std::string DiffScreen::name_shown(const Weight* weight, std::int64_t slice) const {
+  if (weight == nullptr) return "";
+  const std::string name = shown_name(weight->name, name_level_);
+  return slice < 0 ? name : fmt::format("{}[{}]", name, slice);
 }
 
 TableCell DiffScreen::cell(std::size_t row, std::size_t column) const {
@@ -209,10 +223,10 @@ TableCell DiffScreen::cell(std::size_t row, std::size_t column) const {
   const DiffRow& diff = line.row;
   switch (column) {
     case kNameA:
-      if (diff.a == nullptr) return {escape(name_of(diff.b, diff.slice_b)), Ink::kDim};
-      return {escape(name_of(diff.a, diff.slice_a))};
+      if (diff.a == nullptr) return {name_shown(diff.b, diff.slice_b), Ink::kDim};
+      return {name_shown(diff.a, diff.slice_a)};
     case kNameB:
-      return {escape(name_of(diff.b, diff.slice_b)), Ink::kDim};
+      return {name_shown(diff.b, diff.slice_b), Ink::kDim};
     case kStatus:
       return status_cell(line);
     case kShape:
@@ -316,14 +330,16 @@ std::string DiffScreen::detail(std::size_t index) const {
   } else if (measured(line)) {
     const ErrorMetrics& m = diff.metrics;
     if (diff.status == DiffStatus::kDiffers) {
-      out = fmt::format("{} of {} values differ", grouped(m.differing), grouped(m.elements));
+      out = m.differing == m.elements
+                ? fmt::format("all {} values differ", grouped(m.elements))
+                : fmt::format("{} of {} values differ", grouped(m.differing), grouped(m.elements));
     } else {
       out = fmt::format("all {} values are the same", grouped(m.elements));
     }
-    if (m.snr_db) out += fmt::format("   SNR {:.2f} dB", *m.snr_db);
-    if (m.relative_error) out += fmt::format("   rel error {}", human_number(*m.relative_error));
-    if (m.max_abs_error) out += fmt::format("   max |e| {}", human_number(*m.max_abs_error));
-    if (m.cosine) out += fmt::format("   cosine {:.6f}", *m.cosine);
+    if (m.snr_db) out += fmt::format("  SNR {:.2f} dB", *m.snr_db);
+    if (m.relative_error) out += fmt::format("  rel error {}", human_number(*m.relative_error));
+    if (m.max_abs_error) out += fmt::format("  max |e| {}", human_number(*m.max_abs_error));
+    if (m.cosine) out += fmt::format("  cosine {:.6f}", *m.cosine);
   }
   const std::string shape_a = shape_of(diff.a, diff.slice_a);
   const std::string shape_b = shape_of(diff.b, diff.slice_b);

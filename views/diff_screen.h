@@ -12,6 +12,7 @@
 #include "engine/jobs/job_queue.h"
 #include "engine/tensor/model.h"
 #include "eval/diff.h"
+#include "views/name_fit.h"
 #include "views/table_screen.h"
 
 namespace qi {
@@ -27,7 +28,8 @@ struct DiffReport {
 
   DiffReport(std::shared_ptr<const Model> a_in, std::string path)
       : a(std::move(a_in)), path_b(std::move(path)) {}
-  /// B is open: the rows as align_models() left them.
+  /// B is open: the rows as align_models() left them. Looks at every one of them: for another
+  /// thread than the UI's.
   void begin(std::shared_ptr<const Model> b_in, std::vector<DiffRow> rows);
   /// Row `index` is compared, or could not be.
   void finish(std::size_t index, DiffRow row);
@@ -44,6 +46,9 @@ struct DiffReport {
   std::uint64_t failed = 0;
   std::array<std::uint64_t, 6> totals{};  // by DiffStatus, of finished lines
   bool names_differ = false;              // some pair has two names
+  int shape_cells = 5;                    // what columns need
+  int type_cells = 4;
+  NameFit names;
   std::optional<JobSnapshot> job;
 };
 
@@ -51,13 +56,18 @@ class DiffScreen final : public TableScreen {
  public:
   /// `report`: the program keeps filling it.
   explicit DiffScreen(std::shared_ptr<const DiffReport> report);
+  /// Another report in its place: the one of the opened model.
+  void show(std::shared_ptr<const DiffReport> report);
   /// Lines came or changed their places.
-  void refresh();
+  void refresh() { rows_changed(); }
 
   std::string copy_text() const override;
   std::string why_not(Command command) const override;
 
  private:
+  void arrange() override;
+  void fit_names();
+  std::string name_shown(const Weight* weight, std::int64_t slice) const;
   Context place() const override { return kInDiff; }
   std::size_t row_count() const override { return report_->lines.size(); }
   TableCell cell(std::size_t row, std::size_t column) const override;
@@ -74,7 +84,7 @@ class DiffScreen final : public TableScreen {
   bool active() const { return report_->job && report_->job->state == JobState::kActive; }
 
   std::shared_ptr<const DiffReport> report_;
-  bool titled_ = false;
+  int name_level_ = 0;  // of shown_name()
 };
 
 }  // namespace qi

@@ -8,6 +8,7 @@
 
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
+#include "views/columns.h"
 #include "views/job_text.h"
 #include "views/widgets.h"
 
@@ -37,12 +38,18 @@ Ink ink_of(const JobSnapshot& job) {
   return job.units_failed > 0 ? Ink::kError : Ink::kDim;
 }
 
-// "down_proj.weight": the end of a name says which one it is.
-std::string running_text(const JobSnapshot& job) {
+// Bytes per second: now, and of all its time once it has ended.
+double rate_of(const JobSnapshot& job) {
+  if (is_active(job)) return job.bytes_per_s;
+  return job.elapsed_s > 0 ? static_cast<double>(job.bytes_done) / job.elapsed_s : 0;
+}
+
+// `level`: how short names are, as of shown_name().
+std::string running_text(const JobSnapshot& job, int level) {
   std::string out;
   for (const std::string& label : job.running) {
     if (!out.empty()) out += ", ";
-    out += escape(label);
+    out += shown_name(label, level);
   }
   return out;
 }
@@ -95,8 +102,8 @@ TableCell JobsScreen::cell(std::size_t row, std::size_t column) const {
       if (job.units_failed == 0) return {};
       return {grouped(job.units_failed), Ink::kError};
     case kRate:
-      if (job.bytes_per_s <= 0 || job.paused) return {};
-      return {fmt::format("{:.{}f}", job.bytes_per_s / 1e6, job.bytes_per_s < 1e8 ? 1 : 0),
+      if (rate_of(job) <= 0 || job.paused) return {};
+      return {fmt::format("{:.{}f}", rate_of(job) / 1e6, rate_of(job) < 1e8 ? 1 : 0),
               is_active(job) ? Ink::kText : Ink::kDim};
     case kElapsed:
       return {human_duration(job.elapsed_s), is_active(job) ? Ink::kText : Ink::kDim};
@@ -104,7 +111,7 @@ TableCell JobsScreen::cell(std::size_t row, std::size_t column) const {
       if (!is_active(job) || !job.eta_s) return {};
       return {human_duration(*job.eta_s)};
     default:
-      return {running_text(job), Ink::kDim};
+      return {running_text(job, 3), Ink::kDim};
   }
 }
 
@@ -116,7 +123,7 @@ std::string JobsScreen::export_text(std::size_t row, std::size_t column) const {
     case kFailed:
       return std::to_string(job.units_failed);
     case kRate:
-      return job.bytes_per_s > 0 ? exact_number(job.bytes_per_s / 1e6) : "";
+      return rate_of(job) > 0 ? exact_number(rate_of(job) / 1e6) : "";
     case kElapsed:
       return exact_number(job.elapsed_s);
     case kEta:
@@ -144,7 +151,7 @@ double JobsScreen::sort_key(std::size_t row, std::size_t column) const {
     case kFailed:
       return static_cast<double>(job.units_failed);
     case kRate:
-      return job.bytes_per_s;
+      return rate_of(job);
     case kElapsed:
       return job.elapsed_s;
     case kEta:
@@ -181,7 +188,7 @@ std::string JobsScreen::detail(std::size_t row) const {
   }
   std::string third;
   if (!job.running.empty()) {
-    third = (job.paused ? "still running: " : "running: ") + running_text(job);
+    third = (job.paused ? "still running: " : "running: ") + running_text(job, 0);
   }
   return fmt::format("{}\n{}\n{}", first, second, third);
 }

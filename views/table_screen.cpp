@@ -91,9 +91,12 @@ void TableScreen::pick_rows() {
 void TableScreen::rows_changed() {
   const auto line = current();
   const bool at_end = follow_ && list_.at() + 1 >= list_.count();
+  const bool at_first = follow_first_ && list_.at() == 0;
   pick_rows();
   list_.resize(rows_.size(), body().height);
-  if (at_end && !rows_.empty()) {
+  if (at_first) {
+    list_.move_to(0);
+  } else if (at_end && !rows_.empty()) {
     list_.move_to(rows_.size() - 1);
   } else if (line) {
     const auto it = std::find(rows_.begin(), rows_.end(), *line);
@@ -285,6 +288,13 @@ std::vector<ColumnPlace> TableScreen::placed() const {
     wishes.push_back({static_cast<int>(i), columns_[i].width, columns_[i].leave});
   }
   return place_columns(std::max(0, size().width - kLeft - 1), kGap, wishes);
+}
+
+int TableScreen::column_width(std::size_t column) const {
+  for (const ColumnPlace& place : placed()) {
+    if (place.id == static_cast<int>(column)) return place.width;
+  }
+  return 0;
 }
 
 void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {

@@ -87,6 +87,10 @@ class TableScreen : public Screen {
   void select(std::size_t row);
   /// Follows the last line as lines come in, as long as the cursor stands on it.
   void follow_end(bool follow) { follow_ = follow; }
+  /// The same for the first line, where the lines' order changes as they come in.
+  void follow_first(bool follow) { follow_first_ = follow; }
+  /// Cells of a column at this size; 0: it left.
+  int column_width(std::size_t column) const;
   int width() const { return size().width; }
 
   void arrange() override;
@@ -116,6 +120,7 @@ class TableScreen : public Screen {
   std::string last_pattern_;  // of n and N, when the filter is gone
   bool filtering_ = false;
   bool follow_ = false;
+  bool follow_first_ = false;
   int sort_ = -1;  // −1: the lines' own order
   bool descending_ = false;
 };

@@ -31,6 +31,15 @@ const std::optional<std::uint64_t>* number_of(const Fault& fault, std::size_t co
   }
 }
 
+// "scales" for layers.0.q_proj.scales of layers.0.q_proj.weight.
+std::string_view short_part(const Fault& fault) {
+  const std::string_view part = fault.part;
+  const std::string_view name = fault.tensor;
+  const std::size_t stem = name.rfind('.');
+  if (stem == std::string_view::npos || !part.starts_with(name.substr(0, stem + 1))) return part;
+  return part.substr(stem + 1);
+}
+
 std::string file_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
@@ -65,8 +74,8 @@ VerifyScreen::VerifyScreen(std::shared_ptr<const VerifyReport> report)
     : TableScreen("", "faults",
                   {{"class", 13, 1},
                    {"tensor", 18, 0},
-                   {"part", 18, 6},
-                   {"block", 7, 7, true},
+                   {"part", 10, 6},
+                   {"block", 7, 9, true},
                    {"offset B", 14, 3, true},
                    {"length B", 9, 5, true},
                    {"what is wrong", 26, 2, false, true}}) {
@@ -76,7 +85,25 @@ VerifyScreen::VerifyScreen(std::shared_ptr<const VerifyReport> report)
 void VerifyScreen::show(std::shared_ptr<const VerifyReport> report) {
   report_ = std::move(report);
   set_title("Verify  " + escape(report_->model->name));
+  // Other containers have no blocks of their own.
+  if (report_->model->container == Container::kPrototype) {
+    set_column(kBlock, {"block", 7, 4, true});
+  }
+  measured_ = 0;
+  refresh();
+}
+
+void VerifyScreen::refresh() {
+  for (; measured_ < report_->lines.size(); ++measured_) {
+    names_.add(report_->lines[measured_].fault.tensor);
+  }
   rows_changed();
+  name_level_ = names_.level(column_width(kTensor));
+}
+
+void VerifyScreen::arrange() {
+  name_level_ = names_.level(column_width(kTensor));
+  TableScreen::arrange();
 }
 
 TableCell VerifyScreen::cell(std::size_t row, std::size_t column) const {
@@ -87,9 +114,9 @@ TableCell VerifyScreen::cell(std::size_t row, std::size_t column) const {
       if (fault.odd_only) return {"odd", Ink::kWarning};
       return {std::string(class_word(fault.code)), Ink::kError};
     case kTensor:
-      return {escape(fault.tensor)};
+      return {shown_name(fault.tensor, name_level_)};
     case kPart:
-      return {escape(fault.part), Ink::kDim};
+      return {escape(short_part(fault)), Ink::kDim};
     case kMessage:
       return {escape(fault.message)};
     default: {

@@ -11,6 +11,7 @@
 #include "engine/jobs/job_queue.h"
 #include "engine/tensor/model.h"
 #include "eval/verify.h"
+#include "views/name_fit.h"
 #include "views/table_screen.h"
 
 namespace qi {
@@ -47,7 +48,7 @@ class VerifyScreen final : public TableScreen {
  public:
   explicit VerifyScreen(std::shared_ptr<const VerifyReport> report);
   /// The report got lines.
-  void refresh() { rows_changed(); }
+  void refresh();
   /// The search was started once more.
   void show(std::shared_ptr<const VerifyReport> report);
 
@@ -55,6 +56,7 @@ class VerifyScreen final : public TableScreen {
   std::string why_not(Command command) const override;
 
  private:
+  void arrange() override;
   Context place() const override { return kInVerify; }
   std::size_t row_count() const override { return report_->lines.size(); }
   TableCell cell(std::size_t row, std::size_t column) const override;
@@ -70,6 +72,9 @@ class VerifyScreen final : public TableScreen {
   bool finished() const { return report_->checked == report_->model->weights.size(); }
 
   std::shared_ptr<const VerifyReport> report_;
+  NameFit names_;
+  std::size_t measured_ = 0;  // lines that names_ knows
+  int name_level_ = 0;        // of shown_name()
 };
 
 }  // namespace qi

@@ -47,8 +47,9 @@ BackgroundDiff::BackgroundDiff(std::shared_ptr<const Model> a, std::string path_
                                JobQueue& queue)
     : queue_(queue),
       state_(std::make_shared<State>(std::move(a), std::move(path_b), options, tensors, queue)) {
-  job_ = state_->job =
-      queue_.submit(fmt::format("diff {} {}", state_->a->name, state_->path_b), {});
+  const std::string& path = state_->path_b;
+  const std::string name = path.substr(path.find_last_of('/', path.size() - 2) + 1);
+  job_ = state_->job = queue_.submit(fmt::format("diff {} {}", state_->a->name, name), {});
   queue_.append(job_, {{.label = "opening " + state_->path_b,
                         .bytes = 0,
                         .priority = kAskedPriority + 1,
@@ -74,8 +75,10 @@ void BackgroundDiff::open(const std::shared_ptr<State>& state, UnitContext& cont
     throw Error(error);
   }
   {
+    auto report = std::make_shared<DiffReport>(state->a, state->path_b);
+    report->begin(state->b, state->rows);
     const std::lock_guard lock(state->mutex);
-    state->results.opened = Opened{state->b, state->rows};
+    state->results.opened = std::move(report);
   }
   std::vector<Unit> units;
   const auto append = [&] { state->queue.append(state->job, std::exchange(units, {})); };

@@ -17,16 +17,12 @@
 #include "engine/jobs/job_queue.h"
 #include "engine/text/glob.h"
 #include "eval/diff.h"
+#include "views/diff_screen.h"
 
 namespace qi {
 
 class BackgroundDiff {
  public:
-  /// The other model, once it is open, and the rows as align_models() left them.
-  struct Opened {
-    std::shared_ptr<const Model> model;
-    std::vector<DiffRow> rows;
-  };
   /// A row that was compared, or why that failed.
   struct Compared {
     std::size_t row = 0;
@@ -35,7 +31,7 @@ class BackgroundDiff {
   };
   /// What came since the last call; `opened` comes before the first of `compared`.
   struct Results {
-    std::optional<Opened> opened;
+    std::shared_ptr<DiffReport> opened;  // once the other model is: begun, nothing compared yet
     std::optional<Error> open_error;
     std::vector<Compared> compared;
   };

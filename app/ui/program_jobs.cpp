@@ -115,21 +115,22 @@ void Program::start_diff(const std::string& path) {
 }
 
 void Program::take_diff() {
-  DiffReport& report = *diff_report_;
-  const bool was_active = is_active(report.job);
-  report.job = queue_.snapshot(diff_->job());
+  const bool was_active = is_active(diff_report_->job);
+  const std::optional<JobSnapshot> job = queue_.snapshot(diff_->job());
   BackgroundDiff::Results results = diff_->take();
-  bool at_once = was_active && !is_active(report.job);
+  if (results.opened) {
+    diff_report_ = std::move(results.opened);
+    const Model& other = *diff_report_->b;
+    for (const Warning& warning : other.warnings) log(LogLine::Kind::kWarning, describe(warning));
+    if (auto* screen = find_screen<DiffScreen>()) screen->show(diff_report_);
+  }
+  DiffReport& report = *diff_report_;
+  report.job = job;
+  const bool ended = was_active && !is_active(job);
   if (results.open_error) {
     report.error = describe(*results.open_error);
     log(LogLine::Kind::kError, report.error);
     if (dynamic_cast<DiffScreen*>(&top()) == nullptr) top().set_notice(report.error);
-  }
-  if (results.opened) {
-    at_once = true;
-    const Model& other = *results.opened->model;
-    for (const Warning& warning : other.warnings) log(LogLine::Kind::kWarning, describe(warning));
-    report.begin(std::move(results.opened->model), std::move(results.opened->rows));
   }
   for (BackgroundDiff::Compared& one : results.compared) {
     if (!one.error) {
@@ -139,13 +140,13 @@ void Program::take_diff() {
     log(LogLine::Kind::kError, describe(*one.error));
     report.fail(one.row, one.error->message);
   }
-  if (was_active && !is_active(report.job) && report.is_open()) {
+  if (ended && report.is_open()) {
     log(LogLine::Kind::kNote,
         fmt::format("diff with {}: {} of {} compared, {} the same", report.path_b, report.compared,
                     counted(report.pairs, "pair"),
                     report.totals[static_cast<std::size_t>(DiffStatus::kSame)]));
   }
-  if (at_once) {
+  if (ended) {
     if (auto* screen = find_screen<DiffScreen>()) screen->refresh();
   } else if (!results.compared.empty()) {
     settle_soon();
