@@ -323,6 +323,7 @@ std::string DiffScreen::detail(std::size_t index) const {
   const Line& line = report.lines[index];
   const DiffRow& diff = line.row;
   std::string out = status_cell(line).text;
+  if (line.progress == State::kDone && diff.status == DiffStatus::kShape) out = "shapes differ";
   if (line.progress == State::kFailed) {
     out += ": " + escape(line.error);
   } else if (!diff.reason.empty()) {

@@ -16,6 +16,10 @@ namespace {
 
 enum ColumnOf : std::size_t { kClass, kTensor, kPart, kBlock, kOffset, kLength, kMessage };
 
+// Other containers have no blocks of their own: too wide for any screen, the column leaves them
+// all.
+const TableColumn kNoBlocks = {"block", 10'000, 9, true};
+
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 const std::optional<std::uint64_t>* number_of(const Fault& fault, std::size_t column) {
@@ -72,23 +76,21 @@ void VerifyReport::add(std::uint32_t weight, const Error& error) {
 
 VerifyScreen::VerifyScreen(std::shared_ptr<const VerifyReport> report)
     : TableScreen("", "faults",
-                  {{"class", 13, 1},
-                   {"tensor", 18, 0},
+                  {{"class", 13, 2},
+                   {"tensor", 26, 1},
                    {"part", 10, 6},
-                   {"block", 7, 9, true},
+                   kNoBlocks,
                    {"offset B", 14, 3, true},
                    {"length B", 9, 5, true},
-                   {"what is wrong", 26, 2, false, true}}) {
+                   {"what is wrong", 18, 0, false, true}}) {
   show(std::move(report));
 }
 
 void VerifyScreen::show(std::shared_ptr<const VerifyReport> report) {
   report_ = std::move(report);
   set_title("Verify  " + escape(report_->model->name));
-  // Other containers have no blocks of their own.
-  if (report_->model->container == Container::kPrototype) {
-    set_column(kBlock, {"block", 7, 4, true});
-  }
+  const bool blocks = report_->model->container == Container::kPrototype;
+  set_column(kBlock, blocks ? TableColumn{"block", 7, 4, true} : kNoBlocks);
   measured_ = 0;
   refresh();
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <new>
@@ -36,7 +37,7 @@ struct Job {
   JobId id = 0;
   std::string name;
   CancelFlag cancel;
-  std::vector<UnitEntry> units;
+  std::deque<UnitEntry> units;  // grows without moving what is there
   std::vector<UnitError> errors;
   std::set<WaitKey> waiting;  // in the order they will start
   std::uint64_t ended = 0;
@@ -218,8 +219,7 @@ void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t inde
   std::uint64_t bytes = 0;
   {
     const std::lock_guard lock(mutex);
-    // Moved out: append() may move the entries while the unit runs, and what it captured is let go
-    // of when it ends.
+    // Moved out: what it captured is let go of when it ends.
     run = std::move(job->units[index].unit.run);
     bytes = job->units[index].unit.bytes;
   }
