@@ -2,20 +2,9 @@
 
 #include "app/session.h"
 #include "engine/format/open.h"
+#include "eval/verify.h"
 
 namespace qi {
-
-void check_files_unchanged(const Model& model, const Weight& weight) {
-  std::uint32_t last = 0;
-  bool any = false;
-  for (const Part& part : weight.parts) {
-    const Tensor& tensor = model.tensor(part);
-    if (any && tensor.file == last) continue;  // the parts of one weight mostly share a file
-    model.file(tensor).check_unchanged();
-    last = tensor.file;
-    any = true;
-  }
-}
 
 Analyser::Analyser(const Options& options, Messages& messages)
     : options_(options), messages_(messages) {

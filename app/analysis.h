@@ -44,7 +44,4 @@ class Analyser {
   std::chrono::steady_clock::time_point stored_ = std::chrono::steady_clock::now();
 };
 
-/// Throws kChanged when a file of the weight changed since it was opened.
-void check_files_unchanged(const Model& model, const Weight& weight);
-
 }  // namespace qi

@@ -229,39 +229,15 @@ class Aligner {
   std::vector<DiffRow> rows_;
 };
 
+/// One row of two models.
 class Comparison {
  public:
-  Comparison(const Model& a, const Model& b, const DiffOptions& options)
-      : a_(a), b_(b), options_(options) {}
-
-  bool run() {
-    std::vector<DiffRow> rows = align_models(a_, b_);
-    std::erase_if(rows, [&](const DiffRow& row) {
-      const Weight* named = row.a != nullptr ? row.a : row.b;
-      return options_.selection && !options_.selection(named->name);
-    });
-    for (const DiffRow& row : rows) {
-      if (row.status == DiffStatus::kSame) total_ += elements_of(row);
-    }
-    for (DiffRow& row : rows) {
-      if (stopped()) return false;
-      if (row.status == DiffStatus::kSame && !compare(row)) return false;
-      if (options_.row) options_.row(row);
-    }
-    return true;
-  }
-
- private:
-  static std::uint64_t elements_of(const DiffRow& row) {
-    const Side a{row.a, row.slice_a};
-    return a.rows() * a.weight->cols();
-  }
-  bool stopped() const {
-    return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed);
-  }
+  Comparison(const Model& a, const Model& b, const std::atomic<bool>* cancel,
+             const std::function<void(std::uint64_t)>& progress)
+      : a_(a), b_(b), cancel_(cancel), progress_(progress) {}
 
   /// False when cancelled.
-  bool compare(DiffRow& row) {
+  bool run(DiffRow& row) {
     std::unique_ptr<WeightReader> reader_a;
     std::unique_ptr<WeightReader> reader_b;
     try {
@@ -271,7 +247,6 @@ class Comparison {
       if (error.code != ErrorCode::kBadDtype) throw;
       row.status = DiffStatus::kNotComparable;
       row.reason = error.message;
-      done_ += elements_of(row);
       return true;
     }
     const Side a{row.a, row.slice_a};
@@ -281,7 +256,7 @@ class Comparison {
     // A permuted vector is read whole: it has one number a row of a matrix that a file holds.
     const TileWalk walk(a.rows(), row.a->cols(), vector ? row.a->params : kTileElements);
     for (std::uint64_t i = 0; i < walk.size(); ++i) {
-      if (stopped()) return false;
+      if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) return false;
       const Tile tile = walk[i];
       const std::uint64_t count = tile.rows * tile.cols;
       values_a_.resize(count);
@@ -290,14 +265,14 @@ class Comparison {
       read(*reader_a, a, tile, row.permuted_a ? head_rows : 0, values_a_);
       read(*reader_b, b, tile, row.permuted_a ? 0 : head_rows, values_b_);
       errors.add(values_a_, values_b_);
-      done_ += count;
-      if (options_.progress) options_.progress(done_, total_);
+      if (progress_) progress_(count);
     }
     row.metrics = errors.metrics();
     row.status = row.metrics.differing == 0 ? DiffStatus::kSame : DiffStatus::kDiffers;
     return true;
   }
 
+ private:
   /// The values of `tile` in Hugging Face's row order.
   void read(WeightReader& reader, const Side& side, Tile tile, std::uint64_t head_rows,
             std::vector<float>& out) {
@@ -320,9 +295,8 @@ class Comparison {
 
   const Model& a_;
   const Model& b_;
-  const DiffOptions& options_;
-  std::uint64_t done_ = 0;
-  std::uint64_t total_ = 0;
+  const std::atomic<bool>* cancel_;
+  const std::function<void(std::uint64_t)>& progress_;
   std::vector<float> values_a_;
   std::vector<float> values_b_;
   std::vector<float> stored_;
@@ -338,8 +312,41 @@ std::vector<DiffRow> align_models(const Model& a, const Model& b) {
   return Aligner(a, b).run();
 }
 
+std::uint64_t compared_values(const DiffRow& row) {
+  if (row.a == nullptr || row.b == nullptr) return 0;
+  return Side{row.a, row.slice_a}.rows() * row.a->cols();
+}
+
+bool compare_row(const Model& a, const Model& b, DiffRow& row, const std::atomic<bool>* cancel,
+                 const std::function<void(std::uint64_t values)>& progress) {
+  return Comparison(a, b, cancel, progress).run(row);
+}
+
 bool compare_models(const Model& a, const Model& b, const DiffOptions& options) {
-  return Comparison(a, b, options).run();
+  std::vector<DiffRow> rows = align_models(a, b);
+  std::erase_if(rows, [&](const DiffRow& row) {
+    const Weight* named = row.a != nullptr ? row.a : row.b;
+    return options.selection && !options.selection(named->name);
+  });
+  std::uint64_t total = 0;
+  for (const DiffRow& row : rows) {
+    if (row.status == DiffStatus::kSame) total += compared_values(row);
+  }
+  std::uint64_t before = 0;  // values of the rows that are finished
+  for (DiffRow& row : rows) {
+    if (options.cancel != nullptr && options.cancel->load(std::memory_order_relaxed)) return false;
+    if (row.status == DiffStatus::kSame) {
+      std::uint64_t done = before;
+      const auto progress = [&](std::uint64_t values) {
+        done += values;
+        if (options.progress) options.progress(done, total);
+      };
+      before += compared_values(row);
+      if (!compare_row(a, b, row, options.cancel, progress)) return false;
+    }
+    if (options.row) options.row(row);
+  }
+  return true;
 }
 
 }  // namespace qi

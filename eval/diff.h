@@ -1,6 +1,6 @@
 // Compares two models of any two formats by their dequantized values: aligns weights by name (also
 // across the Hugging Face and GGUF names), then reads both tile by tile. Memory is two tiles.
-// Owns the statuses of --diff. One thread calls; models must outlive the call.
+// Owns the statuses of --diff. Functions of any thread; models must outlive the call.
 #pragma once
 
 #include <atomic>
@@ -37,6 +37,16 @@ struct DiffRow {
 /// kNotComparable are final, kSame stands for "to be compared". Reads no payload.
 std::vector<DiffRow> align_models(const Model& a, const Model& b);
 
+/// Values that compare_row() compares.
+std::uint64_t compared_values(const DiffRow& row);
+
+/// Compares the values of a row that align_models() left as kSame; a weight that cannot be decoded
+/// makes it kNotComparable with the reason. `progress` is told values as they are done, in sum
+/// compared_values(); may be empty. Different rows may be compared in several threads at once.
+/// False when cancelled (the row stays as it was); errors of files are thrown.
+bool compare_row(const Model& a, const Model& b, DiffRow& row, const std::atomic<bool>* cancel,
+                 const std::function<void(std::uint64_t values)>& progress = {});
+
 struct DiffOptions {
   std::function<bool(std::string_view weight_name)> selection;  // by A's name, else B's; empty: all
   std::function<void(const DiffRow&)> row;                      // each finished row, in order
@@ -44,9 +54,8 @@ struct DiffOptions {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-/// align_models(), then compares values: same when all are equal (two NaN are; −0 equals 0).
-/// A weight that cannot be decoded is kNotComparable with the reason; errors of files are thrown.
-/// False when cancelled.
+/// align_models(), then compare_row() for each: same when all values are equal (two NaN are; −0
+/// equals 0). Calls back on this thread. False when cancelled.
 bool compare_models(const Model& a, const Model& b, const DiffOptions& options);
 
 }  // namespace qi

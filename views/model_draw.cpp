@@ -301,6 +301,18 @@ std::string ModelScreen::resting_text() const {
                             : fmt::format("all {} analysed", counted(table_.size(), "weight"));
 }
 
+namespace {
+
+std::string status_text(const JobStatus& job) {
+  std::string text = fmt::format("{} {}/{}", job.name, grouped(job.done), grouped(job.total));
+  if (job.paused) return text + "  paused";
+  if (job.bytes_per_s > 0) text += fmt::format("  {}", human_rate(job.bytes_per_s));
+  if (job.eta_s) text += fmt::format("  ETA {}", human_duration(*job.eta_s));
+  return text;
+}
+
+}  // namespace
+
 void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
   const Rect& area = layout_.status;
   if (area.empty()) return;
@@ -308,7 +320,8 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
   const std::string resting = resting_text();
   if (!warning_.empty()) {
     // A job's numbers change their width; the warning must not move with them.
-    const int taken = job_.active ? area.width / 2 : std::max(display_width(resting) + 5, 30);
+    const int taken = job_.active || !others_.empty() ? area.width * (others_.empty() ? 2 : 3) / 4
+                                                      : std::max(display_width(resting) + 5, 30);
     const std::string warning = elide_middle(escape(warning_), area.width - taken, glyphs.ellipsis);
     canvas.text_right(area, right, area.y, warning, {Ink::kWarning});
     right -= display_width(warning) + 2;
@@ -319,15 +332,21 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
                 {Ink::kWarning});
     return;
   }
-  if (job_.active) {
-    int x = canvas.text(room, area.x + 1, area.y, glyphs.spinner[job_.tick % glyphs.spinner.size()],
+  if (job_.active || !others_.empty()) {
+    const unsigned tick = job_.active ? job_.tick : others_.front().tick;
+    int x = canvas.text(room, area.x + 1, area.y, glyphs.spinner[tick % glyphs.spinner.size()],
                         {Ink::kAccent});
-    std::string text = fmt::format(" stats {}/{}", grouped(job_.done), grouped(job_.total));
-    if (job_.bytes_per_s > 0) text += fmt::format("  {}", human_rate(job_.bytes_per_s));
-    if (job_.eta_s) text += fmt::format("  ETA {}", human_duration(*job_.eta_s));
-    x = canvas.text(room, x, area.y, text) + 3;
-    x = canvas.text(room, x, area.y, "x", {Ink::kKey});
-    canvas.text(room, x, area.y, " cancels", {Ink::kDim});
+    x = canvas.text(room, x, area.y, " ");
+    if (job_.active) x = canvas.text(room, x, area.y, status_text(job_));
+    for (const JobStatus& other : others_) {
+      if (&other != &others_.front() || job_.active) {
+        x = canvas.text(room, x, area.y, fmt::format(" {} ", glyphs.dot), {Ink::kDim});
+      }
+      x = canvas.text(room, x, area.y, status_text(other));
+    }
+    const bool one = others_.empty();
+    x = canvas.text(room, x + 3, area.y, one ? "x" : "J", {Ink::kKey});
+    canvas.text(room, x, area.y, one ? " cancels" : " jobs", {Ink::kDim});
     return;
   }
   canvas.text(room, area.x + 1, area.y, resting, {Ink::kDim});

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "views/layout.h"
@@ -17,7 +18,7 @@
 
 namespace qi {
 
-/// The background analysis as the status line shows it.
+/// A job as the status line shows it.
 struct JobStatus {
   bool active = false;
   std::uint64_t done = 0;  // weights
@@ -25,6 +26,8 @@ struct JobStatus {
   double bytes_per_s = 0;
   std::optional<double> eta_s;
   unsigned tick = 0;  // turns the spinner
+  bool paused = false;
+  std::string name = "stats";
 };
 
 /// What is analysed without being asked.
@@ -52,7 +55,11 @@ class ModelScreen final : public Screen {
   }
   /// After results came in: puts rows where they belong and keeps the cursor on its weight.
   void settle();
-  void set_job(const JobStatus& job) { job_ = job; }
+  /// The analysis, which `x` cancels here, and what else runs.
+  void set_job(const JobStatus& job, std::vector<JobStatus> others = {}) {
+    job_ = job;
+    others_ = std::move(others);
+  }
   /// Stays at the right of the status line; raw.
   void set_warning(std::string text) { warning_ = std::move(text); }
   void set_plan(AnalysisPlan plan) { plan_ = plan; }
@@ -115,6 +122,7 @@ class ModelScreen final : public Screen {
   ListCursor rows_;
   ListCursor lines_;
   JobStatus job_;
+  std::vector<JobStatus> others_;
   std::string warning_;
 };
 

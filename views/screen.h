@@ -26,13 +26,14 @@ enum class Ask : std::uint8_t {
   kExport,       // table_shown() to a file: asks for its name
   kOpen,         // the picker's entry `index`
   kAnalyseAll,
-  kCancelJobs,  // `index`: one job of the Jobs screen + 1; 0: what this screen waits for
-  kPauseJob,    // `index`: the same
-  kShowWeight,  // `index`: the weight
+  kCancelJobs,     // `index`: the JobId of one job; 0: what this screen waits for
+  kPauseJob,       // `index`: the JobId; a paused one goes on
+  kShowJobErrors,  // `index`: the JobId
+  kShowWeight,     // `index`: the weight
   kShowHeatmap,
   kShowMetadata,
-  kShowDiff,  // asks for the other model when `text` is empty
-  kShowVerify,
+  kShowDiff,    // `text`: path of the other model; empty: the diff there is, else asks for one
+  kShowVerify,  // on the Verify screen itself: once more
   kShowJobs,
   kShowLog,
   kColumnsChanged,  // the Model screen's choice of columns: to be remembered

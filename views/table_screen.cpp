@@ -20,6 +20,17 @@ constexpr int kGap = 2;
 constexpr int kLeft = 2;  // cells left of the first column: the cursor and air
 constexpr int kDetailLines = 3;
 
+// Cut at '\n'; at least one line.
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> out;
+  for (std::size_t end = 0; end != std::string_view::npos;) {
+    end = text.find('\n');
+    out.push_back(text.substr(0, end));
+    if (end != std::string_view::npos) text.remove_prefix(end + 1);
+  }
+  return out;
+}
+
 }  // namespace
 
 TableScreen::TableScreen(std::string title, std::string name, std::vector<TableColumn> columns)
@@ -27,13 +38,13 @@ TableScreen::TableScreen(std::string title, std::string name, std::vector<TableC
 
 // --- what is shown
 
-bool TableScreen::matches(const NamePattern& pattern, std::size_t row) const {
+std::string TableScreen::filter_text(std::size_t row) const {
   std::string line;
   for (std::size_t column = 0; column < columns_.size(); ++column) {
     line += cell(row, column).text;
     line += ' ';
   }
-  return pattern.finds(line);
+  return line;
 }
 
 double TableScreen::sort_key(std::size_t, std::size_t) const {
@@ -44,9 +55,10 @@ void TableScreen::pick_rows() {
   rows_.clear();
   const std::size_t count = row_count();
   for (std::size_t row = 0; row < count; ++row) {
-    if (pattern_.empty() || matches(pattern_, row)) rows_.push_back(row);
+    if (pattern_.empty() || pattern_.finds(filter_text(row))) rows_.push_back(row);
   }
   if (sort_ < 0) {
+    own_order(rows_);
     if (descending_) std::reverse(rows_.begin(), rows_.end());
     return;
   }
@@ -79,9 +91,12 @@ void TableScreen::pick_rows() {
 void TableScreen::rows_changed() {
   const auto line = current();
   const bool at_end = follow_ && list_.at() + 1 >= list_.count();
+  const bool at_first = follow_first_ && list_.at() == 0;
   pick_rows();
   list_.resize(rows_.size(), body().height);
-  if (at_end && !rows_.empty()) {
+  if (at_first) {
+    list_.move_to(0);
+  } else if (at_end && !rows_.empty()) {
     list_.move_to(rows_.size() - 1);
   } else if (line) {
     const auto it = std::find(rows_.begin(), rows_.end(), *line);
@@ -201,7 +216,7 @@ void TableScreen::find(int step) {
   for (std::size_t i = 1; i <= rows_.size(); ++i) {
     const std::size_t count = rows_.size();
     const std::size_t at = step > 0 ? (list_.at() + i) % count : (list_.at() + count - i) % count;
-    if (!matches(pattern, rows_[at])) continue;
+    if (!pattern.finds(filter_text(rows_[at]))) continue;
     if (step > 0 ? at <= list_.at() : at >= list_.at()) set_notice("from the other end");
     list_.move_to(at);
     return;
@@ -275,6 +290,13 @@ std::vector<ColumnPlace> TableScreen::placed() const {
   return place_columns(std::max(0, size().width - kLeft - 1), kGap, wishes);
 }
 
+int TableScreen::column_width(std::size_t column) const {
+  for (const ColumnPlace& place : placed()) {
+    if (place.id == static_cast<int>(column)) return place.width;
+  }
+  return 0;
+}
+
 void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   paint_title(canvas, glyphs, title_, facts());
   paint_filter(canvas, glyphs);
@@ -298,8 +320,13 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
     }
   }
   if (rows_.empty()) {
-    canvas.text(area, kLeft, area.y + 1,
-                row_count() == 0 ? when_empty() : "no line matches the filter", {Ink::kDim});
+    const std::string said = row_count() == 0 ? when_empty() : "no line matches the filter";
+    int y = area.y + 1;
+    for (const std::string_view line : lines_of(said)) {
+      for (const std::string& part : wrap(line, area.width - 2 * kLeft)) {
+        canvas.text(area, kLeft, y++, part, {Ink::kDim});
+      }
+    }
   }
   for (std::size_t i = list_.top(); i < list_.end() && i < rows_.size(); ++i) {
     const int y = area.y + static_cast<int>(i - list_.top());
@@ -312,9 +339,18 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   if (const int lines = detail_height(); lines > 0 && row) {
     const int rule = size().height - 2 - lines;
     canvas.fill({0, rule, size().width, 1}, glyphs.horizontal, {Ink::kRule});
-    std::vector<std::string> text = wrap(detail(*row), size().width - 2);
+    const std::string whole = detail(*row);
+    std::vector<std::string> text;
+    if (whole.find('\n') == std::string::npos) {
+      text = wrap(whole, size().width - 2);
+    } else {
+      for (const std::string_view line : lines_of(whole)) {
+        text.push_back(elide_end(line, size().width - 2, glyphs.ellipsis));
+      }
+    }
     for (int i = 0; i < lines && i < static_cast<int>(text.size()); ++i) {
-      const bool cut = i + 1 == lines && static_cast<int>(text.size()) > lines;
+      const bool cut = i + 1 == lines && static_cast<int>(text.size()) > lines &&
+                       whole.find('\n') == std::string::npos;
       std::string& line = text[static_cast<std::size_t>(i)];
       if (cut) line = elide_end(line + " ...", size().width - 2, glyphs.ellipsis);
       canvas.text(bounds(), 1, rule + 1 + i, line);
@@ -332,6 +368,10 @@ void TableScreen::paint_row(Canvas& canvas, const Glyphs& glyphs, std::size_t ro
                                  ? elide_end(found.text, place.width, glyphs.ellipsis)
                                  : elide_middle(found.text, place.width, glyphs.ellipsis);
     const Rect area{kLeft + place.x, y, place.width, 1};
+    if (found.bar) {
+      draw_progress(canvas, area, *found.bar, glyphs);
+      continue;
+    }
     if (column.right) {
       canvas.text_right(area, area.right(), y, text, {found.ink});
       continue;

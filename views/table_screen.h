@@ -29,6 +29,7 @@ struct TableColumn {
 struct TableCell {
   std::string text;  // printable
   Ink ink = Ink::kText;
+  std::optional<double> bar = {};  // drawn instead of the text: a progress bar, 0 … 1
 };
 
 class TableScreen : public Screen {
@@ -55,12 +56,18 @@ class TableScreen : public Screen {
   virtual std::string export_text(std::size_t row, std::size_t column) const {
     return cell(row, column).text;
   }
+  /// The order of the lines while none was asked for; `rows` come in ascending.
+  virtual void own_order(std::vector<std::size_t>&) const {}
+  /// What the filter looks in: all cells unless told otherwise.
+  virtual std::string filter_text(std::size_t row) const;
   /// The sort key of a number; NaN sorts by the text.
   virtual double sort_key(std::size_t row, std::size_t column) const;
-  /// What stands right of the title, and what is said when there is no line at all.
+  /// What stands right of the title, and what is said when there is no line at all (wrapped,
+  /// several lines apart by '\n').
   virtual std::string facts() const { return ""; }
   virtual std::string when_empty() const { return "nothing here"; }
-  /// The line under the cursor in full, wrapped below the table; empty: no such pane.
+  /// The line under the cursor in full, below the table: wrapped, or one line each where it holds
+  /// '\n'; empty: no such pane.
   virtual std::string detail(std::size_t) const { return ""; }
   /// How far the job behind the table is, 0 … 1, and what to say beside the bar.
   struct Progress {
@@ -74,11 +81,16 @@ class TableScreen : public Screen {
 
   /// Lines were added, or changed: the rows shown follow, the cursor stays on its line.
   void rows_changed();
+  void set_column(std::size_t column, TableColumn wanted) { columns_[column] = std::move(wanted); }
   void set_title(std::string title) { title_ = std::move(title); }
   /// Moves the cursor to a line, taking the filter away when that hides it.
   void select(std::size_t row);
   /// Follows the last line as lines come in, as long as the cursor stands on it.
   void follow_end(bool follow) { follow_ = follow; }
+  /// The same for the first line, where the lines' order changes as they come in.
+  void follow_first(bool follow) { follow_first_ = follow; }
+  /// Cells of a column at this size; 0: it left.
+  int column_width(std::size_t column) const;
   int width() const { return size().width; }
 
   void arrange() override;
@@ -89,7 +101,6 @@ class TableScreen : public Screen {
 
  private:
   std::vector<ColumnPlace> placed() const;
-  bool matches(const NamePattern& pattern, std::size_t row) const;
   void pick_rows();
   void find(int step);
   void sort_by(std::size_t column, bool descending);
@@ -109,6 +120,7 @@ class TableScreen : public Screen {
   std::string last_pattern_;  // of n and N, when the filter is gone
   bool filtering_ = false;
   bool follow_ = false;
+  bool follow_first_ = false;
   int sort_ = -1;  // −1: the lines' own order
   bool descending_ = false;
 };

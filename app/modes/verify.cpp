@@ -1,35 +1,10 @@
-#include <algorithm>
+#include "eval/verify.h"
 
-#include "app/analysis.h"
 #include "app/modes/modes.h"
 #include "app/weight_rows.h"
-#include "engine/format/prototype.h"
-#include "engine/quant/check.h"
 
 namespace qi {
 namespace {
-
-constexpr std::uint64_t kTileElements = 1 << 18;
-constexpr std::size_t kReadBytes = 1 << 20;
-
-// A row before it is known which one it is: found on a pool thread, printed on the caller's.
-struct Fault {
-  std::string file;  // path
-  std::string tensor;
-  ErrorCode code = ErrorCode::kCorrupt;
-  std::string part;
-  std::optional<std::uint64_t> block;
-  std::optional<std::uint64_t> offset;
-  std::optional<std::uint64_t> length;
-  std::string message;
-  bool odd_only = false;  // a warning, not a fault
-};
-
-Fault fault_of(const Error& error, const std::string& tensor, std::string part) {
-  std::string message = error.message;
-  if (!error.expected.empty()) message += ": " + error.expected;
-  return {error.file, tensor, error.code, std::move(part), {}, error.offset, {}, message, false};
-}
 
 void print(const std::string& model, const Fault& fault, Table& table) {
   const auto number = [](const std::optional<std::uint64_t>& value) {
@@ -41,97 +16,21 @@ void print(const std::string& model, const Fault& fault, Table& table) {
              number(fault.offset), number(fault.length), text(fault.message)});
 }
 
-// Faults of the file, not of this run: those of the run end the row with an error alone.
-bool is_fault(ErrorCode code) {
-  return exit_status(code) == 2;
-}
-
-void stop_if(const std::atomic<bool>* cancel) {
-  if (cancel->load(std::memory_order_relaxed)) throw Interrupted{};
-}
-
-// Bytes of tensors whose values nobody can decode: that they can be read is all there is to check.
-void read_raw(const Model& model, const Weight& weight, const std::atomic<bool>* cancel) {
-  Buffer scratch;
-  for (const Part& part : weight.parts) {
-    const Tensor& tensor = model.tensor(part);
-    const File& file = model.file(tensor);
-    for (std::uint64_t done = 0; done < tensor.size_bytes; done += kReadBytes) {
-      stop_if(cancel);
-      const auto length =
-          static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, tensor.size_bytes - done));
-      if (scratch.size() < length) scratch.resize(length);
-      file.read_at(tensor.offset + done, {scratch.data(), length});
-    }
-  }
-}
-
-// Every payload byte goes through the decoder that --stats and --convert use.
-void read_values(const Model& model, const Weight& weight, const std::atomic<bool>* cancel) {
-  const auto reader = open_reader(model, weight);
-  const TileWalk walk(weight.rows(), weight.cols(), kTileElements);
-  std::vector<float> values;
-  for (std::uint64_t i = 0; i < walk.size(); ++i) {
-    stop_if(cancel);
-    const Tile tile = walk[i];
-    values.resize(tile.rows * tile.cols);
-    reader->values(tile, values.data());
-  }
-  reader->check();
-}
-
-std::vector<Fault> check(const Model& model, const Weight& weight, UnitContext& context) {
-  std::vector<Fault> faults;
-  if (model.container == Container::kPrototype) {
-    const auto report = [&](const PrototypeFault& found) {
-      faults.push_back({found.file, found.tensor, found.code, found.part, found.block, found.offset,
-                        found.length, found.message});
-    };
-    verify_prototype(model, weight, report, context.cancel());
-    stop_if(context.cancel());
-  } else {
-    try {
-      for (const WeightFault& found : check_weight(model, weight)) {
-        faults.push_back({found.file,
-                          weight.name,
-                          found.code,
-                          found.part,
-                          {},
-                          found.offset,
-                          found.length,
-                          found.message,
-                          found.severity == WeightFault::Severity::kNote});
-      }
-      if (weight.undecodable.empty()) {
-        read_values(model, weight, context.cancel());
-      } else {
-        read_raw(model, weight, context.cancel());
-      }
-    } catch (const Error& error) {
-      if (!is_fault(error.code)) throw;
-      // What the scheme's own check has named already is not said twice.
-      const bool known = std::any_of(faults.begin(), faults.end(), [&](const Fault& fault) {
-        return fault.code == error.code && fault.offset == error.offset;
-      });
-      if (!known) faults.push_back(fault_of(error, weight.name, "payload"));
-    }
-  }
-  check_files_unchanged(model, weight);
-  return faults;
-}
-
 void verify_model(Session& session, const Candidate& candidate, Table& table) {
   const Model model = session.open(candidate);
   Messages& messages = session.messages();
-  if (model.container == Container::kPrototype) {
-    messages.warning({model.path, "the format has no checksums: values are unchecked"});
+  if (const std::string_view remark = unchecked_remark(model.container); !remark.empty()) {
+    messages.warning({model.path, std::string(remark)});
   }
   const std::vector<const Weight*> weights = session.selected(model);
   std::vector<std::vector<Fault>> faults(weights.size());
   WeightWork work;
   work.title = "verify";
   work.work = [&](std::size_t i, UnitContext& context) {
-    faults[i] = check(model, *weights[i], context);
+    auto found = verify_weight(model, *weights[i], context.cancel(),
+                               [&](std::uint64_t bytes) { context.add_progress(bytes); });
+    if (!found) throw Interrupted{};
+    faults[i] = std::move(*found);
   };
   work.done = [&](std::size_t i, const Error* error) {
     if (error != nullptr) messages.error(*error);

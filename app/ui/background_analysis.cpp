@@ -1,26 +1,18 @@
 #include "app/ui/background_analysis.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
+#include <new>
 #include <utility>
 
+#include "app/ui/own_priority.h"
 #include "engine/format/open.h"
+#include "eval/verify.h"
 
 namespace qi {
 namespace {
 
 constexpr std::size_t kFeed = 2048;  // weights: a few milliseconds
-
-// Linux keeps a nice value per thread: the UI stays ahead of the analysis on a busy machine.
-void lower_own_priority() {
-  static thread_local bool lowered = false;
-  if (lowered) return;
-  lowered = true;
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
-}
 
 }  // namespace
 
@@ -40,6 +32,7 @@ void BackgroundAnalysis::run(std::uint32_t index, UnitContext& context) {
   lower_own_priority();
   const Weight& weight = model_->weights[index];
   Result result{.weight = index, .statistics = nullptr, .failure = {}};
+  std::optional<Error> failed;
   try {
     AnalyseOptions options;
     options.threads = context.threads();
@@ -49,15 +42,21 @@ void BackgroundAnalysis::run(std::uint32_t index, UnitContext& context) {
         *model_, weight, [&] { return open_reader(*model_, weight); }, options);
     if (statistics.cancelled) return;
     // Nothing from a file that changed meanwhile is shown or kept.
-    for (const Part& part : weight.parts) model_->file(model_->tensor(part)).check_unchanged();
+    check_files_unchanged(*model_, weight);
     result.statistics = std::make_shared<const Statistics>(std::move(statistics));
   } catch (const Error& error) {
-    result.failure = error.message;
+    failed = error;
+  } catch (const std::bad_alloc&) {
+    failed = Error(ErrorCode::kMemory, "out of memory");
   } catch (const std::exception& other) {
-    result.failure = other.what();
+    failed = Error(ErrorCode::kIo, other.what());
   }
-  const std::lock_guard lock(mutex_);
-  results_.push_back(std::move(result));
+  if (failed) result.failure = failed->message;
+  {
+    const std::lock_guard lock(mutex_);
+    results_.push_back(std::move(result));
+  }
+  if (failed) throw Error(*failed);  // the queue lists it among the job's errors
 }
 
 void BackgroundAnalysis::want(std::span<const std::uint32_t> weights) {
@@ -68,13 +67,13 @@ void BackgroundAnalysis::want(std::span<const std::uint32_t> weights) {
     states_[index] = State::kWanted;
     added.push_back(index);
     const Weight& weight = model_->weights[index];
-    units.push_back({.label = {},
+    units.push_back({.label = weight.name,
                      .bytes = weight.size_bytes,
                      .priority = 0,
                      .run = [this, index](UnitContext& context) { run(index, context); }});
   }
   if (units.empty()) return;
-  if (!job_) job_ = queue_.submit("stats", {});
+  if (!job_) job_ = queue_.submit("stats " + model_->name, {});
   const std::size_t first = queue_.append(*job_, std::move(units));
   for (std::size_t i = 0; i < added.size(); ++i) unit_of_[added[i]] = first + i;
 }
@@ -129,6 +128,7 @@ JobStatus BackgroundAnalysis::status() {
   out.bytes_per_s = now->bytes_per_s;
   out.eta_s = now->eta_s;
   out.tick = ++tick_;
+  out.paused = now->paused;
   return out;
 }
 

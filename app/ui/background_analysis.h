@@ -47,6 +47,8 @@ class BackgroundAnalysis {
   /// What finished since the last call.
   std::vector<Result> take();
   JobStatus status();
+  /// The job that runs or ran last; nothing after cancel() until something is wanted again.
+  std::optional<JobId> job() const { return job_; }
 
  private:
   enum class State : std::uint8_t { kIdle, kWanted, kDone };

@@ -13,8 +13,11 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "app/ui/background_diff.h"
+#include "app/ui/background_verify.h"
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
+#include "views/diff_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
 #include "views/message_screen.h"
@@ -52,6 +55,8 @@ Program::Program(const UiOptions& options, std::shared_ptr<Wake> wake)
   stack_.push_back(std::make_unique<MessageScreen>("Opening", escape(options_.path), false, false));
 }
 
+Program::~Program() = default;
+
 // --- screens
 
 void Program::resize(Size size) {
@@ -74,14 +79,6 @@ void Program::push(std::unique_ptr<Screen> screen) {
 void Program::pop() {
   stack_.pop_back();
   changed_ = true;
-}
-
-template <typename S>
-S* Program::find_screen() const {
-  for (auto it = stack_.rbegin(); it != stack_.rend(); ++it) {
-    if (auto* screen = dynamic_cast<S*>(it->get())) return screen;
-  }
-  return nullptr;
 }
 
 void Program::show_message(std::string title, std::string text, bool is_error) {
@@ -138,7 +135,7 @@ void Program::carry_out(const Request& request) {
       analyse_all();
       break;
     case Ask::kCancelJobs:
-      cancel_analysis();
+      cancel_jobs(request.index);
       break;
     case Ask::kShowWeight:
       push(std::make_unique<WeightScreen>(model_->shared_table(),
@@ -159,12 +156,23 @@ void Program::carry_out(const Request& request) {
       }
       break;
     }
+    case Ask::kShowVerify:
+      show_verify();
+      break;
+    case Ask::kShowDiff:
+      show_diff(request.text);
+      break;
+    case Ask::kShowJobs:
+      show_jobs();
+      break;
+    case Ask::kShowJobErrors:
+      show_job_errors(request.index);
+      break;
     case Ask::kPauseJob:
+      pause_job(request.index);
+      break;
     case Ask::kShowHeatmap:
     case Ask::kShowMetadata:
-    case Ask::kShowDiff:
-    case Ask::kShowVerify:
-    case Ask::kShowJobs:
       break;
   }
 }
@@ -259,6 +267,7 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
 }
 
 void Program::close_model() {
+  close_jobs();
   library_.reset();
   analysis_.reset();
   while (&top() != model_) pop();
@@ -271,7 +280,9 @@ void Program::close_model() {
 
 void Program::take_results() {
   if (auto outcome = opener_.take()) take_opened(std::move(*outcome));
-  if (model_ != nullptr) take_analysis();
+  if (model_ == nullptr) return;
+  take_jobs();
+  take_analysis();
 }
 
 void Program::take_analysis() {
@@ -300,11 +311,8 @@ void Program::take_analysis() {
   }
   const std::string warning = library_->warning();
   model_->set_warning(warning.empty() ? note_ : warning);
-  model_->set_job(analysis_->status());
-  if (fresh && !unsettled_) {
-    unsettled_ = true;
-    next_settle_ = std::max(Clock::now(), last_settle_ + kSettle);
-  }
+  model_->set_job(analysis_->status(), other_jobs());
+  if (fresh) settle_soon();
   changed_ = true;
 }
 
@@ -316,7 +324,7 @@ void Program::analyse_all() {
 void Program::cancel_analysis() {
   analysis_->cancel();
   model_->set_plan(plan_ = AnalysisPlan::kNone);
-  model_->set_job({});
+  model_->set_job({}, other_jobs());
   top().set_notice("cancelled: finished results are kept, A goes on");
 }
 
@@ -336,10 +344,17 @@ void Program::follow_view() {
   analysis_->hurry(wanted);
 }
 
+void Program::settle_soon() {
+  if (unsettled_) return;
+  unsettled_ = true;
+  next_settle_ = std::max(Clock::now(), last_settle_ + kSettle);
+}
+
 void Program::settle() {
   unsettled_ = false;
   last_settle_ = Clock::now();
   model_->settle();
+  if (auto* screen = find_screen<DiffScreen>()) screen->refresh();
   changed_ = true;
 }
 
@@ -347,12 +362,14 @@ bool Program::idle_work() {
   if (model_ == nullptr) return false;
   if (unsettled_ && Clock::now() >= next_settle_) settle();
   if (analysis_->feeding()) analysis_->feed();
-  return analysis_->feeding();
+  const bool verify = verify_ != nullptr && verify_->feeding();
+  if (verify) verify_->feed();
+  return analysis_->feeding() || verify;
 }
 
 std::optional<Program::Clock::time_point> Program::next_work() const {
   if (model_ == nullptr) return {};
-  if (analysis_->feeding()) return Clock::now();
+  if (analysis_->feeding() || (verify_ != nullptr && verify_->feeding())) return Clock::now();
   if (unsettled_) return next_settle_;
   return {};
 }
@@ -365,6 +382,7 @@ void Program::stop() {
     queue_.shutdown();
     library_.reset();
     analysis_.reset();
+    close_jobs();
     done.set_value();
   });
   if (finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) _exit(*status_);

@@ -23,11 +23,17 @@
 
 namespace qi {
 
+class BackgroundVerify;
+class BackgroundDiff;
+struct VerifyReport;
+struct DiffReport;
+
 class Program {
  public:
   using Clock = std::chrono::steady_clock;
 
   Program(const UiOptions& options, std::shared_ptr<Wake> wake);
+  ~Program();
 
   /// Starts looking for what stands at the path.
   void start() { find(options_.path); }
@@ -64,7 +70,12 @@ class Program {
   void pop();
   /// The topmost screen of a type; nullptr when there is none.
   template <typename S>
-  S* find_screen() const;
+  S* find_screen() const {
+    for (auto it = stack_.rbegin(); it != stack_.rend(); ++it) {
+      if (auto* screen = dynamic_cast<S*>(it->get())) return screen;
+    }
+    return nullptr;
+  }
 
   void carry_out(const Request& request);
   void go_back();
@@ -93,6 +104,30 @@ class Program {
   void cancel_analysis();
   void follow_view();
   void settle();
+  void settle_soon();
+
+  // --- verify, diff, the list of jobs (program_jobs.cpp)
+  /// Leaves what stands above the screen of a type; false when there is none.
+  template <typename S>
+  bool return_to();
+  void start_verify();
+  void show_verify();
+  void take_verify();
+  /// `path`: of the other model; empty: the diff there is, else the command line asks.
+  void show_diff(const std::string& path);
+  void start_diff(const std::string& path);
+  void take_diff();
+  /// The one other model that stands beside the open one; empty when there is none or several.
+  std::string other_model() const;
+  void take_jobs();
+  /// What the status line says beside the analysis.
+  std::vector<JobStatus> other_jobs();
+  void show_jobs();
+  void show_job_errors(JobId id);
+  void pause_job(JobId id);
+  void cancel_jobs(JobId id);
+  void trim_history();
+  void close_jobs();
 
   const UiOptions& options_;
   const std::shared_ptr<Wake> wake_;
@@ -116,6 +151,11 @@ class Program {
   ModelScreen* model_ = nullptr;                // of the stack, while a model is open
   JobQueue queue_;                              // before everything whose jobs it runs
   std::unique_ptr<BackgroundAnalysis> analysis_;
+  std::unique_ptr<BackgroundVerify> verify_;  // with its report, from the first `v` on
+  std::shared_ptr<VerifyReport> verify_report_;
+  std::unique_ptr<BackgroundDiff> diff_;  // the same
+  std::shared_ptr<DiffReport> diff_report_;
+  unsigned tick_ = 0;
   std::unique_ptr<Library> library_;
 };
 

@@ -7,13 +7,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <new>
 #include <set>
 #include <system_error>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "engine/jobs/rate.h"
@@ -25,6 +25,9 @@ double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Waiting units of one job in the order they will start.
+using WaitKey = std::pair<std::int64_t, std::size_t>;  // −priority, unit
+
 struct UnitEntry {
   Unit unit;
   UnitState state = UnitState::kWaiting;
@@ -34,23 +37,28 @@ struct Job {
   JobId id = 0;
   std::string name;
   CancelFlag cancel;
-  std::vector<UnitEntry> units;
+  std::deque<UnitEntry> units;  // grows without moving what is there
   std::vector<UnitError> errors;
-  std::uint64_t waiting = 0;
+  std::set<WaitKey> waiting;  // in the order they will start
   std::uint64_t ended = 0;
+  std::uint64_t cancelled = 0;  // of those
   std::uint64_t bytes_total = 0;
   std::set<std::size_t> running;
   std::atomic<std::uint64_t> bytes_done{0};
 
   // Guarded by the queue's mutex, like all above but bytes_done.
   bool started = false;
-  double started_at = 0;
-  double ended_at = 0;
+  bool paused = false;
+  double elapsed = 0;
   RateEstimate rate;      // bytes, or units where the job has no bytes
-  double sampled_at = 0;  // of the last sample of `rate`
+  double sampled_at = 0;  // of the last sample of `rate` and `elapsed`
   double sampled_work = 0;
 
-  bool active() const { return waiting > 0 || !running.empty(); }
+  bool active() const { return !waiting.empty() || !running.empty(); }
+  bool resting() const { return paused && running.empty(); }
+  WaitKey wait_key(std::size_t unit) const {
+    return {-std::int64_t{units[unit].unit.priority}, unit};
+  }
   double work_done() const {
     return bytes_total > 0 ? static_cast<double>(bytes_done.load(std::memory_order_relaxed))
                            : static_cast<double>(ended);
@@ -58,21 +66,16 @@ struct Job {
   double work_total() const {
     return bytes_total > 0 ? static_cast<double>(bytes_total) : static_cast<double>(units.size());
   }
-  /// Time counts only while something of the job runs: waiting behind others says nothing about
-  /// its speed.
+  /// Called before each change of what waits, runs or is paused. Time counts for the speed only
+  /// while something of the job runs: waiting behind others says nothing about it.
   void sample(double now) {
     const double work = work_done();
     if (!running.empty()) rate.add(work - sampled_work, now - sampled_at);
+    if (started && active() && !resting()) elapsed += now - sampled_at;
     sampled_work = work;
     sampled_at = now;
   }
 };
-
-// Waiting units in the order they will start.
-using WaitKey = std::tuple<std::int64_t, JobId, std::size_t>;  // −priority, job, unit
-WaitKey wait_key(const Job& job, std::size_t unit) {
-  return {-std::int64_t{job.units[unit].unit.priority}, job.id, unit};
-}
 
 Error current_exception_as_error() {
   try {
@@ -102,6 +105,8 @@ struct JobQueue::State {
   void work();
   void run_unit(const std::shared_ptr<Job>& job, std::size_t index, unsigned threads);
   void on_progress(Job& job);
+  std::shared_ptr<Job> next_job() const;
+  void set_paused(Job& job, bool paused);
   std::size_t add_units(Job& job, std::vector<Unit> added);
   void cancel_locked(Job& job);
   void end_if_idle(Job& job);
@@ -116,7 +121,7 @@ struct JobQueue::State {
   std::condition_variable work_ready;
   std::condition_variable job_ended;
   std::map<JobId, std::shared_ptr<Job>> jobs;
-  std::set<WaitKey> waiting;
+  std::size_t startable = 0;  // waiting units of all jobs that are not paused
   JobId next_id = 1;
   unsigned busy = 0;
   bool stopping = false;
@@ -177,21 +182,17 @@ void JobQueue::State::on_progress(Job& job) {
 void JobQueue::State::work() {
   std::unique_lock lock(mutex);
   while (true) {
-    work_ready.wait(lock, [this] { return stopping || !waiting.empty(); });
+    work_ready.wait(lock, [this] { return stopping || startable > 0; });
     if (stopping) return;
-    const auto [priority, id, index] = *waiting.begin();
-    const std::shared_ptr<Job> job = jobs.at(id);
+    const std::shared_ptr<Job> job = next_job();
     // The pool is shared by what runs and what could run now.
-    const std::size_t sharing = busy + waiting.size();
+    const std::size_t sharing = busy + startable;
     const auto share = static_cast<unsigned>(std::max<std::size_t>(1, options.threads / sharing));
-    waiting.erase(waiting.begin());
-    --job->waiting;
-    const double now = options.clock();
-    if (!job->started) {
-      job->started = true;
-      job->started_at = now;
-    }
-    job->sample(now);
+    job->sample(options.clock());
+    job->started = true;
+    const std::size_t index = job->waiting.begin()->second;
+    job->waiting.erase(job->waiting.begin());
+    --startable;
     job->running.insert(index);
     job->units[index].state = UnitState::kRunning;
     ++busy;
@@ -203,13 +204,22 @@ void JobQueue::State::work() {
   }
 }
 
+// There are few jobs, so they are looked through; of equal ones the older is found first.
+std::shared_ptr<Job> JobQueue::State::next_job() const {
+  std::shared_ptr<Job> best;
+  for (const auto& [id, job] : jobs) {
+    if (job->paused || job->waiting.empty()) continue;
+    if (best == nullptr || job->waiting.begin()->first < best->waiting.begin()->first) best = job;
+  }
+  return best;
+}
+
 void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t index, unsigned share) {
   std::function<void(UnitContext&)> run;
   std::uint64_t bytes = 0;
   {
     const std::lock_guard lock(mutex);
-    // Moved out: append() may move the entries while the unit runs, and what it captured is let go
-    // of when it ends.
+    // Moved out: what it captured is let go of when it ends.
     run = std::move(job->units[index].unit.run);
     bytes = job->units[index].unit.bytes;
   }
@@ -229,6 +239,7 @@ void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t inde
   UnitEntry& entry = job->units[index];
   entry.state = cancelled ? UnitState::kCancelled : error ? UnitState::kFailed : UnitState::kDone;
   ++job->ended;
+  if (cancelled) ++job->cancelled;
   if (entry.state == UnitState::kFailed) {
     job->errors.push_back({index, entry.unit.label, std::move(*error)});
   }
@@ -240,13 +251,14 @@ void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t inde
 
 void JobQueue::State::end_if_idle(Job& job) {
   if (job.active()) return;
-  job.ended_at = options.clock();
+  job.paused = false;
   job_ended.notify_all();
 }
 
 std::size_t JobQueue::State::add_units(Job& job, std::vector<Unit> added) {
   const std::size_t first = job.units.size();
   const bool refused = stopping || job.cancel.is_set();
+  job.sample(options.clock());
   for (Unit& unit : added) {
     job.bytes_total += unit.bytes;
     job.units.push_back({std::move(unit), UnitState::kWaiting});
@@ -255,9 +267,10 @@ std::size_t JobQueue::State::add_units(Job& job, std::vector<Unit> added) {
       job.units[index].state = UnitState::kCancelled;
       job.units[index].unit.run = nullptr;
       ++job.ended;
+      ++job.cancelled;
     } else {
-      ++job.waiting;
-      waiting.insert(wait_key(job, index));
+      job.waiting.insert(job.wait_key(index));
+      if (!job.paused) ++startable;
     }
   }
   if (refused) job.cancel.set();
@@ -267,17 +280,30 @@ std::size_t JobQueue::State::add_units(Job& job, std::vector<Unit> added) {
 
 void JobQueue::State::cancel_locked(Job& job) {
   if (!job.active()) return;
+  job.sample(options.clock());
   job.cancel.set();
-  for (std::size_t i = 0; i < job.units.size(); ++i) {
-    UnitEntry& entry = job.units[i];
-    if (entry.state != UnitState::kWaiting) continue;
-    waiting.erase(wait_key(job, i));
+  if (!job.paused) startable -= job.waiting.size();
+  for (const auto& [priority, index] : job.waiting) {
+    UnitEntry& entry = job.units[index];
     entry.state = UnitState::kCancelled;
     entry.unit.run = nullptr;
     ++job.ended;
+    ++job.cancelled;
   }
-  job.waiting = 0;
+  job.waiting.clear();
+  job.paused = false;
   end_if_idle(job);
+}
+
+void JobQueue::State::set_paused(Job& job, bool paused) {
+  if (job.paused == paused || !job.active() || job.cancel.is_set()) return;
+  job.sample(options.clock());
+  job.paused = paused;
+  if (paused) {
+    startable -= job.waiting.size();
+  } else {
+    startable += job.waiting.size();
+  }
 }
 
 JobSnapshot JobQueue::State::describe(Job& job) {
@@ -292,14 +318,16 @@ JobSnapshot JobQueue::State::describe(Job& job) {
   out.units_total = job.units.size();
   out.units_done = job.ended;
   out.units_failed = job.errors.size();
+  out.units_cancelled = job.cancelled;
   out.bytes_total = job.bytes_total;
   out.bytes_done = job.bytes_done.load(std::memory_order_relaxed);
-  if (job.started) out.elapsed_s = (job.active() ? now : job.ended_at) - job.started_at;
+  out.paused = job.paused;
+  out.elapsed_s = job.elapsed;
   const double rate = job.rate.per_second();
   if (job.bytes_total > 0) out.bytes_per_s = rate;
   if (!job.active()) {
     out.eta_s = 0;
-  } else if (rate > 0) {
+  } else if (rate > 0 && !job.paused) {
     out.eta_s = (job.work_total() - job.work_done()) / rate;
   }
   for (const std::size_t unit : job.running) out.running.push_back(job.units[unit].unit.label);
@@ -367,10 +395,27 @@ void JobQueue::prioritise(JobId id, std::span<const std::size_t> units, std::int
   for (const std::size_t unit : units) {
     if (unit >= job->units.size() || job->units[unit].state != UnitState::kWaiting) continue;
     if (job->units[unit].unit.priority == priority) continue;
-    state_->waiting.erase(wait_key(*job, unit));
+    job->waiting.erase(job->wait_key(unit));
     job->units[unit].unit.priority = priority;
-    state_->waiting.insert(wait_key(*job, unit));
+    job->waiting.insert(job->wait_key(unit));
   }
+}
+
+void JobQueue::pause(JobId id) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (Job* const job = state_->find(id)) state_->set_paused(*job, true);
+  }
+  state_->event();
+}
+
+void JobQueue::resume(JobId id) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (Job* const job = state_->find(id)) state_->set_paused(*job, false);
+  }
+  state_->work_ready.notify_all();
+  state_->event();
 }
 
 void JobQueue::cancel(JobId id) {

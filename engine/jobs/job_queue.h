@@ -55,14 +55,16 @@ struct JobSnapshot {
   JobId id = 0;
   std::string name;
   JobState state = JobState::kActive;
+  bool paused = false;  // of an active job; what `running` names goes on
   std::uint64_t units_total = 0;
   std::uint64_t units_done = 0;  // done, failed or cancelled
   std::uint64_t units_failed = 0;
+  std::uint64_t units_cancelled = 0;
   std::uint64_t bytes_total = 0;
   std::uint64_t bytes_done = 0;
-  double elapsed_s = 0;              // since its first unit started, until its last one ended
-  double bytes_per_s = 0;            // smoothed over the last seconds; 0: not known yet
-  std::optional<double> eta_s;       // nothing until a rate is known; 0 when ended
+  double elapsed_s = 0;         // since its first unit started, while there was work and no pause
+  double bytes_per_s = 0;       // smoothed over the last seconds; 0: not known yet
+  std::optional<double> eta_s;  // nothing until a rate is known or while paused; 0: ended
   std::vector<std::string> running;  // labels
 };
 
@@ -91,6 +93,12 @@ class JobQueue {
   std::size_t append(JobId job, std::vector<Unit> units);
   /// Gives waiting units a new priority; indices that no longer wait or do not exist are ignored.
   void prioritise(JobId job, std::span<const std::size_t> units, std::int32_t priority);
+  /// Waiting units of a paused job do not start, also those appended meanwhile; running ones go on
+  /// to their end (none of them would give its thread back by waiting). Only an active job can be
+  /// paused; it stays so until resumed, cancelled or ended by its last running unit. wait() on a
+  /// paused job waits for that.
+  void pause(JobId job);
+  void resume(JobId job);
   /// Waiting units end at once, running ones when they next poll.
   void cancel(JobId job);
   void cancel_all();

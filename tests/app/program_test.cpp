@@ -185,5 +185,107 @@ TEST(Program, ClosesAModelWhileItIsAnalysed) {
   }
 }
 
+TEST(Program, LooksForFaultsAndKeepsWhatItFound) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.type("v");
+  EXPECT_EQ(ui.program().context(), kInVerify);
+  ASSERT_TRUE(ui.shows("sound: every byte was read, no fault"));
+  ASSERT_TRUE(ui.shows("39/39  done"));
+  ui.press(KeyCode::kEscape);
+  ui.type("v");
+  EXPECT_NE(ui.screen().find("39/39  done"), std::string::npos);
+  ui.type("v");
+  ASSERT_TRUE(ui.shows("39/39  done"));
+  ui.command("log");
+  EXPECT_NE(ui.screen().find("verify: 0 faults in 39 of 39 weights"), std::string::npos);
+}
+
+TEST(Program, ComparesWithAnotherModel) {
+  Driven ui(kModels + "stories260K/model.safetensors");
+  ASSERT_TRUE(ui.shows("47 weights"));
+  ui.command("diff " + kModels + "stories260K/stories260K-F16.gguf");
+  EXPECT_EQ(ui.program().context(), kInDiff);
+  ASSERT_TRUE(ui.shows("37 differ  11 same"));
+  ASSERT_TRUE(ui.shows("48/48  done"));
+  EXPECT_NE(ui.screen().find("▸ 1.self_attn.o_proj"), std::string::npos);  // the worst
+  ui.press(KeyCode::kEnter);
+  EXPECT_EQ(ui.program().context(), kInWeight);
+  ui.press(KeyCode::kEscape);
+  ui.press(KeyCode::kEscape);
+  ui.type("d");  // the one there is
+  EXPECT_EQ(ui.program().context(), kInDiff);
+  ui.type("d");  // another
+  EXPECT_EQ(ui.program().context(), kInCommand);
+  ui.press(KeyCode::kEscape);
+  ui.command("diff " + kModels + "stories260K/model.safetensors");
+  ASSERT_TRUE(ui.shows("47 same"));
+  ui.press(KeyCode::kEscape);
+  EXPECT_EQ(ui.program().context(), kInTable);  // one diff at a time
+}
+
+TEST(Program, SaysWhyTheOtherModelCannotBeCompared) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.command("diff " + ui.folder() + "/nothing-here");
+  ASSERT_TRUE(ui.shows("B cannot be opened"));
+  ui.command("diff " + kModels + "stories260K/quantized");
+  ASSERT_TRUE(ui.shows("6 models"));
+  ui.command("log");
+  EXPECT_NE(ui.screen().find("nothing-here"), std::string::npos);
+  ui.command("jobs");
+  EXPECT_NE(ui.screen().find("failed"), std::string::npos);
+  ui.press(KeyCode::kEnter);
+  EXPECT_NE(ui.screen().find("Errors of job"), std::string::npos);
+}
+
+TEST(Program, OffersTheOneOtherModelBesideThis) {
+  test::TempDir folder;
+  for (const char* name : {"a.gguf", "b.gguf"}) {
+    std::filesystem::copy(kModels + "stories260K/stories260K-F16.gguf", folder.path() + "/" + name);
+  }
+  Driven ui(folder.path());
+  ASSERT_TRUE(ui.until([&] { return ui.program().context() == kInPicker; }));
+  ui.press(KeyCode::kEnter);
+  ASSERT_TRUE(ui.shows("weights"));
+  ui.type("d");
+  EXPECT_EQ(ui.program().context(), kInCommand);
+  EXPECT_NE(ui.screen().find("diff " + folder.path() + "/b.gguf"), std::string::npos);
+  ui.press(KeyCode::kEnter);
+  ASSERT_TRUE(ui.shows("same"));
+}
+
+TEST(Program, ListsJobsPausesAndCancelsThem) {
+  Driven ui(kModels + "wap");
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  ui.type("J");
+  EXPECT_EQ(ui.program().context(), kInJobs);
+  ASSERT_TRUE(ui.shows("stats wap"));
+  ASSERT_TRUE(ui.shows("nothing runs"));
+  ui.type("p");
+  EXPECT_NE(ui.screen().find("the job has ended"), std::string::npos);
+  ui.command("verify");
+  ui.type("x");
+  ui.type("J");
+  ASSERT_TRUE(ui.shows("verify wap"));
+  ASSERT_TRUE(ui.shows("nothing runs"));
+}
+
+TEST(Program, ClosesAModelWhileItIsVerifiedAndCompared) {
+  Driven ui(kModels + "wap");
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(ui.shows("39 weights"));
+    ui.command("verify");
+    ui.command("diff " + kModels + "wap");
+    ui.command("open " + kModels + "stories260K/model.safetensors");
+    ASSERT_TRUE(ui.shows("47 weights"));
+    EXPECT_EQ(ui.program().context(), kInTable);
+    ui.command("open " + kModels + "wap");
+  }
+  ASSERT_TRUE(ui.shows("39 weights"));
+  ui.command("verify");
+  ui.type("Q");
+}
+
 }  // namespace
 }  // namespace qi

@@ -253,5 +253,34 @@ TEST_F(DiffPairs, SelectsReportsAndStops) {
   EXPECT_FALSE(compare_models(a, a, options));
 }
 
+TEST(DiffTest, RowsByThemselvesComeToTheSame) {
+  const Model a = open_path(kStories + "model.safetensors");
+  for (const char* other : {"stories260K-F32.gguf", "quantized/pad192-Q8_0.gguf"}) {
+    const Model b = open_path(kStories + other);
+    const std::vector<DiffRow> whole = diff(a, b);
+    std::vector<DiffRow> rows = align_models(a, b);
+    ASSERT_EQ(rows.size(), whole.size());
+    for (std::size_t i = rows.size(); i-- > 0;) {
+      if (rows[i].status == DiffStatus::kSame) {
+        std::uint64_t values = 0;
+        ASSERT_TRUE(compare_row(a, b, rows[i], nullptr, [&](std::uint64_t v) { values += v; }));
+        EXPECT_EQ(values, compared_values(rows[i]));
+      }
+      EXPECT_EQ(rows[i].status, whole[i].status);
+      EXPECT_EQ(rows[i].metrics, whole[i].metrics);
+      EXPECT_EQ(rows[i].reason, whole[i].reason);
+    }
+  }
+}
+
+TEST(DiffTest, ACancelledRowStaysAsItWas) {
+  const Model a = open_path(kData + "/models/wap");
+  std::vector<DiffRow> rows = align_models(a, a);
+  const std::atomic<bool> cancel{true};
+  EXPECT_FALSE(compare_row(a, a, rows.at(0), &cancel));
+  EXPECT_EQ(rows[0].status, DiffStatus::kSame);
+  EXPECT_EQ(rows[0].metrics, ErrorMetrics{});
+}
+
 }  // namespace
 }  // namespace qi

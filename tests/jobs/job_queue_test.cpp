@@ -173,6 +173,7 @@ TEST(JobQueue, CancelEndsWaitingUnitsAtOnceAndRunningOnesWhenTheyPoll) {
   const JobSnapshot s = queue.snapshot(job).value();
   EXPECT_EQ(s.state, JobState::kCancelled);
   EXPECT_EQ(s.units_done, 2u);
+  EXPECT_EQ(s.units_cancelled, 2u);
   EXPECT_EQ(s.bytes_done, 0u);
   EXPECT_EQ(queue.unit_state(job, 0), UnitState::kCancelled);
   EXPECT_EQ(queue.unit_state(job, 1), UnitState::kCancelled);
@@ -289,6 +290,137 @@ TEST(JobQueue, RateAndEtaFollowTheClock) {
   EXPECT_DOUBLE_EQ(queue.snapshot(job)->elapsed_s, 10);
 }
 
+TEST(JobQueue, APausedJobStartsNothingAndOthersGoOn) {
+  Gate gate, reached;
+  Log log;
+  JobQueue queue(threads(1));
+  const JobId block = queue.submit("block", {waiting_at(gate, reached)});
+  reached.pass();
+  const JobId held = queue.submit("held", {logged(log, "held0", 9), logged(log, "held1", 9)});
+  const JobId other = queue.submit("other", {logged(log, "other")});
+  queue.pause(held);
+  gate.open();
+  queue.wait(block);
+  queue.wait(other);
+  // Also what comes or moves forward meanwhile waits.
+  queue.append(held, {logged(log, "held2")});
+  const std::size_t forward[] = {2};
+  queue.prioritise(held, forward, 99);
+  queue.wait(queue.submit("more", {logged(log, "more")}));
+  EXPECT_THAT(log.lines(), ElementsAre("other", "more"));
+  const JobSnapshot s = queue.snapshot(held).value();
+  EXPECT_EQ(s.state, JobState::kActive);
+  EXPECT_TRUE(s.paused);
+  EXPECT_FALSE(s.eta_s.has_value());
+  EXPECT_EQ(queue.unit_state(held, 0), UnitState::kWaiting);
+  queue.resume(held);
+  queue.wait(held);
+  EXPECT_THAT(log.lines(), ElementsAre("other", "more", "held2", "held0", "held1"));
+  EXPECT_FALSE(queue.snapshot(held)->paused);
+  EXPECT_EQ(queue.snapshot(held)->state, JobState::kDone);
+}
+
+TEST(JobQueue, RunningUnitsOfAPausedJobGoOn) {
+  Gate gate, reached;
+  Log log;
+  JobQueue queue(threads(1));
+  const JobId job = queue.submit("a", {waiting_at(gate, reached), logged(log, "next")});
+  reached.pass();
+  queue.pause(job);
+  queue.pause(job);
+  EXPECT_THAT(queue.snapshot(job)->running, ElementsAre("gate"));
+  gate.open();
+  // The pool is free for others once the running unit has ended.
+  queue.wait(queue.submit("b", {logged(log, "b")}));
+  EXPECT_THAT(log.lines(), ElementsAre("b"));
+  EXPECT_EQ(queue.unit_state(job, 0), UnitState::kDone);
+  EXPECT_EQ(queue.unit_state(job, 1), UnitState::kWaiting);
+  queue.resume(job);
+  queue.resume(job);
+  queue.wait(job);
+  EXPECT_THAT(log.lines(), ElementsAre("b", "next"));
+}
+
+TEST(JobQueue, OnlyAnActiveJobIsPaused) {
+  Gate gate, reached;
+  Log log;
+  JobQueue queue(threads(1));
+  const JobId job = queue.submit("a", {logged(log, "0")});
+  queue.wait(job);
+  queue.pause(job);
+  queue.pause(999);
+  queue.resume(999);
+  EXPECT_FALSE(queue.snapshot(job)->paused);
+  queue.append(job, {logged(log, "1")});
+  queue.wait(job);
+  EXPECT_THAT(log.lines(), ElementsAre("0", "1"));
+  // One that ends while paused is not paused any more: what is appended later runs.
+  queue.append(job, {waiting_at(gate, reached)});
+  reached.pass();
+  queue.pause(job);
+  gate.open();
+  queue.wait(job);
+  queue.append(job, {logged(log, "2")});
+  queue.wait(job);
+  EXPECT_THAT(log.lines(), ElementsAre("0", "1", "2"));
+}
+
+TEST(JobQueue, APausedJobIsCancelledAndShutDownLikeAnyOther) {
+  Gate gate, reached;
+  Log log;
+  JobQueue queue(threads(1));
+  const JobId block = queue.submit("block", {waiting_at(gate, reached)});
+  reached.pass();
+  const JobId a = queue.submit("a", {logged(log, "a")});
+  const JobId b = queue.submit("b", {logged(log, "b")});
+  queue.pause(a);
+  queue.pause(b);
+  queue.cancel(a);
+  queue.wait(a);
+  EXPECT_EQ(queue.snapshot(a)->state, JobState::kCancelled);
+  EXPECT_FALSE(queue.snapshot(a)->paused);
+  queue.resume(a);
+  gate.open();
+  queue.wait(block);
+  queue.wait(queue.submit("c", {logged(log, "c")}));
+  queue.shutdown();
+  EXPECT_EQ(queue.snapshot(b)->state, JobState::kCancelled);
+  EXPECT_THAT(log.lines(), ElementsAre("c"));
+}
+
+TEST(JobQueue, APauseCountsNeitherAsTimeNorAgainstTheRate) {
+  std::atomic<double> now{100};
+  JobQueue::Options options = threads(1);
+  options.clock = [&] { return now.load(); };
+  JobQueue queue(options);
+  Gate first, in_first, second, in_second;
+  const auto unit = [](Gate& door, Gate& reached) {
+    return Unit{"u", 500, 0, [&](UnitContext&) {
+                  reached.open();
+                  door.pass();
+                }};
+  };
+  const JobId job = queue.submit("a", {unit(first, in_first), unit(second, in_second)});
+  in_first.pass();
+  queue.pause(job);
+  now = 110;  // the running unit goes on: time counts
+  first.open();
+  queue.wait(queue.submit("b", {{"b", 0, 0, [](UnitContext&) {}}}));
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->elapsed_s, 10);
+  now = 5000;
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->elapsed_s, 10);
+  EXPECT_FALSE(queue.snapshot(job)->eta_s.has_value());
+  queue.resume(job);
+  in_second.pass();
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->bytes_per_s, 50);
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->eta_s.value(), 10);
+  now = 5010;
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->elapsed_s, 20);
+  second.open();
+  queue.wait(job);
+  EXPECT_DOUBLE_EQ(queue.snapshot(job)->elapsed_s, 20);
+}
+
 TEST(JobQueue, UnitsAreToldHowManyThreadsTheyMayUse) {
   Gate gate, reached;
   std::atomic<unsigned> alone{0};
@@ -337,8 +469,10 @@ TEST(JobQueue, ManyThreadsSubmitCancelAndLookAtOnce) {
         const JobId job = queue.submit("j", std::move(units));
         const std::size_t some[] = {0, 3};
         queue.prioritise(job, some, i);
+        if (i % 2 == 0) queue.pause(job);
         if ((i + t) % 3 == 0) queue.cancel(job);
         queue.snapshot();
+        queue.resume(job);
         queue.wait(job);
         queue.forget(job);
       }
