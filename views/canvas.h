@@ -30,8 +30,21 @@ enum class Ink : std::uint8_t {
 };
 inline constexpr int kInks = 12;
 
-/// What lies behind a piece of text. kGround is the terminal's own background.
-enum class Ground : std::uint8_t { kGround, kCursor, kCursorAway, kField };
+/// What lies behind a piece of text. kGround is the terminal's own background. From kRamp on: the
+/// steps of a ramp from low to high, whose text is a figure on it (Ink::kText) or its texture
+/// (Ink::kDim).
+enum class Ground : std::uint8_t {
+  kGround,
+  kCursor,
+  kCursorAway,
+  kField,
+  kRamp,
+  kRampEnd = kRamp + 8,  // the first value that is no step
+};
+inline constexpr int kRampSteps = 8;
+inline Ground ramp_ground(int step) {
+  return static_cast<Ground>(static_cast<int>(Ground::kRamp) + step);
+}
 
 struct Style {
   Ink ink = Ink::kText;

@@ -25,6 +25,7 @@ constexpr Glyphs kUnicode{
     .almost = "≈",
     .across = {"▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
     .up = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
+    .density = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
     .track = "░",
     .spinner = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"},
 };
@@ -52,6 +53,7 @@ constexpr Glyphs kAscii{
     // An ASCII cell is full or not: half a cell and more counts as full.
     .across = {" ", " ", " ", "#", "#", "#", "#", "#"},
     .up = {"_", "_", ".", "-", "=", "+", "*", "#"},
+    .density = {":", "-", "=", "+", "*", "#", "%", "@"},
     .track = ".",
     .spinner = {"|", "/", "-", "\\", "|", "/", "-", "\\"},
 };

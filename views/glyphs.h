@@ -13,6 +13,8 @@ struct Glyphs {
   std::string_view ellipsis, range, dot, arrow, minus, missing, sort_up, sort_down, almost;
   /// Eighths of a cell from the left (1/8 … 8/8), and from the bottom.
   std::array<std::string_view, 8> across, up;
+  /// Eight signs for the steps of a ramp, from low to high.
+  std::array<std::string_view, 8> density;
   std::string_view track;  // the empty part of a progress bar
   std::array<std::string_view, 8> spinner;
 };

@@ -18,7 +18,6 @@ namespace {
 
 constexpr int kGap = 2;
 constexpr int kLeft = 2;  // cells left of the first column: the cursor and air
-constexpr int kDetailLines = 3;
 
 // Cut at '\n'; at least one line.
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -268,7 +267,7 @@ int TableScreen::detail_height() const {
   const auto row = current();
   // Whether there is such a pane depends on the screen, not on the line: it must not jump.
   if (!row || detail(*row).empty()) return 0;
-  return size().height >= 20 ? kDetailLines : 1;
+  return detail_lines(size().height);
 }
 
 Rect TableScreen::body() const {

@@ -69,6 +69,8 @@ class TableScreen : public Screen {
   /// The line under the cursor in full, below the table: wrapped, or one line each where it holds
   /// '\n'; empty: no such pane.
   virtual std::string detail(std::size_t) const { return ""; }
+  /// Lines of that pane on a screen of this height.
+  virtual int detail_lines(int height) const { return height >= 20 ? 3 : 1; }
   /// How far the job behind the table is, 0 … 1, and what to say beside the bar.
   struct Progress {
     double fraction = 0;

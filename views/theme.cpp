@@ -26,9 +26,61 @@ constexpr std::array<InkRow, kInks> kRows = {{
     {0xff8787, 210, 9, 1, true, false, true, false, false},     // kError
 }};
 
+// Steps of a ramp from low to high: blue over grey to light orange, lightness rising evenly, so
+// that the order is seen with every kind of colour vision and in a grey print. Ground, a texture on
+// it, whether figures on it are dark; ink where there are few colours, and weight where there are
+// none.
+struct RampRow {
+  int rgb, rgb_texture, c256, c256_texture;
+  bool dark_figures;
+  int c16, c8;
+  bool bold, dim;
+};
+constexpr std::array<RampRow, kRampSteps> kRamp = {{
+    {0x123a7a, 0x2b5496, 18, 24, false, 4, 4, false, true},
+    {0x34517f, 0x4d6b9a, 24, 25, false, 4, 4, false, true},
+    {0x546782, 0x6e819d, 60, 66, false, 12, 4, false, false},
+    {0x757c83, 0x8f979e, 243, 246, false, 12, -1, false, false},
+    {0x969183, 0x757063, 246, 242, true, -1, -1, false, false},
+    {0xb8a680, 0x96845f, 144, 101, true, -1, 3, false, false},
+    {0xdbba7a, 0xb89858, 179, 137, true, 3, 3, true, false},
+    {0xffcf70, 0xdaac4b, 222, 179, true, 11, 3, true, false},
+}};
+
+Look ramp_look(Style style, ColorDepth depth) {
+  const int step = static_cast<int>(style.ground) - static_cast<int>(Ground::kRamp);
+  const RampRow& row = kRamp[static_cast<std::size_t>(step)];
+  const bool texture = style.ink == Ink::kDim;
+  Look out;
+  switch (depth) {
+    case ColorDepth::kMono:
+      out.bold = row.bold;
+      out.dim = row.dim;
+      break;
+    case ColorDepth::k8:
+      out.foreground = row.c8;
+      out.bold = row.bold;
+      break;
+    case ColorDepth::k16:
+      out.foreground = row.c16;
+      out.bold = row.bold;
+      break;
+    case ColorDepth::k256:
+      out.background = row.c256;
+      out.foreground = texture ? row.c256_texture : row.dark_figures ? 16 : 255;
+      break;
+    case ColorDepth::kTrue:
+      out.background = row.rgb;
+      out.foreground = texture ? row.rgb_texture : row.dark_figures ? 0x101010 : 0xf0f0f0;
+      break;
+  }
+  return out;
+}
+
 }  // namespace
 
 Look look(Style style, ColorDepth depth) {
+  if (style.ground >= Ground::kRamp) return ramp_look(style, depth);
   const InkRow& row = kRows[static_cast<std::size_t>(style.ink)];
   Look out;
   switch (depth) {
@@ -84,6 +136,9 @@ Look look(Style style, ColorDepth depth) {
       break;
     case Ground::kField:
       out.underline = true;
+      break;
+    case Ground::kRamp:
+    case Ground::kRampEnd:
       break;
   }
   return out;

@@ -18,9 +18,11 @@
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
 #include "views/diff_screen.h"
+#include "views/heatmap_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
 #include "views/message_screen.h"
+#include "views/metadata_screen.h"
 #include "views/picker_screen.h"
 #include "views/weight_screen.h"
 
@@ -141,6 +143,13 @@ void Program::carry_out(const Request& request) {
       push(std::make_unique<WeightScreen>(model_->shared_table(),
                                           static_cast<std::uint32_t>(request.index)));
       break;
+    case Ask::kShowHeatmap:
+      push(std::make_unique<HeatmapScreen>(model_->shared_table()));
+      find_screen<HeatmapScreen>()->set_job(analysis_->status());
+      break;
+    case Ask::kShowMetadata:
+      show_metadata();
+      break;
     case Ask::kShowLog:
       push(std::make_unique<LogScreen>(log_));
       break;
@@ -170,9 +179,6 @@ void Program::carry_out(const Request& request) {
       break;
     case Ask::kPauseJob:
       pause_job(request.index);
-      break;
-    case Ask::kShowHeatmap:
-    case Ask::kShowMetadata:
       break;
   }
 }
@@ -270,6 +276,7 @@ void Program::close_model() {
   close_jobs();
   library_.reset();
   analysis_.reset();
+  tokenizer_.reset();
   while (&top() != model_) pop();
   model_ = nullptr;
   pop();
@@ -283,6 +290,23 @@ void Program::take_results() {
   if (model_ == nullptr) return;
   take_jobs();
   take_analysis();
+  take_tokenizer();
+}
+
+void Program::show_metadata() {
+  const std::shared_ptr<const Model> model = model_->table().shared_model();
+  if (tokenizer_ == nullptr) tokenizer_ = std::make_unique<TokenizerReader>(model, queue_);
+  push(std::make_unique<MetadataScreen>(model));
+  take_tokenizer();
+}
+
+void Program::take_tokenizer() {
+  auto* screen = find_screen<MetadataScreen>();
+  if (screen == nullptr || screen->has_tokenizer()) return;
+  if (auto facts = tokenizer_->facts()) {
+    screen->set_tokenizer(std::move(*facts));
+    changed_ = true;
+  }
 }
 
 void Program::take_analysis() {
@@ -311,7 +335,12 @@ void Program::take_analysis() {
   }
   const std::string warning = library_->warning();
   model_->set_warning(warning.empty() ? note_ : warning);
-  model_->set_job(analysis_->status(), other_jobs());
+  const JobStatus job = analysis_->status();
+  model_->set_job(job, other_jobs());
+  if (auto* screen = find_screen<HeatmapScreen>()) {
+    screen->set_job(job);
+    screen->refresh();
+  }
   if (fresh) settle_soon();
   changed_ = true;
 }
@@ -325,6 +354,7 @@ void Program::cancel_analysis() {
   analysis_->cancel();
   model_->set_plan(plan_ = AnalysisPlan::kNone);
   model_->set_job({}, other_jobs());
+  if (auto* screen = find_screen<HeatmapScreen>()) screen->set_job({});
   top().set_notice("cancelled: finished results are kept, A goes on");
 }
 
@@ -334,6 +364,9 @@ void Program::follow_view() {
   std::vector<std::uint32_t> wanted = model_->visible_weights();
   if (const auto* screen = dynamic_cast<const WeightScreen*>(&top())) {
     wanted.insert(wanted.begin(), screen->weight());
+  }
+  if (const auto* screen = dynamic_cast<const HeatmapScreen*>(&top())) {
+    if (const auto weight = screen->current_weight()) wanted.insert(wanted.begin(), *weight);
   }
   if (model_->table().marked().weights > 0) {
     for (std::size_t i = 0; i < model_->table().size(); ++i) {

@@ -14,6 +14,7 @@
 #include "app/ui/library.h"
 #include "app/ui/opener.h"
 #include "app/ui/run_ui.h"
+#include "app/ui/tokenizer_reader.h"
 #include "app/ui/wake.h"
 #include "engine/jobs/job_queue.h"
 #include "views/command_line.h"
@@ -100,6 +101,8 @@ class Program {
 
   // --- analysis
   void take_analysis();
+  void show_metadata();
+  void take_tokenizer();
   void analyse_all();
   void cancel_analysis();
   void follow_view();
@@ -157,6 +160,7 @@ class Program {
   std::shared_ptr<DiffReport> diff_report_;
   unsigned tick_ = 0;
   std::unique_ptr<Library> library_;
+  std::unique_ptr<TokenizerReader> tokenizer_;  // once the metadata were asked for
 };
 
 }  // namespace qi

@@ -13,7 +13,38 @@ namespace {
 constexpr std::array<std::string_view, 13> kTypeNames = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
-std::string element_text(Reader& in, std::uint32_t type) {
+constexpr std::uint32_t kString = 8;
+constexpr std::uint32_t kArray = 9;
+constexpr std::uint64_t kInnerShown = 8;  // elements of an array in an array
+
+/// Bytes of an element; 0 for those of no fixed size.
+std::uint64_t element_bytes(std::uint32_t type) {
+  constexpr std::array<std::uint8_t, 13> kBytes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return type < kBytes.size() ? kBytes[type] : 0;
+}
+
+// Nested at most as deep as the GGUF reader lets through; it walked the array before.
+void skip_element(Reader& in, std::uint32_t type, int depth = 0) {
+  if (type == kString) {
+    in.skip(in.number<std::uint64_t>("array element"), "array element");
+  } else if (type == kArray && depth < 4) {
+    const auto inner = in.number<std::uint32_t>("array element");
+    const auto count = in.number<std::uint64_t>("array element");
+    if (const std::uint64_t size = element_bytes(inner); size > 0) {
+      std::uint64_t bytes = 0;
+      if (__builtin_mul_overflow(count, size, &bytes)) bytes = in.remaining() + 1;
+      in.skip(bytes, "array element");
+      return;
+    }
+    for (std::uint64_t i = 0; i < count; ++i) skip_element(in, inner, depth + 1);
+  } else {
+    const std::uint64_t size = element_bytes(type);
+    if (size == 0) in.fail(ErrorCode::kBadSchema, in.position(), "array element of no known type");
+    in.skip(size, "array element");
+  }
+}
+
+std::string element_text(Reader& in, std::uint32_t type, std::uint64_t max_bytes, int depth = 0) {
   switch (type) {
     case 0:
       return std::to_string(in.number<std::uint8_t>("array element"));
@@ -31,10 +62,28 @@ std::string element_text(Reader& in, std::uint32_t type) {
       return fmt::format("{}", in.number<float>("array element"));
     case 7:
       return in.number<std::uint8_t>("array element") != 0 ? "true" : "false";
-    case 8: {
+    case kString: {
       const auto length = in.number<std::uint64_t>("array element");
-      const auto bytes = in.take(static_cast<std::size_t>(length), "array element");
-      return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+      const std::uint64_t wanted = std::min(length, max_bytes);
+      const auto bytes = in.take(static_cast<std::size_t>(wanted), "array element");
+      std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      in.skip(length - wanted, "array element");
+      return text;
+    }
+    case kArray: {
+      if (depth >= 4) in.fail(ErrorCode::kLimit, in.position(), "arrays are nested too deep");
+      const auto inner = in.number<std::uint32_t>("array element");
+      const auto count = in.number<std::uint64_t>("array element");
+      std::string text = fmt::format("[{}]", count);
+      for (std::uint64_t i = 0; i < count; ++i) {
+        if (i < kInnerShown && text.size() < max_bytes) {
+          text += (i == 0 ? " " : ", ") + element_text(in, inner, max_bytes, depth + 1);
+        } else {
+          skip_element(in, inner, depth + 1);
+        }
+      }
+      if (count > kInnerShown) text += ", …";
+      return text;
     }
     case 10:
       return std::to_string(in.number<std::uint64_t>("array element"));
@@ -43,8 +92,15 @@ std::string element_text(Reader& in, std::uint32_t type) {
     case 12:
       return fmt::format("{}", in.number<double>("array element"));
     default:
-      return "[…]";  // a nested array: shown folded
+      in.fail(ErrorCode::kBadSchema, in.position(), "array element of no known type");
   }
+}
+
+Reader reader_at(const MetaArray& array, const ArrayPlace& place) {
+  Reader in(array.file, array.offset + std::min(place.offset_bytes, array.size_bytes),
+            array.offset + array.size_bytes);
+  in.set_big_endian(array.big_endian);
+  return in;
 }
 
 }  // namespace
@@ -85,15 +141,33 @@ std::optional<double> Metadata::number(std::string_view key) const {
 }
 
 std::vector<std::string> array_elements(const MetaArray& array, std::uint64_t limit) {
-  Reader in(array.file, array.offset, array.offset + array.size_bytes);
-  in.set_big_endian(array.big_endian);
+  ArrayPlace place;
+  return array_elements(array, place, limit, array.size_bytes);
+}
+
+std::vector<std::string> array_elements(const MetaArray& array, ArrayPlace& place,
+                                        std::uint64_t limit, std::uint64_t max_bytes) {
+  Reader in = reader_at(array, place);
   std::vector<std::string> elements;
-  // A nested array has no fixed size to step over: one line says so.
-  if (array.element_type == 9) return {"[…]"};
-  for (std::uint64_t i = 0; i < std::min(limit, array.count); ++i) {
-    elements.push_back(element_text(in, array.element_type));
+  for (; elements.size() < limit && place.index < array.count; ++place.index) {
+    elements.push_back(element_text(in, array.element_type, max_bytes));
+    place.offset_bytes = in.position() - array.offset;
   }
   return elements;
+}
+
+void skip_elements(const MetaArray& array, ArrayPlace& place, std::uint64_t count) {
+  count = std::min(count, array.count - std::min(place.index, array.count));
+  if (const std::uint64_t size = element_bytes(array.element_type); size > 0) {
+    place.index += count;
+    place.offset_bytes += count * size;  // at most size_bytes, which the reader of the file checked
+    return;
+  }
+  Reader in = reader_at(array, place);
+  for (; count > 0; --count, ++place.index) {
+    skip_element(in, array.element_type);
+    place.offset_bytes = in.position() - array.offset;
+  }
 }
 
 std::string_view meta_type_name(std::uint32_t type) {

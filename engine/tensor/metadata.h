@@ -47,8 +47,23 @@ class Metadata {
   std::vector<MetaEntry> entries_;
 };
 
-/// The first `limit` elements as text ("1.5", "true", raw string bytes), read from the file.
+/// The first `limit` elements as text ("1.5", "true", raw string bytes; an array inside as "[3] 1,
+/// 2, 3"), read from the file.
 std::vector<std::string> array_elements(const MetaArray& array, std::uint64_t limit);
+
+/// A place between two elements of an array; at first before all of them.
+struct ArrayPlace {
+  std::uint64_t index = 0;
+  std::uint64_t offset_bytes = 0;  // behind MetaArray::offset
+};
+/// Up to `limit` elements from `place` on, which moves behind them; of strings the first
+/// `max_bytes` bytes. Reads nothing before the place and nothing behind it. Throws kTruncated,
+/// kChanged and kIo as File does.
+std::vector<std::string> array_elements(const MetaArray& array, ArrayPlace& place,
+                                        std::uint64_t limit, std::uint64_t max_bytes);
+/// Moves over `count` elements, at most to the end: without reading where they are of one size.
+void skip_elements(const MetaArray& array, ArrayPlace& place, std::uint64_t count);
+
 /// "u8" … "f64", "array"; empty for an unknown id.
 std::string_view meta_type_name(std::uint32_t type);
 

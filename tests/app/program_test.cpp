@@ -117,6 +117,30 @@ TEST(Program, ScreensStackUpAndEscComesBack) {
   EXPECT_EQ(ui.program().context(), kInTable);
 }
 
+TEST(Program, TheHeatMapFillsInAndOpensAWeight) {
+  Driven run(kModels + "wap");
+  ASSERT_TRUE(run.shows("39/39"));
+  run.type("H");
+  EXPECT_TRUE(run.shows("Heat map"));
+  EXPECT_TRUE(run.shows("of 39 from the top"));
+  run.press(KeyCode::kEnter);
+  EXPECT_TRUE(run.shows("model.layers.0.self_attn.q_proj.weight"));
+  run.press(KeyCode::kEscape);
+  EXPECT_TRUE(run.shows("Heat map"));
+}
+
+TEST(Program, MetadataShowTheTokenizerOnceItIsRead) {
+  Driven run(kModels + "wap");
+  ASSERT_TRUE(run.shows("39 weights"));
+  for (int i = 0; i < 2; ++i) {
+    run.type("m/bos");
+    EXPECT_TRUE(run.shows("2046 = <|begin_of_text|>"));
+    run.press(KeyCode::kEscape);
+    run.press(KeyCode::kEscape);
+    EXPECT_TRUE(run.shows("39 weights"));
+  }
+}
+
 TEST(Program, ExportsTheTableShownAndNeverOverwritesUnasked) {
   Driven ui(kModels + "wap");
   ASSERT_TRUE(ui.shows("all 39 weights analysed"));

@@ -1,5 +1,5 @@
 // Any bytes as JSON: the document and the cursor either accept or throw qi::Error, and they accept
-// exactly what a second parser accepts (apart from our own limits).
+// exactly what a second parser accepts (apart from our own limits). A tokenizer is JSON too.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/format/json.h"
+#include "engine/format/tokenizer_json.h"
 
 namespace {
 
@@ -38,10 +39,21 @@ Verdict cursor_verdict(std::string_view text) {
   }
 }
 
+void read_as_tokenizer(std::string_view text) {
+  qi::TokenizerFile found;
+  found.ids.try_emplace("<s>");
+  try {
+    qi::read_tokenizer(text, "fuzz", found);
+  } catch (const qi::Error& error) {
+    if (error.offset && *error.offset > text.size()) std::abort();
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  read_as_tokenizer(text);
   const Verdict document = document_verdict(text);
   const Verdict cursor = cursor_verdict(text);
   if (cursor != Verdict::kLimit && document != Verdict::kLimit && cursor != document) std::abort();
