@@ -14,42 +14,151 @@
 namespace qi {
 namespace {
 
-constexpr std::array kColumns = {
-    ColumnInfo{ColumnId::kName, "weight", 24, 0, false, false, "name of the weight"},
-    ColumnInfo{ColumnId::kShape, "shape", 9, 1, true, false, "rows x columns, outermost first"},
-    ColumnInfo{ColumnId::kScheme, "scheme", 6, 5, false, false, "type or quantization scheme"},
-    ColumnInfo{ColumnId::kBitsPerWeight, "b/w", 6, 2, true, false,
-               "bits per weight as stored, scales and zero points counted"},
-    ColumnInfo{ColumnId::kExponent, "h_exp", 5, 6, true, true, "entropy of the exponent, bits"},
-    ColumnInfo{ColumnId::kResidual, "h_res", 5, 4, true, true,
-               "entropy of the 16-bit value given its int8 version, bits"},
-    ColumnInfo{ColumnId::kPlanes, "planes", 6, 8, true, true,
-               "bits per weight with exponents, or quantized codes, entropy-coded"},
-    ColumnInfo{ColumnId::kPair, "pair", 6, 3, true, true,
-               "bits per weight of the 16-bit and the int8 version together"},
-    ColumnInfo{ColumnId::kStd, "std", 9, 9, true, true, "standard deviation of the values"},
-    ColumnInfo{ColumnId::kAbsMax, "absmax", 9, 10, true, true, "largest magnitude"},
-    ColumnInfo{ColumnId::kZstd, "zstd", 6, 11, true, true, "bits per weight after zstd"},
-    ColumnInfo{ColumnId::kRole, "role", 7, 12, false, false, "what it does in the network"},
-    ColumnInfo{ColumnId::kSize, "size MiB", 8, 7, true, false, "stored bytes of all its parts"},
-};
+using Id = ColumnId;
+using Form = ColumnForm;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+// A column asked for leaves after most of those that stand there anyway.
+constexpr int kAsked = 3;
 
-std::string fixed2(double value) {
-  return std::isfinite(value) && value >= 0 ? fmt::format("{:.2f}", value) : "";
-}
-
-double bits_after(const Weight& weight, std::optional<double> ratio) {
-  return ratio && *ratio > 0 ? weight.bits_per_weight() / *ratio : -1;
+double natural(std::int32_t number) {
+  return number < 0 ? kNone : number;
 }
 
-double or_none(std::optional<double> value) {
-  return value ? *value : kNone;
+std::string file_of(const Model& model, const Weight& weight) {
+  if (weight.parts.empty()) return "";
+  const Tensor& tensor = model.tensor(weight.parts[0]);
+  if (tensor.file >= model.files.size()) return "";
+  const std::string& path = model.files[tensor.file]->path();
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
 }
-double or_none(double value) {
-  return value >= 0 ? value : kNone;
+
+std::string offset_of(const Model& model, const Weight& weight) {
+  return weight.parts.empty() ? "" : std::to_string(model.tensor(weight.parts[0]).offset);
 }
+
+// What is known from the headers.
+constexpr ColumnInfo fact(Id id, std::string_view name, std::string_view exported,
+                          std::string_view title, int width, int leave, Form form,
+                          double (*number)(const Weight&),
+                          std::string (*text)(const Model&, const Weight&),
+                          std::string_view meaning) {
+  return {id,     name,  exported,        title,
+          width,  leave, id < Id::kLayer, form != Form::kText && form != Form::kBar,
+          false,  form,  nullptr,         nullptr,
+          number, text,  meaning};
+}
+// One field of the statistics.
+constexpr ColumnInfo measured(Id id, std::string_view name, std::string_view exported, int width,
+                              int leave, Form form, std::optional<double> Statistics::*stat,
+                              std::string_view meaning) {
+  return {id,   name, exported, name,    width,   leave,   id < Id::kLayer, true,
+          true, form, stat,     nullptr, nullptr, nullptr, meaning};
+}
+// Bits per weight after coding.
+constexpr ColumnInfo coded(Id id, std::string_view name, std::string_view exported, int leave,
+                           double (*bits)(const Weight&, const Statistics&),
+                           std::string_view meaning) {
+  return {id,   name,        exported, name, 6,       leave,   id < Id::kLayer, true,
+          true, Form::kBits, nullptr,  bits, nullptr, nullptr, meaning};
+}
+
+double params_of(const Weight& weight) {
+  return static_cast<double>(weight.params);
+}
+double bits_of(const Weight& weight) {
+  return weight.params == 0 ? kNone : weight.bits_per_weight();
+}
+
+constexpr std::array kColumns = {
+    fact(Id::kName, "weight", "weight", "weight", 24, 0, Form::kText, nullptr, nullptr,
+         "name of the weight"),
+    fact(
+        Id::kShape, "shape", "shape", "shape", 9, 1, Form::kCount, params_of,
+        [](const Model&, const Weight& weight) { return shape_text(weight.shape); },
+        "rows x columns, outermost first; sorts by their product"),
+    fact(Id::kScheme, "scheme", "scheme", "scheme", 6, 5, Form::kText, nullptr, scheme_label,
+         "type or quantization scheme"),
+    fact(Id::kBitsPerWeight, "b/w", "bits_per_weight", "b/w", 6, 2, Form::kBits, bits_of, nullptr,
+         "bits per weight as stored, scales and zero points counted"),
+    fact(Id::kBar, "bar", "", "b/w", 10, 8, Form::kBar, bits_of, nullptr,
+         "bits per weight as a bar: full what is left with exponents, or quantized codes, "
+         "entropy-coded; light what that saves"),
+    measured(Id::kExponent, "h_exp", "h_exponent", 5, 6, Form::kBits, &Statistics::h_exponent,
+             "entropy of the exponent, bits"),
+    measured(Id::kResidual, "h_res", "h_residual", 5, 4, Form::kBits, &Statistics::h_residual,
+             "entropy of the 16-bit value given its int8 version, bits"),
+    coded(Id::kPlanes, "planes", "planes_bits", 9, planes_bits,
+          "bits per weight with exponents, or quantized codes, entropy-coded"),
+    coded(Id::kPair, "pair", "pair_bits", 3, pair_bits,
+          "bits per weight of the 16-bit and the int8 version together"),
+    measured(Id::kStd, "std", "std", 9, 10, Form::kReal, &Statistics::std,
+             "standard deviation of the values"),
+    measured(Id::kAbsMax, "absmax", "absmax", 9, 11, Form::kReal, &Statistics::absmax,
+             "largest magnitude"),
+    coded(Id::kZstd, "zstd", "zstd_bits", 12, zstd_bits, "bits per weight after zstd"),
+    fact(
+        Id::kRole, "role", "role", "role", 7, 13, Form::kText,
+        [](const Weight& weight) { return static_cast<double>(weight.role); },
+        [](const Model&, const Weight& weight) { return std::string(role_name(weight.role)); },
+        "what it does in the network"),
+    fact(
+        Id::kSize, "size", "size_bytes", "size MiB", 8, 7, Form::kSize,
+        [](const Weight& weight) { return static_cast<double>(weight.size_bytes); }, nullptr,
+        "stored bytes of all its parts"),
+
+    fact(
+        Id::kLayer, "layer", "layer", "layer", 5, kAsked, Form::kCount,
+        [](const Weight& weight) { return natural(weight.layer); }, nullptr, "number of its layer"),
+    fact(
+        Id::kExpert, "expert", "expert", "expert", 6, kAsked, Form::kCount,
+        [](const Weight& weight) { return natural(weight.expert); }, nullptr,
+        "number of its expert, where each is stored by itself"),
+    fact(
+        Id::kType, "type", "dtype", "type", 6, kAsked, Form::kText, nullptr,
+        [](const Model& model, const Weight& weight) {
+          return weight.parts.empty() ? "" : std::string(dtype_name(model.tensor(weight.parts[0])));
+        },
+        "type of the stored numbers or codes"),
+    fact(
+        Id::kGroup, "group", "group_size", "group", 6, kAsked, Form::kCount,
+        [](const Weight& weight) {
+          const std::uint64_t size = weight.group_size > 0 ? weight.group_size : weight.block_cols;
+          return size > 0 ? static_cast<double>(size) : kNone;
+        },
+        nullptr, "weights of a row that share a scale"),
+    fact(Id::kParams, "params", "params", "params", 13, kAsked, Form::kCount, params_of, nullptr,
+         "how many weights: the product of the shape"),
+    measured(Id::kMin, "min", "min", 9, kAsked, Form::kReal, &Statistics::min,
+             "smallest finite value"),
+    measured(Id::kMax, "max", "max", 9, kAsked, Form::kReal, &Statistics::max,
+             "largest finite value"),
+    measured(Id::kMean, "mean", "mean", 10, kAsked, Form::kReal, &Statistics::mean,
+             "mean of the finite values"),
+    measured(Id::kZeros, "zeros", "zeros", 9, kAsked, Form::kCount, &Statistics::zeros,
+             "how many values are zero"),
+    measured(Id::kNan, "nan", "nan", 6, kAsked, Form::kCount, &Statistics::nan,
+             "how many values are not a number"),
+    measured(Id::kInf, "inf", "inf", 6, kAsked, Form::kCount, &Statistics::inf,
+             "how many values are infinite"),
+    measured(Id::kSubnormal, "subnormal", "subnormal", 9, kAsked, Form::kCount,
+             &Statistics::subnormal, "how many values are non-zero with exponent field 0"),
+    measured(Id::kSymbol, "h_symbol", "h_symbol", 8, kAsked, Form::kBits, &Statistics::h_symbol,
+             "entropy of the stored symbols: numbers, or the codes of a quantized weight, bits"),
+    measured(Id::kSign, "h_sign", "h_sign", 6, kAsked, Form::kBits, &Statistics::h_sign,
+             "entropy of the sign, bits"),
+    measured(Id::kMantissa, "h_man", "h_mantissa", 5, kAsked, Form::kBits, &Statistics::h_mantissa,
+             "entropy of the mantissa (of its top 8 bits where it is wider), bits"),
+    measured(Id::kBytes, "h_bytes", "h_bytes", 7, kAsked, Form::kBits, &Statistics::h_bytes,
+             "entropy of the stored bytes, bits per weight"),
+    measured(Id::kInt8, "h_int8", "h_int8", 6, kAsked, Form::kBits, &Statistics::h_int8,
+             "entropy of the int8 version, bits"),
+    coded(Id::kLz4, "lz4", "lz4_bits", kAsked, lz4_bits, "bits per weight after LZ4"),
+    fact(Id::kOffset, "offset", "offset", "offset", 15, kAsked, Form::kCount, nullptr, offset_of,
+         "where its numbers or codes begin in their file, bytes"),
+    fact(Id::kFile, "file", "file", "file", 16, kAsked, Form::kText, nullptr, file_of,
+         "the file that holds its numbers or codes"),
+};
 
 int digits(std::uint64_t number) {
   int count = 1;
@@ -67,10 +176,20 @@ const ColumnInfo& column(ColumnId id) {
   return kColumns[static_cast<std::size_t>(id)];
 }
 
+std::optional<ColumnId> column_named(std::string_view name) {
+  for (const ColumnInfo& info : kColumns) {
+    if (name == info.name) return info.id;
+  }
+  for (const ColumnInfo& info : kColumns) {
+    if (!name.empty() && (name == info.title || name == info.exported)) return info.id;
+  }
+  return {};
+}
+
 ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   ColumnFit fit;
   std::uint64_t largest = 0;
-  double all = 0, exponents = 0, pairs = 0;
+  double all = 0, exponents = 0, pairs = 0, wide = 0;
   for (const Weight& weight : model.weights) {
     int width = weight.shape.empty() ? 1 : static_cast<int>(weight.shape.size()) - 1;
     for (const std::uint64_t dimension : weight.shape) width += digits(dimension);
@@ -86,6 +205,7 @@ ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
     if (plain && (type == DType::kF16 || type == DType::kBF16) && weight.shape.size() > 1) {
       pairs += params;
     }
+    if (weight.bits_per_weight() > 20) wide += params;
   }
   for (const std::string& label : labels) {
     fit.scheme_width = std::max(fit.scheme_width, display_width(label));
@@ -95,169 +215,93 @@ ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   fit.scheme_width = std::min(fit.scheme_width, 16);
   fit.has_exponents = exponents > all / 2;
   fit.has_pairs = pairs > all / 2;
+  // A few vectors in float32 must not make every bar short.
+  fit.bar_bits = wide > all / 2 ? 32 : 16;
   fit.size_in_kib = largest < std::uint64_t{4} << 20;
   return fit;
 }
 
 int leave_rank(const ColumnInfo& info, const ColumnFit& fit) {
   constexpr int kEmpty = 100;
-  const bool of_pairs = info.id == ColumnId::kPair || info.id == ColumnId::kResidual;
+  const bool of_pairs = info.id == Id::kPair || info.id == Id::kResidual;
   if (of_pairs && !fit.has_pairs) return kEmpty + info.leave;
-  if (info.id == ColumnId::kExponent && !fit.has_exponents) return kEmpty + info.leave;
+  if (info.id == Id::kExponent && !fit.has_exponents) return kEmpty + info.leave;
   // What then says how small a weight gets.
-  if (info.id == ColumnId::kPlanes && !fit.has_pairs) return column(ColumnId::kPair).leave;
+  if (info.id == Id::kPlanes && !fit.has_pairs) return column(Id::kPair).leave;
   return info.leave;
 }
 
+int wanted_width(const ColumnInfo& info, const ColumnFit& fit) {
+  switch (info.id) {
+    case Id::kName:
+      return fit.name_width;
+    case Id::kShape:
+      return fit.shape_width;
+    case Id::kScheme:
+      return fit.scheme_width;
+    default:
+      return info.width;
+  }
+}
+
 std::string column_title(ColumnId id, const ColumnFit& fit) {
-  if (id == ColumnId::kSize && fit.size_in_kib) return "size KiB";
+  if (id == Id::kSize && fit.size_in_kib) return "size KiB";
+  if (id == Id::kBar) return fmt::format("of {} bits", fit.bar_bits);
   return std::string(column(id).title);
 }
 
-std::string cell_text(ColumnId id, const Model& model, const Weight& weight,
-                      const Statistics* statistics, const ColumnFit& fit) {
-  if (column(id).from_statistics && statistics == nullptr) return "";
-  switch (id) {
-    case ColumnId::kName:
+double sort_value(ColumnId id, const Weight& weight, const Statistics* statistics) {
+  const ColumnInfo& info = column(id);
+  if (info.from_statistics) {
+    if (statistics == nullptr) return kNone;
+    const double value = info.coded != nullptr ? info.coded(weight, *statistics)
+                                               : (statistics->*info.stat).value_or(kNone);
+    return info.form == Form::kBits && value < 0 ? kNone : value;
+  }
+  return info.number != nullptr ? info.number(weight) : kNone;
+}
+
+std::string number_text(ColumnId id, double value, const ColumnFit& fit) {
+  if (std::isnan(value)) return "";
+  switch (column(id).form) {
+    case Form::kText:
       return "";
-    case ColumnId::kShape:
-      return shape_text(weight.shape);
-    case ColumnId::kScheme:
-      return scheme_label(model, weight);
-    case ColumnId::kBitsPerWeight:
-      return weight.params == 0 ? "" : fixed2(weight.bits_per_weight());
-    case ColumnId::kExponent:
-      return fixed2(statistics->h_exponent.value_or(-1));
-    case ColumnId::kResidual:
-      return fixed2(statistics->h_residual.value_or(-1));
-    case ColumnId::kPlanes:
-      return fixed2(planes_bits(weight, *statistics));
-    case ColumnId::kPair:
-      return fixed2(pair_bits(weight, *statistics));
-    case ColumnId::kStd:
-      return statistics->std ? human_number(*statistics->std) : "";
-    case ColumnId::kAbsMax:
-      return statistics->absmax ? human_number(*statistics->absmax) : "";
-    case ColumnId::kZstd:
-      return fixed2(zstd_bits(weight, *statistics));
-    case ColumnId::kRole:
-      return std::string(role_name(weight.role));
-    case ColumnId::kSize: {
-      const double size =
-          static_cast<double>(weight.size_bytes) / (fit.size_in_kib ? 1024.0 : 1048576.0);
+    case Form::kBits:
+    case Form::kBar:
+      return std::isfinite(value) ? fmt::format("{:.2f}", value) : "";
+    case Form::kReal:
+      return human_number(value);
+    case Form::kCount:
+      // Counts of statistics are below 2^53; parameters of a hostile file need not be.
+      return value >= 0 && value < 1e15 ? grouped(static_cast<std::uint64_t>(value))
+                                        : human_number(value);
+    case Form::kSize: {
+      const double size = value / (fit.size_in_kib ? 1024.0 : 1048576.0);
       return size > 0 && size < 0.05 ? "<0.1" : fmt::format("{:.1f}", size);
     }
   }
   return "";
 }
 
-double sort_value(ColumnId id, const Weight& weight, const Statistics* statistics) {
-  if (column(id).from_statistics && statistics == nullptr) return kNone;
-  switch (id) {
-    case ColumnId::kName:
-    case ColumnId::kScheme:
-      return kNone;
-    case ColumnId::kShape:
-      return static_cast<double>(weight.params);
-    case ColumnId::kBitsPerWeight:
-      return weight.params == 0 ? kNone : weight.bits_per_weight();
-    case ColumnId::kExponent:
-      return or_none(statistics->h_exponent);
-    case ColumnId::kResidual:
-      return or_none(statistics->h_residual);
-    case ColumnId::kPlanes:
-      return or_none(planes_bits(weight, *statistics));
-    case ColumnId::kPair:
-      return or_none(pair_bits(weight, *statistics));
-    case ColumnId::kStd:
-      return or_none(statistics->std);
-    case ColumnId::kAbsMax:
-      return or_none(statistics->absmax);
-    case ColumnId::kZstd:
-      return or_none(zstd_bits(weight, *statistics));
-    case ColumnId::kRole:
-      return static_cast<double>(weight.role);
-    case ColumnId::kSize:
-      return static_cast<double>(weight.size_bytes);
-  }
-  return kNone;
+std::string cell_text(ColumnId id, const Model& model, const Weight& weight,
+                      const Statistics* statistics, const ColumnFit& fit) {
+  const ColumnInfo& info = column(id);
+  if (id == Id::kScheme) return scheme_label(model, weight);  // printable already
+  if (id == Id::kOffset)
+    return weight.parts.empty() ? "" : grouped(model.tensor(weight.parts[0]).offset);
+  if (info.text != nullptr) return escape(info.text(model, weight));
+  return number_text(id, sort_value(id, weight, statistics), fit);
 }
 
-std::string shown_name(std::string_view name, int level) {
-  constexpr std::string_view kSuffix = ".weight";
-  if (level >= 1 && name.size() > kSuffix.size() && name.ends_with(kSuffix)) {
-    name.remove_suffix(kSuffix.size());
-  }
-  if (level >= 2 && name.starts_with("model.")) name.remove_prefix(6);
-  if (level >= 3 && name.starts_with("layers.")) name.remove_prefix(7);
-  if (level >= 3 && name.starts_with("blk.")) name.remove_prefix(4);
-  return escape(name);
-}
-
-std::string scheme_label(const Model& model, const Weight& weight) {
-  if (weight.scheme == Scheme::kNone || weight.scheme == Scheme::kGgml) {
-    return weight.parts.empty() ? "" : escape(dtype_name(model.tensor(weight.parts[0])));
-  }
-  std::string out(weight.scheme == Scheme::kCompressedTensors ? "ct" : scheme_name(weight.scheme));
-  if (weight.scheme == Scheme::kGptq || weight.scheme == Scheme::kAwq ||
-      weight.scheme == Scheme::kCompressedTensors) {
-    out += fmt::format(" {}b", weight.bits);
-  }
-  if (weight.group_size > 0) out += fmt::format(" g{}", weight.group_size);
-  // The blocks say by themselves that it is the scheme of blocks.
-  if (weight.scheme == Scheme::kFP8Block && weight.block_rows > 0) {
-    out = fmt::format("fp8 {}x{}", weight.block_rows, weight.block_cols);
-  }
-  return out;
-}
-
-std::string scheme_sentence(const Model& model, const Weight& weight) {
-  std::string out;
-  if (weight.scheme == Scheme::kNone || weight.scheme == Scheme::kGgml) {
-    out = scheme_label(model, weight);
-  } else {
-    out = scheme_name(weight.scheme);
-    if (!weight.format.empty()) out += fmt::format(" {}", escape(weight.format));
-    if (weight.bits > 0) out += fmt::format(", {}-bit", weight.bits);
-  }
-  if (weight.group_size > 0) out += fmt::format(", groups of {}", weight.group_size);
-  if (weight.block_rows > 0) {
-    out += fmt::format(", blocks of {}x{}", weight.block_rows, weight.block_cols);
-  }
-  if (weight.symmetric) out += *weight.symmetric ? ", symmetric" : ", asymmetric";
-  if (weight.act_order) out += ", act-order";
-  if (weight.scale_dtype != DType::kUnknown) {
-    out += fmt::format(", scales {}", info(weight.scale_dtype).name);
-  }
-  return out;
-}
-
-double planes_bits(const Weight& weight, const Statistics& statistics) {
-  return bits_after(weight, statistics.ratio_planes);
-}
-
-double pair_bits(const Weight& weight, const Statistics& statistics) {
-  if (!statistics.ratio_pair || *statistics.ratio_pair <= 0 || weight.cols() == 0) return -1;
-  // ratio_pair = (16-bit values + int8 values + one float scale a row) ÷ bytes of both layers.
-  const double stored = 16.0 + 8.0 + 32.0 / static_cast<double>(weight.cols());
-  return stored / *statistics.ratio_pair;
-}
-
-double zstd_bits(const Weight& weight, const Statistics& statistics) {
-  return bits_after(weight, statistics.ratio_zstd);
-}
-
-std::string compact_bytes(std::uint64_t size_bytes) {
-  constexpr std::string_view kUnits = "KMGTPE";
-  if (size_bytes < 1000) return fmt::format("{}B", size_bytes);
-  double value = static_cast<double>(size_bytes) / 1024;
-  std::size_t unit = 0;
-  while (value >= 1023.5 && unit + 1 < kUnits.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  return value < 99.95 ? fmt::format("{:.1f}{}", value, kUnits[unit])
-                       : fmt::format("{:.0f}{}", value, kUnits[unit]);
+std::string export_text(ColumnId id, const Model& model, const Weight& weight,
+                        const Statistics* statistics) {
+  if (id == Id::kName) return weight.name;
+  if (id == Id::kSize) return std::to_string(weight.size_bytes);
+  if (id == Id::kParams) return std::to_string(weight.params);
+  const ColumnInfo& info = column(id);
+  if (info.text != nullptr) return info.text(model, weight);
+  const double value = sort_value(id, weight, statistics);
+  return std::isnan(value) ? "" : exact_number(value);
 }
 
 }  // namespace qi

@@ -59,6 +59,7 @@ enum class Command : std::uint8_t {
   kSort,
   kSortReverse,
   kColumns,
+  kReset,
   // looking
   kZoom,
   kAxis,

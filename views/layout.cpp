@@ -21,7 +21,8 @@ ModelLayout wide_layout(Size size, bool tree_focus, bool zoomed) {
   out.footer = {0, body_end + 2, size.width, 1};
   const int height = body_end - body;
   if (zoomed && tree_focus) {
-    out.tree = {0, body, size.width, height};
+    out.tree_head = {0, body, size.width, 1};
+    out.tree = {0, body + 1, size.width, height - 1};
     return out;
   }
   if (zoomed) {
@@ -30,7 +31,8 @@ ModelLayout wide_layout(Size size, bool tree_focus, bool zoomed) {
     return out;
   }
   const int tree = std::clamp(size.width * 22 / 100, 24, 40);
-  out.tree = {0, body, tree, height};
+  out.tree_head = {0, body, tree, 1};
+  out.tree = {0, body + 1, tree, height - 1};
   out.tree_rule = {tree, body, 1, height};
   const int x = tree + 1;
   const int width = size.width - x;
@@ -60,7 +62,7 @@ ModelLayout narrow_layout(Size size, bool tree_focus, bool zoomed) {
     out.detail = {0, split + 1, size.width, detail};
   }
   if (tree_focus) {
-    out.top_rule = {0, 2, size.width, 1};
+    out.tree_head = {0, 2, size.width, 1};
     out.tree = {0, 3, size.width, split - 3};
   } else {
     out.head = {0, 2, size.width, 1};

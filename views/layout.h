@@ -19,8 +19,8 @@ inline bool too_small(Size size) {
 struct ModelLayout {
   bool wide = false;  // tree beside the table, rules between the panes, a status line
   Rect title, filter, top_rule;
-  Rect tree, tree_rule;
-  Rect head, rows;  // the table's titles and its body
+  Rect tree_head, tree, tree_rule;  // the titles and the lines of the tree
+  Rect head, rows;                  // the table's titles and its body
   Rect detail_rule, detail;
   Rect bottom_rule, status, footer;
 };

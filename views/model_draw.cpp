@@ -16,6 +16,21 @@ namespace {
 
 constexpr int kMarkCells = 2;  // cursor and mark, left of the table's first column
 
+// "12 of 291 · 537 M · 1.00 GiB · 16.00 → 10.55 b/w": a count and what it sums up to, from the
+// count alone (0) over bytes (1) and bits per weight (2) to everything (3).
+std::string totals_text(std::string count, const Totals& totals, int detail, const Glyphs& glyphs) {
+  const std::string dot = fmt::format(" {} ", glyphs.dot);
+  if (detail >= 3) count += dot + human_count(totals.params);
+  if (detail >= 1) count += dot + human_bytes(totals.size_bytes);
+  if (detail < 2 || totals.params == 0) return count;
+  count += fmt::format("{}{:.2f}", dot, totals.bits_per_weight());
+  if (const auto bits = totals.predicted_bits()) {
+    count += fmt::format(" {} {}{:.2f}", glyphs.arrow,
+                         totals.analysed < totals.weights ? glyphs.almost : "", *bits);
+  }
+  return count + " b/w";
+}
+
 std::string kind_text(const Model& model) {
   if (model.kind == ModelKind::kModel) return "";
   std::string out = fmt::format("  {}", kind_name(model.kind));
@@ -38,6 +53,7 @@ void ModelScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
     draw_detail(canvas, layout_.detail, table_, *weight, waiting, glyphs);
   }
   draw_status(canvas, glyphs);
+  if (chooser_) chooser_->draw(canvas, placed_columns(), glyphs);
   draw_footer_line(canvas, glyphs);
 }
 
@@ -83,6 +99,16 @@ void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
   canvas.text_right(area, area.right() - 1, area.y, facts[choice]);
 }
 
+namespace {
+
+// Cells that the filter's field must keep: some of a long pattern is enough.
+int field_width(const std::string& typed, int right) {
+  constexpr int kLabel = 20;  // "/ filters by name"
+  return typed.empty() ? kLabel : std::max(kLabel, std::min(12 + display_width(typed), right / 3));
+}
+
+}  // namespace
+
 void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
   const Rect& area = layout_.filter;
   const int y = area.y;
@@ -98,20 +124,33 @@ void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
     canvas.text_right(area, right, y, text, {Ink::kDim});
     right -= display_width(text) + 2;
   }
-  // Before it: how much is shown, how much is marked.
+  // Before it: how much is shown and how much is marked, in as much detail as there is room for. Of
+  // everything the title says the rest.
   const Totals& shown = table_.shown();
-  std::string count = fmt::format("{} of {}", grouped(shown.weights), grouped(table_.size()));
-  if (layout_.wide) count += fmt::format(" {} {}", glyphs.dot, human_bytes(shown.size_bytes));
-  std::string marked;
-  if (table_.marked().weights > 0) {
-    marked = fmt::format("  {} {}", glyphs.mark, grouped(table_.marked().weights));
-    if (layout_.wide)
-      marked += fmt::format(" marked {} {}", glyphs.dot, human_bytes(table_.marked().size_bytes));
+  const bool all = shown.weights == table_.size();
+  const std::string typed = filtering_ ? field_.text() : escape(table_.filter());
+  const int least = field_width(typed, right);
+  struct Detail {
+    int shown, marked;
+  };
+  constexpr std::array kDetails = {Detail{3, 3}, Detail{2, 3}, Detail{2, 2}, Detail{1, 2},
+                                   Detail{1, 1}, Detail{0, 1}, Detail{0, 0}};
+  std::string count, marked;
+  for (const Detail& detail : kDetails) {
+    count =
+        totals_text(fmt::format("{} of {}", grouped(shown.weights), grouped(table_.size())), shown,
+                    all ? std::min(detail.shown, layout_.wide ? 1 : 0) : detail.shown, glyphs);
+    if (table_.marked().weights > 0) {
+      marked = totals_text(fmt::format("  {} {}{}", glyphs.mark, grouped(table_.marked().weights),
+                                       detail.marked > 0 ? " marked" : ""),
+                           table_.marked(), detail.marked, glyphs);
+    }
+    if (least + display_width(count) + display_width(marked) <= right) break;
   }
   const int width = display_width(count) + display_width(marked);
   // Under the table's first column where the field leaves that free.
-  const std::string shown_text = elide_middle(filtering_ ? field_.text() : escape(table_.filter()),
-                                              std::max(4, right - width - 14), glyphs.ellipsis);
+  const std::string shown_text =
+      elide_middle(typed, std::max(4, right - width - 14), glyphs.ellipsis);
   const int field_end = 10 + display_width(shown_text) + 2;
   const int wanted =
       layout_.wide ? layout_.rows.empty() ? layout_.detail.x + 1 : layout_.rows.x + kMarkCells : 34;
@@ -154,135 +193,6 @@ void ModelScreen::draw_rules(Canvas& canvas, const Glyphs& glyphs) const {
   canvas.text(canvas.bounds(), rule.x, layout_.bottom_rule.y, glyphs.tee_up, style);
   if (!layout_.detail_rule.empty()) {
     canvas.text(canvas.bounds(), rule.x, layout_.detail_rule.y, glyphs.tee_right, style);
-  }
-}
-
-void ModelScreen::draw_tree(Canvas& canvas, const Glyphs& glyphs) const {
-  const Rect& area = layout_.tree;
-  if (area.empty()) return;
-  const NameTree& tree = table_.tree();
-  for (std::size_t line = lines_.top(); line < lines_.end(); ++line) {
-    const std::uint32_t index = tree.lines()[line];
-    const TreeNode& node = tree.nodes()[index];
-    const int y = area.y + static_cast<int>(line - lines_.top());
-    const bool cursor = line == lines_.at();
-    const bool empty = table_.matches(index) == 0;
-    // Everything is in the first line's module: what stands under it needs no indent to say so.
-    const int x = area.x + 1 + 2 * std::clamp(node.depth - 1, 0, 8);
-    if (!tree.is_leaf(index)) {
-      canvas.text(area, x, y, node.open ? glyphs.open : glyphs.closed,
-                  {empty ? Ink::kDim : Ink::kAccent});
-    }
-    std::string label = index == 0           ? "all weights"
-                        : node.label.empty() ? "\"\""  // of a name with two dots in a row
-                                             : escape(node.label);
-    if (!node.range_last.empty()) label += std::string(glyphs.range) + escape(node.range_last);
-    // The size leaves before the name is cut.
-    const std::string size = compact_bytes(node.size_bytes);
-    const int room = area.right() - 1 - (x + 2);
-    if (display_width(label) + 1 + display_width(size) <= room) {
-      canvas.text_right(area, area.right() - 1, y, size, {Ink::kDim});
-    }
-    label = elide_middle(label, std::max(0, room), glyphs.ellipsis);
-    canvas.text(area, x + 2, y, label, {empty ? Ink::kDim : Ink::kText});
-    if (cursor) {
-      canvas.ground({area.x, y, area.width, 1},
-                    pane_ == Pane::kTree ? Ground::kCursor : Ground::kCursorAway);
-      if (pane_ == Pane::kTree)
-        canvas.text(area, area.x, y, glyphs.cursor, {Ink::kText, Ground::kCursor});
-    }
-  }
-}
-
-void ModelScreen::draw_table(Canvas& canvas, const Glyphs& glyphs) const {
-  const Rect& area = layout_.rows;
-  if (area.empty()) return;
-  const std::vector<ColumnPlace> places = placed_columns();
-  for (const ColumnPlace& place : places) {
-    const auto id = static_cast<ColumnId>(place.id);
-    const int x = area.x + kMarkCells + place.x;
-    const bool sorted = id == table_.sort_column();
-    const std::string title = column_title(id, fit_);
-    const Style style{sorted ? Ink::kStrong : Ink::kDim};
-    int end = x + place.width;
-    if (column(id).right) {
-      canvas.text_right(layout_.head, end, layout_.head.y, title, style);
-    } else {
-      end = canvas.text(layout_.head, x, layout_.head.y, title, style);
-    }
-    if (sorted) {
-      canvas.text(layout_.head, end, layout_.head.y,
-                  table_.descending() ? glyphs.sort_down : glyphs.sort_up, {Ink::kAccent});
-    }
-  }
-  if (table_.rows().empty()) {
-    canvas.text(area, area.x + kMarkCells, area.y + 1,
-                table_.size() == 0 ? "no weights in this model" : "no weight matches the filter",
-                {Ink::kDim});
-    return;
-  }
-  // One length of names for all rows in view: the fullest that fits them all.
-  const int room = places.front().width;
-  int level = 0;
-  for (std::size_t row = rows_.top(); row < rows_.end() && level < 3; ++row) {
-    const std::string& name = table_.weight(table_.rows()[row]).name;
-    while (level < 3 && display_width(shown_name(name, level)) > room) ++level;
-  }
-  for (std::size_t row = rows_.top(); row < rows_.end(); ++row) {
-    draw_row(canvas, glyphs, row, area.y + static_cast<int>(row - rows_.top()), level, places);
-  }
-}
-
-void ModelScreen::draw_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y, int level,
-                           const std::vector<ColumnPlace>& places) const {
-  const Rect& area = layout_.rows;
-  const std::uint32_t index = table_.rows()[row];
-  const Weight& weight = table_.weight(index);
-  const Statistics* statistics = table_.statistics(index);
-  const bool failed = !table_.failure(index).empty() || !weight.undecodable.empty();
-  const bool marked = table_.is_marked(index);
-  bool said = false;
-  for (const ColumnPlace& place : places) {
-    const auto id = static_cast<ColumnId>(place.id);
-    const int x = area.x + kMarkCells + place.x;
-    const Rect cell{x, y, place.width, 1};
-    if (id == ColumnId::kName) {
-      const std::string name =
-          elide_middle(shown_name(weight.name, level), place.width, glyphs.ellipsis);
-      canvas.text(cell, x, y, name);
-      for (const auto& [at, length] : table_.pattern().spans(name)) {
-        const int begin = display_width(std::string_view(name).substr(0, at));
-        const int cells = display_width(std::string_view(name).substr(at, length));
-        canvas.ink(Rect{x + begin, y, cells, 1}.intersect(cell), Ink::kMatch);
-      }
-      continue;
-    }
-    const ColumnInfo& info = column(id);
-    if (info.from_statistics && statistics == nullptr) {
-      if (failed && !said) {
-        canvas.text_right(cell, cell.right(), y, "error", {Ink::kError});
-      } else if (!failed) {
-        canvas.text_right(cell, cell.right() - 2, y, glyphs.missing, {Ink::kDim});
-      }
-      said = true;
-      continue;
-    }
-    std::string text = elide_middle(cell_text(id, table_.model(), weight, statistics, fit_),
-                                    place.width, glyphs.ellipsis);
-    if (id == ColumnId::kStd || id == ColumnId::kAbsMax) text = with_minus(text, glyphs);
-    const Style style{id == ColumnId::kRole ? Ink::kDim : Ink::kText};
-    if (info.right) {
-      canvas.text_right(cell, cell.right(), y, text, style);
-    } else {
-      canvas.text(cell, x, y, text, style);
-    }
-  }
-  if (marked) canvas.text(area, area.x + 1, y, glyphs.mark, {Ink::kMark});
-  if (row == rows_.at()) {
-    const Ground ground =
-        pane_ == Pane::kTable && !filtering_ ? Ground::kCursor : Ground::kCursorAway;
-    canvas.text(area, area.x, y, glyphs.cursor);
-    canvas.ground({area.x, y, area.width, 1}, ground);
   }
 }
 

@@ -20,10 +20,16 @@ void ModelScreen::arrange() {
   layout_ = model_layout(size(), pane_ == Pane::kTree, zoomed_);
   rows_.resize(table_.rows().size(), layout_.rows.height);
   lines_.resize(table_.tree().lines().size(), layout_.tree.height);
+  if (!chooser_) return;
+  // Over the left of the body, so that the columns on the right are seen to change.
+  const int top = layout_.wide ? layout_.bottom_rule.y : size().height - 1;
+  const int y = layout_.wide ? 3 : 2;
+  chooser_->resize({0, y, std::min(56, size().width - 14), std::max(0, top - y)});
 }
 
 Context ModelScreen::context() const {
   if (filtering_) return kInFilter;
+  if (chooser_) return kInColumns;
   return pane_ == Pane::kTree ? kInTree : kInTable;
 }
 
@@ -42,20 +48,12 @@ std::vector<std::uint32_t> ModelScreen::visible_weights() const {
   return out;
 }
 
-template <typename Change>
-void ModelScreen::keep_weight(Change change) {
-  const auto weight = current_weight();
-  change();
-  rows_.resize(table_.rows().size(), layout_.rows.height);
-  const auto row = weight ? table_.row_of(*weight) : std::nullopt;
-  rows_.move_to(row.value_or(0));
-}
-
 void ModelScreen::settle() {
   if (table_.unsettled()) keep_weight([&] { table_.settle(); });
 }
 
 void ModelScreen::set_filter(const std::string& text) {
+  if (!text.empty()) last_pattern_ = text;
   keep_weight([&] { table_.set_filter(text); });
 }
 
@@ -69,19 +67,12 @@ void ModelScreen::set_pane(Pane pane) {
 }
 
 std::vector<ColumnPlace> ModelScreen::placed_columns() const {
-  std::vector<ColumnWish> wishes;
-  for (const ColumnInfo& info : columns()) {
-    int width = info.width;
-    if (info.id == ColumnId::kName) width = fit_.name_width;
-    if (info.id == ColumnId::kShape) width = fit_.shape_width;
-    if (info.id == ColumnId::kScheme) width = fit_.scheme_width;
-    wishes.push_back({static_cast<int>(info.id), width, leave_rank(info, fit_)});
-  }
   // Two cells for cursor and mark on the left, one of air on the right.
-  return place_columns(std::max(0, layout_.rows.width - 3), 2, wishes);
+  return place_choices(choices_, fit_, layout_.rows.width - 3);
 }
 
 std::string ModelScreen::why_not(Command command) const {
+  if (chooser_) return chooser_->why_not(command);
   switch (command) {
     case Command::kAnalyseAll:
       if (table_.analysed() + table_.failed() >= table_.size()) {
@@ -94,20 +85,40 @@ std::string ModelScreen::why_not(Command command) const {
       return job_.active ? "" : "nothing to cancel: no job is running";
     case Command::kUnmarkAll:
       return table_.marked().weights > 0 ? "" : "nothing is marked: Space marks a weight";
-    case Command::kEnter:
-    case Command::kMark:
-    case Command::kSort:
-    case Command::kSortReverse:
-      if (pane_ != Pane::kTree && table_.rows().empty()) {
-        return table_.size() == 0 ? "this model holds no weights"
-                                  : "no weight matches: Esc clears the filter";
-      }
-      return "";
     case Command::kBack:
       if (pane_ != Pane::kTable || has_picker_ || !table_.filter().empty() || table_.scope() != 0) {
         return "";
       }
       return "this is the first level: q quits";
+    default:
+      return why_not_rows(command);
+  }
+}
+
+// What needs rows to act on.
+std::string ModelScreen::why_not_rows(Command command) const {
+  switch (command) {
+    case Command::kEnter:
+    case Command::kMark:
+    case Command::kSort:
+    case Command::kSortReverse:
+    case Command::kExport:
+      if (pane_ != Pane::kTree && table_.rows().empty()) {
+        return table_.size() == 0 ? "this model holds no weights"
+                                  : "no weight matches: Esc clears the filter";
+      }
+      return "";
+    case Command::kNextMatch:
+    case Command::kPreviousMatch:
+      return last_pattern_.empty() ? "nothing to look for yet: / filters" : "";
+    case Command::kTied: {
+      const auto weight = current_weight();
+      const SharedBytes& shared = table_.shared();
+      if (weight && shared.next(*weight)) return "";
+      if (!shared.tied_head().empty()) return shared.tied_head();
+      return shared.size() > 0 ? "no other weight shares the bytes of this one"
+                               : "no two weights of this model share bytes";
+    }
     default:
       return "";
   }
@@ -130,6 +141,8 @@ Request ModelScreen::typed(const Key& key, Command command) {
 }
 
 Request ModelScreen::run(Command command) {
+  if (chooser_) return run_chooser(command);
+  const bool cycling = std::exchange(cycling_, false);
   ListCursor& list = pane_ == Pane::kTree ? lines_ : rows_;
   if (list.handle(command)) {
     if (pane_ == Pane::kTree) set_scope();
@@ -158,10 +171,22 @@ Request ModelScreen::run(Command command) {
       field_.set_text(table_.filter());
       break;
     case Command::kSort:
-      sort_next();
+      sort_next(cycling);
       break;
     case Command::kSortReverse:
-      keep_weight([&] { table_.set_sort(table_.sort_column(), !table_.descending()); });
+      sort_by(table_.sort_column(), !table_.descending());
+      break;
+    case Command::kColumns:
+      choose_columns();
+      break;
+    case Command::kNextMatch:
+      find(1);
+      break;
+    case Command::kPreviousMatch:
+      find(-1);
+      break;
+    case Command::kTied:
+      go_to_tied();
       break;
     case Command::kMark:
       mark();
@@ -219,33 +244,6 @@ void ModelScreen::select(std::uint32_t weight) {
   if (pane_ != Pane::kTable) set_pane(Pane::kTable);
 }
 
-std::string ModelScreen::copy_text() const {
-  const auto weight = current_weight();
-  return weight ? table_.weight(*weight).name : "";
-}
-
-TextTable ModelScreen::table_shown() const {
-  TextTable out;
-  out.name = "weights";
-  const std::vector<ColumnPlace> places = placed_columns();
-  for (const ColumnPlace& place : places) {
-    const auto id = static_cast<ColumnId>(place.id);
-    out.columns.push_back(column_title(id, fit_));
-    out.numeric.push_back(column(id).right && id != ColumnId::kShape);
-  }
-  for (const std::uint32_t index : table_.rows()) {
-    std::vector<std::string>& cells = out.rows.emplace_back();
-    for (const ColumnPlace& place : places) {
-      const auto id = static_cast<ColumnId>(place.id);
-      const Weight& weight = table_.weight(index);
-      cells.push_back(id == ColumnId::kName
-                          ? weight.name
-                          : cell_text(id, table_.model(), weight, table_.statistics(index), fit_));
-    }
-  }
-  return out;
-}
-
 void ModelScreen::back() {
   if (!table_.filter().empty()) {
     field_.set_text("");
@@ -287,21 +285,6 @@ Request ModelScreen::right() {
   return {};
 }
 
-void ModelScreen::sort_next() {
-  // Only by what can be seen; on a narrow screen with the tree open, by any column.
-  std::vector<ColumnId> shown;
-  for (const ColumnPlace& place : placed_columns())
-    shown.push_back(static_cast<ColumnId>(place.id));
-  if (shown.empty()) {
-    for (const ColumnInfo& info : columns()) shown.push_back(info.id);
-  }
-  const auto at = std::find(shown.begin(), shown.end(), table_.sort_column());
-  const ColumnId next = at == shown.end() || at + 1 == shown.end() ? shown.front() : at[1];
-  // Numbers are sorted to find the large ones.
-  keep_weight([&] { table_.set_sort(next, column(next).right); });
-  rows_.move_to(0);
-}
-
 void ModelScreen::mark() {
   if (pane_ != Pane::kTree) {
     const std::uint32_t weight = table_.rows()[rows_.at()];
@@ -312,51 +295,6 @@ void ModelScreen::mark() {
   const bool all = std::all_of(table_.rows().begin(), table_.rows().end(),
                                [&](std::uint32_t weight) { return table_.is_marked(weight); });
   for (const std::uint32_t weight : table_.rows()) table_.set_marked(weight, !all);
-}
-
-Request ModelScreen::mouse(const Key& key) {
-  if (filtering_) filtering_ = false;
-  if (key.code == KeyCode::kDrag || key.code == KeyCode::kRelease) return {};
-  const bool over_tree = layout_.tree.contains(key.x, key.y);
-  if (key.code != KeyCode::kClick) {
-    const long step = key.code == KeyCode::kWheelUp ? -3 : 3;
-    if (over_tree) {
-      lines_.move_by(step);
-      set_scope();
-    } else {
-      rows_.move_by(step);
-    }
-    return {};
-  }
-  if (over_tree) {
-    const std::size_t line = lines_.top() + static_cast<std::size_t>(key.y - layout_.tree.y);
-    if (line < lines_.count()) {
-      const bool again = pane_ == Pane::kTree && line == lines_.at();
-      lines_.move_to(line);
-      set_pane(Pane::kTree);
-      if (again) enter();  // folds
-      set_scope();
-    }
-  } else if (layout_.rows.contains(key.x, key.y)) {
-    const std::size_t row = rows_.top() + static_cast<std::size_t>(key.y - layout_.rows.y);
-    if (row < rows_.count()) {
-      const bool again = pane_ == Pane::kTable && row == rows_.at();
-      rows_.move_to(row);
-      set_pane(Pane::kTable);
-      if (again) return enter();
-    }
-  } else if (layout_.head.contains(key.x, key.y)) {
-    for (const ColumnPlace& place : placed_columns()) {
-      const int x = layout_.rows.x + 2 + place.x;
-      if (key.x < x || key.x >= x + place.width) continue;
-      const auto id = static_cast<ColumnId>(place.id);
-      const bool again = id == table_.sort_column();
-      keep_weight([&] { table_.set_sort(id, again ? !table_.descending() : column(id).right); });
-    }
-  } else if (layout_.filter.contains(key.x, key.y)) {
-    run(Command::kFilter);
-  }
-  return {};
 }
 
 }  // namespace qi

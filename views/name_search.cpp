@@ -20,6 +20,9 @@ std::string lowered(std::string_view text) {
   return out;
 }
 
+// Words whose finds are kept: one filter as typed, letter by letter.
+constexpr std::size_t kKept = 24;
+
 bool contains(std::string_view hay, std::string_view needle) {
   return memmem(hay.data(), hay.size(), needle.data(), needle.size()) != nullptr;
 }
@@ -77,6 +80,7 @@ NamePattern::NamePattern(std::string_view text) {
     if (term.exclude) word.remove_prefix(1);
     if (word.empty()) continue;
     term.glob = word.find_first_of("*?[") != std::string_view::npos;
+    term.sets = word.find_first_of("[]\\") != std::string_view::npos;
     term.text = term.glob ? fmt::format("*{}*", word) : std::string(word);
     term.literal = term.glob ? longest_literal(word) : std::string(word);
     if (term.glob) term.pieces = pieces_of(word);
@@ -100,11 +104,9 @@ bool NamePattern::finds(std::string_view text) const {
   return case_sensitive_ ? matches(text) : matches(lowered(text));
 }
 
-bool NamePattern::matches_but(std::string_view name, std::size_t known) const {
-  for (std::size_t i = 0; i < terms_.size(); ++i) {
-    if (i != known && terms_[i].found_in(name) == terms_[i].exclude) return false;
-  }
-  return true;
+bool NamePattern::matches(std::string_view name) const {
+  return std::all_of(terms_.begin(), terms_.end(),
+                     [&](const Term& term) { return term.found_in(name) != term.exclude; });
 }
 
 std::vector<std::pair<std::size_t, std::size_t>> NamePattern::spans(std::string_view name) const {
@@ -118,28 +120,6 @@ std::vector<std::pair<std::size_t, std::size_t>> NamePattern::spans(std::string_
   return out;
 }
 
-bool NamePattern::narrows(std::string_view shorter, std::string_view longer) {
-  if (longer.substr(0, shorter.size()) != shorter) return false;
-  if (longer.find_first_of("[]\\") != std::string_view::npos) return false;
-  const std::size_t word = shorter.find_last_of(' ') + 1;  // npos + 1 is 0
-  const std::string_view last = shorter.substr(word);
-  // "!q" excludes more than "!qk" does, and a lone "!" turns the next letters round.
-  return last.empty() || last[0] != '!';
-}
-
-std::string_view NamePattern::literal(std::size_t& known) const {
-  std::string_view best;
-  known = terms_.size();
-  for (std::size_t i = 0; i < terms_.size(); ++i) {
-    if (terms_[i].exclude || terms_[i].literal.size() <= best.size()) continue;
-    best = terms_[i].literal;
-    // A line feed in a word could be one between two names.
-    const bool plain = !terms_[i].glob && best.find('\n') == std::string_view::npos;
-    known = plain ? i : terms_.size();
-  }
-  return best;
-}
-
 void NameSearch::add(std::string_view name) {
   exact_ += name;
   exact_ += '\n';
@@ -150,37 +130,71 @@ void NameSearch::add(std::string_view name) {
 }
 
 void NameSearch::search(std::string_view text) {
-  const bool among_hits = NamePattern::narrows(text_, text);
   text_ = text;
   pattern_ = NamePattern(text);
-  if (!among_hits || pattern_.empty()) std::fill(hits_.begin(), hits_.end(), std::uint8_t{1});
-  count_ = pattern_.empty() ? size() : 0;
-  if (pattern_.empty()) return;
-  const std::string_view names = pattern_.case_sensitive() ? exact_ : lower_;
-  std::size_t known = 0;
-  const std::string_view literal = pattern_.literal(known);
+  hits_.assign(size(), 1);
+  for (const NamePattern::Term& term : pattern_.terms()) {
+    const std::shared_ptr<const Hits> found = hits_of(term, pattern_.case_sensitive());
+    const std::uint8_t turn = term.exclude ? 1 : 0;
+    for (std::size_t i = 0; i < size(); ++i) {
+      hits_[i] = static_cast<std::uint8_t>(hits_[i] & ((*found)[i] ^ turn));
+    }
+  }
+  count_ = static_cast<std::size_t>(std::count(hits_.begin(), hits_.end(), std::uint8_t{1}));
+}
+
+std::shared_ptr<const NameSearch::Hits> NameSearch::hits_of(const NamePattern::Term& term,
+                                                            bool case_sensitive) {
+  // As typed: without the stars that a glob was given.
+  const std::string word = term.glob ? term.text.substr(1, term.text.size() - 2) : term.text;
+  // What a longer word is found in, what it begins with is found in too: the longest such one.
+  const Found* among = nullptr;
+  for (const Found& one : found_) {
+    if (one.case_sensitive != case_sensitive) continue;
+    if (one.word == word) return one.hits;
+    if (one.sets || term.sets || !word.starts_with(one.word)) continue;
+    if (among == nullptr || one.word.size() > among->word.size()) among = &one;
+  }
+  auto hits = std::make_shared<Hits>(size(), std::uint8_t{0});
+  const std::size_t count = find_all(term, case_sensitive ? exact_ : lower_, among, *hits);
+  if (found_.size() == kKept) found_.erase(found_.begin());
+  found_.push_back({word, case_sensitive, term.sets, count, hits});
+  return hits;
+}
+
+std::size_t NameSearch::find_all(const NamePattern::Term& term, const std::string& names,
+                                 const Found* among, Hits& out) const {
+  std::size_t count = 0;
+  const auto test = [&](std::size_t i) {
+    if (among != nullptr && (*among->hits)[i] == 0) return;
+    if (!term.found_in(name_at(names, i))) return;
+    out[i] = 1;
+    ++count;
+  };
+  // A line feed in a word could be one between two names. Few names are looked at one by one.
+  const std::string& literal = term.literal;
+  const bool sweep = !literal.empty() && literal.find('\n') == std::string::npos;
+  if (!sweep || (among != nullptr && among->count < size() / 8)) {
+    for (std::size_t i = 0; i < size(); ++i) test(i);
+    return count;
+  }
   // One search through all names for the next one that can match: those in between cannot.
   std::size_t begin = 0;
-  for (std::size_t i = 0; i < ends_.size();) {
-    if (!literal.empty()) {
-      const void* found =
-          memmem(names.data() + begin, names.size() - begin, literal.data(), literal.size());
-      const std::size_t at =
-          found == nullptr
-              ? names.size()
-              : static_cast<std::size_t>(static_cast<const char*>(found) - names.data());
-      for (; i < ends_.size() && ends_[i] <= at; ++i) hits_[i] = 0;
-      if (i == ends_.size()) break;
-      begin = i == 0 ? 0 : ends_[i - 1];
+  for (std::size_t i = 0; i < size(); ++i) {
+    const void* found =
+        memmem(names.data() + begin, names.size() - begin, literal.data(), literal.size());
+    if (found == nullptr) break;
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - names.data());
+    while (ends_[i] <= at) ++i;
+    if (term.glob) {
+      test(i);
+    } else {
+      out[i] = 1;
+      ++count;
     }
-    const std::size_t end = ends_[i];
-    if (hits_[i] != 0) {
-      hits_[i] = pattern_.matches_but(names.substr(begin, end - 1 - begin), known) ? 1 : 0;
-      count_ += hits_[i];
-    }
-    begin = end;
-    ++i;
+    begin = ends_[i];
   }
+  return count;
 }
 
 }  // namespace qi

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,38 +13,36 @@ namespace qi {
 /// A parsed pattern.
 class NamePattern {
  public:
-  explicit NamePattern(std::string_view text = {});
-  bool empty() const { return terms_.empty(); }
-  bool case_sensitive() const { return case_sensitive_; }
-  /// `name` in lower case unless case_sensitive().
-  bool matches(std::string_view name) const { return matches_but(name, terms_.size()); }
-  /// `text` as it is: lowered here where case does not matter. For a few lines, not for a model.
-  bool finds(std::string_view text) const;
-  /// matches() without the word of index `known`, which was found before.
-  bool matches_but(std::string_view name, std::size_t known) const;
-  /// A text that every match contains; empty when there is none. `known`: the index of the word
-  /// that is nothing but this text, else the number of words.
-  std::string_view literal(std::size_t& known) const;
-  /// Bytes of `name` (as shown) that plain words matched, for highlighting.
-  std::vector<std::pair<std::size_t, std::size_t>> spans(std::string_view name) const;
-  /// True when whatever `longer` matches is sure to match `shorter` too: a search can go on among
-  /// the names found so far.
-  static bool narrows(std::string_view shorter, std::string_view longer);
-
- private:
+  /// One word.
   struct Term {
     std::string text;                 // a word, or a glob with a star at both ends
     std::vector<std::string> pieces;  // between the stars of a glob without sets; '?' may be inside
     std::string literal;              // the longest piece without wildcards
     bool glob = false;
+    bool sets = false;  // a glob with [ ] or a backslash
     bool exclude = false;
     bool found_in(std::string_view name) const;
   };
+
+  explicit NamePattern(std::string_view text = {});
+  bool empty() const { return terms_.empty(); }
+  bool case_sensitive() const { return case_sensitive_; }
+  const std::vector<Term>& terms() const { return terms_; }
+  /// `name` in lower case unless case_sensitive().
+  bool matches(std::string_view name) const;
+  /// `text` as it is: lowered here where case does not matter. For a few lines, not for a model.
+  bool finds(std::string_view text) const;
+  /// Bytes of `name` (as shown) that plain words matched, for highlighting.
+  std::vector<std::pair<std::size_t, std::size_t>> spans(std::string_view name) const;
+
+ private:
   std::vector<Term> terms_;
   bool case_sensitive_ = false;
 };
 
-/// All names of a model in one block of memory, searched in a few milliseconds per 100,000.
+/// All names of a model in one block of memory, searched in a few milliseconds per 100,000. What
+/// the words of the last patterns were found in is kept: whoever types on, or takes it back, waits
+/// for the change only.
 class NameSearch {
  public:
   /// Keeps copies of the names.
@@ -59,16 +58,38 @@ class NameSearch {
   void search(std::string_view text);
   bool hit(std::size_t name) const { return hits_[name] != 0; }
   std::size_t hits() const { return count_; }
+  /// Whether one name matches another pattern than that of the last search.
+  bool matches(const NamePattern& pattern, std::size_t name) const {
+    return pattern.matches(name_at(pattern.case_sensitive() ? exact_ : lower_, name));
+  }
 
  private:
+  using Hits = std::vector<std::uint8_t>;
+  // The names that a word, never mind its '!', occurs in.
+  struct Found {
+    std::string word;
+    bool case_sensitive = false;
+    bool sets = false;
+    std::size_t count = 0;
+    std::shared_ptr<const Hits> hits;
+  };
+
   void add(std::string_view name);
+  std::string_view name_at(const std::string& names, std::size_t name) const {
+    const std::size_t begin = name == 0 ? 0 : ends_[name - 1];
+    return std::string_view(names).substr(begin, ends_[name] - 1 - begin);
+  }
+  std::shared_ptr<const Hits> hits_of(const NamePattern::Term& term, bool case_sensitive);
+  std::size_t find_all(const NamePattern::Term& term, const std::string& names, const Found* among,
+                       Hits& out) const;
 
   std::string exact_, lower_;      // names, each followed by a line feed
   std::vector<std::size_t> ends_;  // where each ends, its line feed counted
-  std::vector<std::uint8_t> hits_;
+  Hits hits_;
   std::size_t count_ = 0;
   std::string text_;
   NamePattern pattern_;
+  std::vector<Found> found_;  // newest last
 };
 
 }  // namespace qi

@@ -160,6 +160,18 @@ NameTree::NameTree(const Model& model) {
   list_lines();
 }
 
+std::string NameTree::path(std::uint32_t node) const {
+  std::string out;
+  for (std::uint32_t at = node; at != 0; at = nodes_[at].parent) {
+    const TreeNode& one = nodes_[at];
+    // A range stands between a member of it and the module it lies in: no part of the name.
+    const bool range = !one.range_last.empty();
+    if (range && at != node) continue;
+    out = one.label + (range ? " ... " + one.range_last : "") + (at == node ? "" : ".") + out;
+  }
+  return out;
+}
+
 void NameTree::list_lines() {
   lines_.clear();
   for (std::uint32_t i = 0; i < nodes_.size();) {

@@ -37,6 +37,10 @@ class NameTree {
     return node_of_[weight] >= node && node_of_[weight] < nodes_[node].end;
   }
 
+  /// The node's name in full, raw: "model.layers.0.mlp", of a range "model.layers.1 ... 31"; empty
+  /// for the root.
+  std::string path(std::uint32_t node) const;
+
   /// The nodes to list: those whose ancestors are all open.
   std::span<const std::uint32_t> lines() const { return lines_; }
   void set_open(std::uint32_t node, bool open);

@@ -1,9 +1,9 @@
 #include "views/weight_table.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -26,74 +26,76 @@ struct NameView {
   Iterator end() const { return {weights.data() + weights.size()}; }
 };
 
-// The bits of a double in an order that unsigned numbers sort by; NaN is greatest.
-std::uint64_t ordered_bits(double value, bool descending) {
-  constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-  if (std::isnan(value)) return ~std::uint64_t{0};
-  if (value == 0) value = 0;  // −0 is 0
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  const std::uint64_t up = (bits & kSign) != 0 ? ~bits : bits | kSign;
-  return descending ? ~up : up;
-}
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-struct Keyed {
-  std::uint64_t key;
-  std::uint32_t index;
-};
-
-// Stable, least significant digit first: a few passes over memory whatever the values are.
-void radix_sort(std::vector<Keyed>& items) {
-  constexpr int kBits = 11;
-  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
-  std::vector<Keyed> other(items.size());
-  std::vector<std::uint32_t> starts(kBuckets);
-  for (int shift = 0; shift < 64; shift += kBits) {
-    const auto digit = [shift](const Keyed& item) { return (item.key >> shift) % kBuckets; };
-    std::fill(starts.begin(), starts.end(), 0U);
-    for (const Keyed& item : items) ++starts[digit(item)];
-    if (items.empty() || starts[digit(items.front())] == items.size()) continue;
-    std::uint32_t sum = 0;
-    for (std::uint32_t& start : starts) sum += std::exchange(start, sum);
-    for (const Keyed& item : items) other[starts[digit(item)]++] = item;
-    items.swap(other);
-  }
+// What is left of a weight when its exponent or codes are entropy-coded; what that does not apply
+// to stays as it is. Whole bits.
+std::uint64_t coded_bits_of(const Weight& weight, const Statistics& statistics) {
+  const double stored = 8.0 * static_cast<double>(weight.size_bytes);
+  const double planes = planes_bits(weight, statistics);
+  const double bits = planes > 0 ? planes * static_cast<double>(weight.params) : stored;
+  return static_cast<std::uint64_t>(std::llround(std::clamp(bits, 0.0, 1e18)));
 }
 
 }  // namespace
+
+double Totals::bits_per_weight() const {
+  return params == 0 ? 0 : 8.0 * static_cast<double>(size_bytes) / static_cast<double>(params);
+}
+
+std::optional<double> Totals::predicted_bits() const {
+  if (analysed_bytes == 0 || params == 0) return {};
+  return bits_per_weight() * static_cast<double>(coded_bits) /
+         (8.0 * static_cast<double>(analysed_bytes));
+}
+
+std::optional<double> NodeSums::mean_exponent() const {
+  return exponent_params > 0 ? std::optional(exponent_bits / exponent_params) : std::nullopt;
+}
 
 WeightTable::WeightTable(std::shared_ptr<const Model> model)
     : model_(std::move(model)),
       tree_(*model_),
       search_(NameView{model_->weights}),
+      shared_(*model_),
       statistics_(model_->weights.size()),
-      marks_(model_->weights.size(), 0) {
-  keys_.resize(columns().size());
-  for (const ColumnInfo& info : columns()) {
-    if (!info.from_statistics) continue;
-    keys_[static_cast<std::size_t>(info.id)].assign(size(),
-                                                    std::numeric_limits<double>::quiet_NaN());
-  }
+      marks_(model_->weights.size(), 0),
+      coded_bits_(model_->weights.size(), 0),
+      values_(columns().size()) {
+  params_.reserve(size());
+  bytes_.reserve(size());
   for (const Weight& one : model_->weights) {
     params_.push_back(one.params);
     bytes_.push_back(one.size_bytes);
     add(all_, params_.size() - 1);
   }
   find_labels();
+  has_pairs_ = fit_columns(*model_, labels_).has_pairs;
   order_rows();
   count_matches();
   pick_rows();
+  sum_nodes();
+  find_worst();
 }
 
 void WeightTable::add(Totals& totals, std::size_t index) const {
   ++totals.weights;
   totals.params += params_[index];
   totals.size_bytes += bytes_[index];
+  if (statistics_[index] == nullptr) return;
+  ++totals.analysed;
+  totals.analysed_bytes += bytes_[index];
+  totals.coded_bits += coded_bits_[index];
 }
 
-double WeightTable::bits_per_weight() const {
-  return all_.params == 0
-             ? 0
-             : 8.0 * static_cast<double>(all_.size_bytes) / static_cast<double>(all_.params);
+void WeightTable::take(Totals& totals, std::size_t index) const {
+  --totals.weights;
+  totals.params -= params_[index];
+  totals.size_bytes -= bytes_[index];
+  if (statistics_[index] == nullptr) return;
+  --totals.analysed;
+  totals.analysed_bytes -= bytes_[index];
+  totals.coded_bits -= coded_bits_[index];
 }
 
 // A label is made once for each combination of what it is made from; models have a handful.
@@ -138,33 +140,41 @@ const std::string& WeightTable::failure(std::size_t index) const {
 
 void WeightTable::set_statistics(std::size_t index, std::shared_ptr<const Statistics> statistics) {
   if (statistics == nullptr) return;
-  if (statistics_[index] == nullptr) {
-    ++analysed_;
-    const Weight& one = weight(index);
-    const double planes = planes_bits(one, *statistics);
-    const auto params = static_cast<double>(one.params);
-    analysed_params_ += params;
-    analysed_bits_ += params * one.bits_per_weight();
-    // What the plane codec does not apply to stays as it is.
-    predicted_bits_ += params * (planes > 0 ? planes : one.bits_per_weight());
-  }
-  statistics_[index] = std::move(statistics);
-  for (const ColumnInfo& info : columns()) {
-    std::vector<double>& keys = keys_[static_cast<std::size_t>(info.id)];
-    if (info.from_statistics) {
-      keys[index] = sort_value(info.id, weight(index), statistics_[index].get());
+  const bool shown = in_rows(index);
+  // Everywhere it counts it is taken out as it was and put in as it is.
+  const auto change = [&](const auto& act, double sign) {
+    act(all_);
+    if (shown) act(shown_);
+    if (is_marked(index)) act(marked_);
+    const Statistics* known = statistics_[index].get();
+    const bool exponent = known != nullptr && known->h_exponent.has_value();
+    const double params = exponent ? sign * static_cast<double>(params_[index]) : 0;
+    for (std::uint32_t node = tree_.node_of(index);; node = tree_.nodes()[node].parent) {
+      act(sums_[node].totals);
+      if (exponent) {
+        sums_[node].exponent_bits += params * *known->h_exponent;
+        sums_[node].exponent_params += params;
+      }
+      if (node == 0) break;
     }
+  };
+  change([&](Totals& totals) { take(totals, index); }, -1);
+  statistics_[index] = std::move(statistics);
+  coded_bits_[index] = coded_bits_of(weight(index), *statistics_[index]);
+  change([&](Totals& totals) { add(totals, index); }, 1);
+  for (const ColumnInfo& info : columns()) {
+    if (!info.from_statistics) continue;
+    std::vector<double>& values = values_[static_cast<std::size_t>(info.id)];
+    // All at the first result: a key that sorts must not wait for a pass over all statistics.
+    if (values.empty()) values.assign(size(), kNone);
+    values[index] = sort_value(info.id, weight(index), statistics_[index].get());
   }
-  order_stale_ = order_stale_ || column(sort_).from_statistics;
+  for (const SortKey& key : sort_) order_stale_ |= column(key.column).from_statistics;
+  worst_stale_ |= column(worst_column()).from_statistics;
 }
 
 void WeightTable::set_failure(std::size_t index, std::string reason) {
   failures_[index] = std::move(reason);
-}
-
-std::optional<double> WeightTable::predicted_bits() const {
-  if (analysed_params_ <= 0 || analysed_bits_ <= 0) return {};
-  return bits_per_weight() * predicted_bits_ / analysed_bits_;
 }
 
 void WeightTable::set_filter(std::string_view text) {
@@ -180,18 +190,28 @@ void WeightTable::set_scope(std::uint32_t node) {
   pick_rows();
 }
 
-void WeightTable::set_sort(ColumnId column, bool descending) {
-  if (column == sort_ && descending == descending_) return;
-  sort_ = column;
-  descending_ = descending;
+void WeightTable::set_sort(std::vector<SortKey> keys) {
+  std::vector<SortKey> kept;
+  for (const SortKey& key : keys) {
+    const bool again = std::any_of(kept.begin(), kept.end(), [&](const SortKey& one) {
+      return one.column == key.column || one.column == ColumnId::kName;
+    });
+    if (!again && kept.size() < kMaxSortKeys) kept.push_back(key);
+  }
+  if (kept.empty()) kept.emplace_back();
+  if (kept == sort_) return;
+  sort_ = std::move(kept);
   order_rows();
   pick_rows();
+  find_worst();
 }
 
 void WeightTable::settle() {
-  if (!order_stale_) return;
-  order_rows();
-  pick_rows();
+  if (order_stale_) {
+    order_rows();
+    pick_rows();
+  }
+  if (worst_stale_) find_worst();
 }
 
 std::optional<std::size_t> WeightTable::row_of(std::uint32_t weight) const {
@@ -203,58 +223,74 @@ std::optional<std::size_t> WeightTable::row_of(std::uint32_t weight) const {
 void WeightTable::set_marked(std::size_t index, bool marked) {
   if (is_marked(index) == marked) return;
   marks_[index] = marked ? 1 : 0;
-  const Weight& one = weight(index);
   if (marked) {
     add(marked_, index);
   } else {
-    --marked_.weights;
-    marked_.params -= one.params;
-    marked_.size_bytes -= one.size_bytes;
+    take(marked_, index);
   }
 }
 
 void WeightTable::order_rows() {
   order_stale_ = false;
-  order_.resize(size());
-  if (sort_ == ColumnId::kName) {
-    std::iota(order_.begin(), order_.end(), 0U);
-    if (descending_) std::reverse(order_.begin(), order_.end());
-    return;
+  std::vector<SortValues> keys;
+  for (const SortKey& key : sort_) {
+    const bool by_number = key.column == ColumnId::kName;  // names stand in natural order already
+    keys.push_back({by_number ? std::span<const double>() : values(key.column), key.descending});
   }
-  const std::vector<double>& keys = sort_keys(sort_);
-  std::vector<Keyed> keyed(size());
-  for (std::size_t i = 0; i < size(); ++i) {
-    keyed[i] = {ordered_bits(keys[i], descending_), static_cast<std::uint32_t>(i)};
-  }
-  radix_sort(keyed);
-  std::transform(keyed.begin(), keyed.end(), order_.begin(),
-                 [](const Keyed& k) { return k.index; });
+  order_ = ordered(size(), keys);
 }
 
-const std::vector<double>& WeightTable::sort_keys(ColumnId column) {
-  std::vector<double>& keys = keys_[static_cast<std::size_t>(column)];
-  if (keys.size() == size()) return keys;
-  keys.assign(size(), std::numeric_limits<double>::quiet_NaN());
-  if (column == ColumnId::kScheme) {
-    std::vector<std::string> sorted = labels_;
-    std::sort(sorted.begin(), sorted.end());
-    std::vector<double> rank(labels_.size());
-    for (std::size_t i = 0; i < labels_.size(); ++i) {
-      rank[i] = static_cast<double>(std::lower_bound(sorted.begin(), sorted.end(), labels_[i]) -
-                                    sorted.begin());
-    }
-    for (std::size_t i = 0; i < size(); ++i) keys[i] = rank[label_of_[i]];
-    return keys;
+const std::vector<double>& WeightTable::values(ColumnId column) {
+  std::vector<double>& values = values_[static_cast<std::size_t>(column)];
+  if (values.size() == size()) return values;
+  values.assign(size(), kNone);
+  switch (column) {
+    case ColumnId::kName:
+      std::iota(values.begin(), values.end(), 0.0);
+      break;
+    case ColumnId::kScheme:
+    case ColumnId::kType:
+      values = text_ranks(column);
+      break;
+    case ColumnId::kOffset:
+    case ColumnId::kFile:
+      for (std::size_t i = 0; i < size(); ++i) {
+        if (weight(i).parts.empty()) continue;
+        const Tensor& tensor = model_->tensor(weight(i).parts[0]);
+        values[i] = column == ColumnId::kFile ? static_cast<double>(tensor.file)
+                                              : static_cast<double>(tensor.offset);
+      }
+      break;
+    default:
+      for (std::size_t i = 0; i < size(); ++i) values[i] = sort_value(column, weight(i), nullptr);
+      break;
   }
-  for (std::size_t i = 0; i < size(); ++i) keys[i] = sort_value(column, weight(i), statistics(i));
-  return keys;
+  return values;
+}
+
+// Of texts that many weights share: their place among the sorted ones.
+std::vector<double> WeightTable::text_ranks(ColumnId column) const {
+  const auto type_of = [&](std::size_t i) {
+    return weight(i).parts.empty() ? std::string_view()
+                                   : dtype_name(model_->tensor(weight(i).parts[0]));
+  };
+  const auto text = [&](std::size_t i) {
+    return column == ColumnId::kScheme ? std::string_view(label(i)) : type_of(i);
+  };
+  std::map<std::string_view, double> ranks;
+  for (std::size_t i = 0; i < size(); ++i) ranks.try_emplace(text(i), 0.0);
+  double rank = 0;
+  for (auto& [word, place] : ranks) place = rank++;
+  std::vector<double> out(size());
+  for (std::size_t i = 0; i < size(); ++i) out[i] = ranks.find(text(i))->second;
+  return out;
 }
 
 void WeightTable::pick_rows() {
   rows_.clear();
   shown_ = {};
   for (const std::uint32_t index : order_) {
-    if (!search_.hit(index) || !tree_.contains(scope_, index)) continue;
+    if (!in_rows(index)) continue;
     rows_.push_back(index);
     add(shown_, index);
   }
