@@ -37,6 +37,8 @@ constexpr std::array kTable = {
     Binding{Command::kEnter, kInTree, "Enter", "fold", "Look", "unfold, fold; a leaf: its weights"},
     Binding{Command::kEnter, kInHeatmap | kInDiff | kInVerify, "Enter", "open", "Look",
             "everything about the weight under the cursor"},
+    Binding{Command::kEnter, kInWeight, "Enter", "to value", "Look",
+            "the selected outlier among the values"},
     Binding{Command::kEnter, kInMetadata, "Enter", "unfold", "Look",
             "unfold an array or a long text, fold it"},
     Binding{Command::kEnter, kInJobs, "Enter", "errors", "Look", "what went wrong in the job"},

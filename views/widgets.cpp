@@ -8,6 +8,7 @@
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "engine/text/width.h"
+#include "views/charts.h"
 #include "views/layout.h"
 
 namespace qi {
@@ -42,23 +43,7 @@ std::vector<std::uint64_t> rebin(std::span<const std::uint64_t> bins, int column
 
 void draw_histogram(Canvas& canvas, const Rect& area, std::span<const std::uint64_t> bins,
                     Style style, const Glyphs& glyphs) {
-  if (area.empty()) return;
-  const std::vector<std::uint64_t> counts = rebin(bins, area.width);
-  const std::uint64_t most = *std::max_element(counts.begin(), counts.end());
-  if (most == 0) return;
-  const double scale = area.height * 8 / std::log1p(static_cast<double>(most));
-  for (int column = 0; column < area.width; ++column) {
-    const std::uint64_t count = counts[static_cast<std::size_t>(column)];
-    if (count == 0) continue;
-    const int eighths =
-        std::max(1, static_cast<int>(std::lround(std::log1p(static_cast<double>(count)) * scale)));
-    for (int row = 0; row < area.height; ++row) {
-      const int here = std::clamp(eighths - row * 8, 0, 8);
-      if (here == 0) break;
-      canvas.text(area, area.x + column, area.bottom() - 1 - row,
-                  glyphs.up[static_cast<std::size_t>(here - 1)], style);
-    }
-  }
+  draw_columns(canvas, area, heights_of(rebin(bins, area.width), true), style, glyphs);
 }
 
 void draw_footer(Canvas& canvas, const Rect& area, Context context,

@@ -64,6 +64,7 @@ Program::~Program() = default;
 void Program::resize(Size size) {
   size_ = size;
   for (const auto& screen : stack_) screen->resize(size);
+  if (model_ != nullptr) follow_weight();
   changed_ = true;
 }
 
@@ -113,6 +114,7 @@ void Program::handle(const Key& key) {
   }
   carry_out(request);
   if (model_ != nullptr) follow_view();
+  if (model_ != nullptr) follow_weight();
 }
 
 void Program::carry_out(const Request& request) {
@@ -267,6 +269,7 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
     analysis_->skip(i);
     model_->set_failure(i, model->weights[i].undecodable);
   }
+  details_ = std::make_unique<BackgroundWeight>(model, queue_, wake_);
   looked_up_ = false;
   library_ = std::make_unique<Library>(
       model, options_.database.empty() ? default_results_path() : options_.database, wake_);
@@ -277,6 +280,7 @@ void Program::close_model() {
   library_.reset();
   analysis_.reset();
   tokenizer_.reset();
+  details_.reset();
   while (&top() != model_) pop();
   model_ = nullptr;
   pop();
@@ -291,6 +295,7 @@ void Program::take_results() {
   take_jobs();
   take_analysis();
   take_tokenizer();
+  follow_weight();
 }
 
 void Program::show_metadata() {
@@ -352,6 +357,7 @@ void Program::analyse_all() {
 
 void Program::cancel_analysis() {
   analysis_->cancel();
+  details_->cancel();
   model_->set_plan(plan_ = AnalysisPlan::kNone);
   model_->set_job({}, other_jobs());
   if (auto* screen = find_screen<HeatmapScreen>()) screen->set_job({});
@@ -381,6 +387,32 @@ void Program::settle_soon() {
   if (unsettled_) return;
   unsettled_ = true;
   next_settle_ = std::max(Clock::now(), last_settle_ + kSettle);
+}
+
+// What the Weight screen shows is read and counted while it is shown.
+void Program::follow_weight() {
+  auto* screen = find_screen<WeightScreen>();
+  const std::optional<BackgroundWeight::Window> read = details_->take_window();
+  if (screen == nullptr) return;
+  const std::uint32_t weight = screen->weight();
+  // What the model is compared with is what its rows are held against.
+  if (diff_report_ != nullptr) details_->set_reference(diff_report_->b);
+  if (plan_ != AnalysisPlan::kNone) details_->show(weight);
+  screen->statistics_changed();
+  screen->set_progress(details_->progress());
+  if (const BackgroundWeight::Result* counted = details_->known(weight)) {
+    if (counted->details != nullptr) {
+      screen->set_details(weight, counted->details);
+    } else {
+      screen->set_details_failure(weight, counted->failure);
+    }
+  }
+  if (read && read->window != nullptr) {
+    screen->set_window(read->weight, read->window);
+  } else if (read) {
+    screen->set_window_failure(read->weight, read->failure);
+  }
+  if (const auto tile = screen->wanted_window()) details_->read(weight, *tile);
 }
 
 void Program::settle() {
@@ -416,6 +448,7 @@ void Program::stop() {
     library_.reset();
     analysis_.reset();
     close_jobs();
+    details_.reset();
     done.set_value();
   });
   if (finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) _exit(*status_);

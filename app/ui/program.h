@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/ui/background_analysis.h"
+#include "app/ui/background_weight.h"
 #include "app/ui/library.h"
 #include "app/ui/opener.h"
 #include "app/ui/run_ui.h"
@@ -106,6 +107,7 @@ class Program {
   void analyse_all();
   void cancel_analysis();
   void follow_view();
+  void follow_weight();
   void settle();
   void settle_soon();
 
@@ -159,6 +161,7 @@ class Program {
   std::unique_ptr<BackgroundDiff> diff_;  // the same
   std::shared_ptr<DiffReport> diff_report_;
   unsigned tick_ = 0;
+  std::unique_ptr<BackgroundWeight> details_;  // of the Weight screen
   std::unique_ptr<Library> library_;
   std::unique_ptr<TokenizerReader> tokenizer_;  // once the metadata were asked for
 };

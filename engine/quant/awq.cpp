@@ -77,6 +77,18 @@ class GemmReader : public WeightReader {
     }
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    std::vector<float> scale(out_);
+    std::vector<std::int32_t> zero(out_);
+    std::vector<float> zeros;
+    const std::uint64_t groups = scales_.tensor().shape[0];
+    for (std::uint64_t g = 0; g < groups; ++g) {
+      load_group(g, {0, out_, 0, 0}, scale, zero);
+      zeros.assign(zero.begin(), zero.end());
+      if (!sink({scale, zeros, false})) return;
+    }
+  }
+
  private:
   // Inputs read together, so that whole cache lines of each output row are written.
   static constexpr std::uint64_t kRun = 32;
@@ -141,13 +153,7 @@ class GemvReader : public WeightReader {
     codes_.resize(tile.cols);
     for (std::uint64_t r = 0; r < tile.rows; ++r, out += tile.cols) {
       const std::uint64_t row = tile.row + r;
-      scales_.floats(row * scales_.tensor().shape[1], groups_, row_scales_.data());
-      const std::uint64_t zero_words = zeros_.tensor().shape[1];
-      const auto raw = zeros_.bytes(4 * row * zero_words, 4 * zero_words);
-      for (std::uint64_t g = 0; g < groups_; ++g) {
-        row_zeros_[g] =
-            static_cast<std::int32_t>(load_word(raw, g / kFields) >> (4 * (g % kFields))) & 15;
-      }
+      load_row(row);
       unpack(row, tile.col, tile.cols, codes_.data());
       for (std::uint64_t i = 0; i < tile.cols; ++i) {
         const std::uint64_t g = (tile.col + i) / group_;
@@ -163,7 +169,26 @@ class GemvReader : public WeightReader {
     }
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    std::vector<float> zeros;
+    for (std::uint64_t row = 0; row < weight_.shape[0]; ++row) {
+      load_row(row);
+      zeros.assign(row_zeros_.begin(), row_zeros_.end());
+      if (!sink({row_scales_, zeros, false})) return;
+    }
+  }
+
  private:
+  void load_row(std::uint64_t row) {
+    scales_.floats(row * scales_.tensor().shape[1], groups_, row_scales_.data());
+    const std::uint64_t zero_words = zeros_.tensor().shape[1];
+    const auto raw = zeros_.bytes(4 * row * zero_words, 4 * zero_words);
+    for (std::uint64_t g = 0; g < groups_; ++g) {
+      row_zeros_[g] =
+          static_cast<std::int32_t>(load_word(raw, g / kFields) >> (4 * (g % kFields))) & 15;
+    }
+  }
+
   void unpack(std::uint64_t row, std::uint64_t col, std::uint64_t cols, std::uint16_t* out) {
     const std::uint64_t begin = col / kFields;
     const std::uint64_t end = ceil_div(col + cols, kFields);

@@ -108,6 +108,15 @@ class Bnb4BitReader : public WeightReader {
     });
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    constexpr std::uint64_t kRun = 4096;
+    const std::uint64_t blocks = ceil_div(weight_.params, state_.block_size);
+    for (std::uint64_t begin = 0; begin < blocks; begin += kRun) {
+      load_scales(begin, std::min(kRun, blocks - begin));
+      if (!sink({scales_, {}, false})) return;
+    }
+  }
+
  private:
   template <typename Run>
   void each_run(const Tile& tile, const Run& run) {

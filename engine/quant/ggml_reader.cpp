@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "engine/quant/ggml_blocks.h"
+#include "engine/quant/ggml_scales.h"
 #include "engine/quant/part_bytes.h"
 
 namespace qi {
@@ -35,6 +37,29 @@ class GgmlReader : public WeightReader {
  protected:
   void read_values(const Tile& tile, float* out) override { read(tile, out); }
   void read_codes(const Tile& tile, std::uint16_t* out) override { read(tile, out); }
+
+  void read_scales(const ScaleSink& sink) override {
+    const std::uint64_t mixed = std::max(1U, interleaved_rows(type_));
+    const std::uint64_t unit = mixed * block_bytes_;
+    const std::uint64_t units = weight_.params / block_elements_ / mixed;
+    constexpr std::uint64_t kUnits = 256;
+    std::vector<float> scales(kUnits * kMostBlockScales);
+    std::vector<float> minima(kUnits * kMostBlockScales);
+    for (std::uint64_t at = 0; at < units; at += kUnits) {
+      const std::uint64_t some = std::min(kUnits, units - at);
+      const auto raw = blocks(at * unit, some * unit);
+      std::size_t count = 0;
+      bool added = false;
+      for (std::uint64_t i = 0; i < some; ++i) {
+        const BlockScales one = block_scales(type_, raw.data() + i * unit, scales.data() + count,
+                                             minima.data() + count);
+        count += one.count;
+        added = one.has_minima;
+      }
+      const std::span<const float> zeros(minima.data(), added ? count : 0);
+      if (count == 0 || !sink({{scales.data(), count}, zeros, added})) return;
+    }
+  }
 
  private:
   template <typename T>

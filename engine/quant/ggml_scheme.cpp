@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "engine/quant/ggml_reader.h"
 #include "engine/quant/part_bytes.h"
@@ -79,11 +80,30 @@ class FactorReader : public WeightReader {
   }
   void read_codes(const Tile& tile, std::uint16_t* out) override { blocks_->codes(tile, out); }
 
+  void read_scales(const ScaleSink& sink) override {
+    const std::uint64_t an_expert = rows_ * weight_.cols() / weight_.group_size;
+    std::uint64_t done = 0;
+    std::vector<float> scaled;
+    blocks_->scales([&](const ScaleRun& run) {
+      scaled.assign(run.scales.begin(), run.scales.end());
+      for (float& scale : scaled) {
+        const std::uint64_t expert = one_ ? 0 : done / an_expert;
+        if (expert != loaded_) factors_.floats(expert, 1, &factor_);
+        loaded_ = expert;
+        scale *= factor_;
+        ++done;
+      }
+      return sink({scaled, {}, false});
+    });
+  }
+
  private:
   std::unique_ptr<WeightReader> blocks_;
   PartBytes factors_;
   bool one_;
   std::uint64_t rows_;  // of one expert
+  std::uint64_t loaded_ = ~std::uint64_t{0};
+  float factor_ = 0;  // of expert loaded_
 };
 
 void take_factor(Grouping& grouping, Weight& weight) {

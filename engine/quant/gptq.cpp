@@ -110,6 +110,15 @@ class GptqReader : public WeightReader {
     }
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    std::vector<float> zeros;
+    for (std::uint64_t row = 0; row < out_; row += kRun) {
+      load_band(row, std::min(kRun, out_ - row));
+      zeros.assign(band_zeros_.begin(), band_zeros_.end());
+      if (!sink({band_scales_, zeros, false})) return;
+    }
+  }
+
  private:
   std::uint64_t group_of(std::uint64_t col) const {
     return weight_.group_size == 0 ? 0 : col / weight_.group_size;

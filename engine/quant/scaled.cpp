@@ -109,6 +109,19 @@ class ScaledReader : public WeightReader {
     }
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    // A second scale an expert makes as many first ones of a scale that all experts share.
+    const bool by_expert =
+        grid_.per_expert || (second_ && element_count(second_->tensor().shape) != 1);
+    const std::uint64_t experts = by_expert ? shape_.experts : 1;
+    for (std::uint64_t e = 0; e < experts; ++e) {
+      for (std::uint64_t r = 0; r < grid_.rows; ++r) {
+        load_row_scales(e * shape_.rows + std::min(r * grid_.block_rows, shape_.rows - 1));
+        if (!sink({row_scales_, row_zeros_, false})) return;
+      }
+    }
+  }
+
  private:
   /// weight_g_idx I32 [in]: the group of each column; all −1 means consecutive groups.
   void read_groups(PartBytes part) {

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -56,10 +58,9 @@ class SpqrReader : public WeightReader {
   void read_values(const Tile& tile, float* out) override {
     each_word(tile, [&](std::uint64_t row, std::uint64_t column_tile, std::uint64_t word,
                         const TileStatistics& stats) {
-      const auto sq = static_cast<float>(word & 7);
-      const auto zq = static_cast<float>((word >> 3) & 7);
-      const float s = stats.scale_of_scale * (sq - stats.zero_of_scale);
-      const float z = stats.scale_of_zero * (zq - stats.zero_of_zero);
+      const auto [scale, zero] = scale_and_zero(word, stats);
+      const float s = scale;
+      const float z = zero;
       each_code(tile, column_tile, word, [&](std::uint64_t col, unsigned q) {
         out[(row - tile.row) * tile.cols + col] = s * (static_cast<float>(q) - z);
       });
@@ -76,7 +77,26 @@ class SpqrReader : public WeightReader {
     });
   }
 
+  void read_scales(const ScaleSink& sink) override {
+    std::vector<float> scales(column_tiles_);
+    std::vector<float> zeros(column_tiles_);
+    for (std::uint64_t row = 0; row < rows_; ++row) {
+      each_word({row, 1, 0, cols_}, [&](std::uint64_t, std::uint64_t column_tile,
+                                        std::uint64_t word, const TileStatistics& stats) {
+        std::tie(scales[column_tile], zeros[column_tile]) = scale_and_zero(word, stats);
+      });
+      if (!sink({scales, zeros, false})) return;
+    }
+  }
+
  private:
+  static std::pair<float, float> scale_and_zero(std::uint64_t word, const TileStatistics& stats) {
+    const auto sq = static_cast<float>(word & 7);
+    const auto zq = static_cast<float>((word >> 3) & 7);
+    return {stats.scale_of_scale * (sq - stats.zero_of_scale),
+            stats.scale_of_zero * (zq - stats.zero_of_zero)};
+  }
+
   /// in_perm I32 [in/2], two u16 a word: column c as stored is logical column perm[c].
   void read_permutation(PartBytes part) {
     if (part.tensor().size_bytes == 0) return;

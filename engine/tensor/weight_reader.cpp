@@ -30,6 +30,12 @@ void WeightReader::read_codes(const Tile&, std::uint16_t*) {
   assert(false);
 }
 
+void WeightReader::scales(const ScaleSink& sink) {
+  if (weight_.params == 0) return;
+  read_scales(sink);
+  check();
+}
+
 void WeightReader::check() const {
   for (const Part& part : weight_.parts) model_.file(model_.tensor(part)).check();
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -19,7 +20,20 @@ struct Tile {
   std::uint64_t rows = 0;
   std::uint64_t col = 0;
   std::uint64_t cols = 0;
+  bool operator==(const Tile&) const = default;
 };
+
+/// Some of the numbers that turn a weight's codes into values, a second quantization undone: the
+/// factor of each group of codes, and what belongs to it.
+struct ScaleRun {
+  std::span<const float> scales;
+  /// As many as scales, or none: zero points, value = (code − zero) · scale.
+  std::span<const float> zeros;
+  /// The zeros are in units of the value instead: value = code · scale + zero.
+  bool added = false;
+};
+/// False: no more of them.
+using ScaleSink = std::function<bool(const ScaleRun& run)>;
 
 class WeightReader {
  public:
@@ -46,12 +60,17 @@ class WeightReader {
   /// until the next call. Call check() before believing what was computed from them.
   virtual std::span<const std::byte> stored(std::uint64_t first, std::uint64_t count);
 
+  /// Every scale of the weight once, in runs of bounded length in the order they are stored; no run
+  /// at all when its codes have no scales. Throws as values().
+  void scales(const ScaleSink& sink);
+
   /// Throws kChanged if any file of the weight could not be read.
   void check() const;
 
  protected:
   virtual void read_values(const Tile& tile, float* out) = 0;
   virtual void read_codes(const Tile& tile, std::uint16_t* out);
+  virtual void read_scales(const ScaleSink&) {}
 
   const Model& model_;
   const Weight& weight_;
