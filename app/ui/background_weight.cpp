@@ -111,8 +111,8 @@ void BackgroundWeight::run(std::uint32_t index, const std::shared_ptr<const Mode
     result.details = std::make_shared<const WeightDetails>(std::move(details));
   } catch (const Error& error) {
     result.failure = error.message;
-  } catch (const std::exception& other) {
-    result.failure = other.what();
+  } catch (const std::exception& unexpected) {
+    result.failure = unexpected.what();
   }
   const std::lock_guard lock(mutex_);
   if (!context.cancelled()) result_ = std::move(result);
