@@ -45,6 +45,11 @@ Request Screen::handle(const Key& key) {
     return command_of(key, kInTable) == Command::kQuit ? Ask::kQuit : Ask::kNothing;
   }
   if (is_mouse(key.code)) return mouse(key);
+  if (key.code == KeyCode::kPaste && (here & kTextFields) == 0) {
+    // Never as keys: a pasted "q" must not quit.
+    notice_ = "pasted text goes into a filter or a command: / or : first";
+    return {};
+  }
   const Command command = command_of(key, here);
   if ((here & kTextFields) != 0) return typed(key, command);
   if (command == Command::kNone) {
