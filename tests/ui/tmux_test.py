@@ -6,6 +6,7 @@ for a time. Usage: tmux_test.py QINSPECT MODEL. Exit 77: skipped, no tmux."""
 import fcntl
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -266,6 +267,69 @@ def lost(qinspect, model, folder, ignored):
     check(time.monotonic() - begin < 2, "the terminal is lost: it took more than 2 s")
 
 
+def first_frame(qinspect, model, folder, options, variables):
+    """What is sent until the footer of the sample model stands there, and until the end after q."""
+    child, side = pty.fork()
+    if child == 0:
+        os.execve(qinspect, [qinspect, *options, model],
+                  {"TERM": "xterm-256color", "LANG": "C.UTF-8", "XDG_DATA_HOME": folder, **variables})
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+    seen = b""
+    try:
+        while b"all 39 weights analysed" not in re.sub(rb"\x1b\[[0-9;]*[mGC]", b"", seen):
+            check(select.select([side], [], [], DEADLINE_S)[0], f"{variables}: nothing came but {seen!r}")
+            seen += os.read(side, 65536)
+        os.write(side, b"q")
+        while select.select([side], [], [], DEADLINE_S)[0]:
+            try:
+                seen += os.read(side, 65536)
+            except OSError:
+                break
+    finally:
+        os.close(side)
+        status = wait_for_end(child, "q does not end the program")
+    check(status == 0, f"{variables}: status {status}")
+    return seen
+
+
+def known(terminal):
+    """Whether terminfo is likely to know it: the rarer ones are a package of their own."""
+    return any(os.path.exists(os.path.join(top, terminal[0], terminal))
+               for top in ("/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo"))
+
+
+def environments(qinspect, model, folder):
+    """Colours and characters are what the terminal and the person say."""
+    def frame(*options, **variables):
+        return first_frame(qinspect, model, folder, options, variables)
+
+    def colours(text):
+        return sorted({kind for kind in (b"38;2;", b"38;5;") if kind in text})
+    blocks = "█".encode()
+    usual = frame()
+    check(colours(usual) == [b"38;5;"] and blocks in usual, "256 colours and UTF-8")
+    for name in (b"1049", b"2004", b"1002", b"1006"):
+        check(b"\x1b[?%sh" % name in usual and usual.rindex(b"\x1b[?%sl" % name) >
+              usual.rindex(b"\x1b[?%sh" % name), f"mode {name} is not taken back")
+    check(b"\x1b[?1002h" not in frame("--no-mouse"), "--no-mouse: the mouse is taken")
+    check(colours(frame(COLORTERM="truecolor")) == [b"38;2;"], "COLORTERM=truecolor")
+    if known("xterm-direct"):
+        check(colours(frame(TERM="xterm-direct")) == [b"38;2;"], "TERM=xterm-direct")
+    check(colours(frame(NO_COLOR="1")) == [], "NO_COLOR")
+    check(colours(frame("--color", "never")) == [], "--color never")
+    check(colours(frame("--color", "always", NO_COLOR="1")) == [b"38;5;"], "--color always")
+    light, dark = frame("--theme", "light"), frame("--theme", "dark")
+    check(b"38;5;25m" in light and b"38;5;25m" not in dark, "--theme")
+    check(blocks in frame(LANG="C"), "LANG=C falls back to C.UTF-8")
+    check(frame(LC_ALL="de_DE.ISO-8859-1").isascii(), "another character set gets ASCII")
+    check(frame("--ascii").isascii(), "--ascii")
+    for terminal in filter(known, ("linux", "vt100")):
+        text = frame(TERM=terminal)
+        check(text.isascii() and colours(text) == [], f"TERM={terminal}: ASCII, few colours")
+        if terminal == "vt100":
+            check(not re.search(rb"\x1b\[(2[247]|[34]9)m", text), "a VT100 takes no attribute back alone")
+
+
 def wait_for_end(child, problem):
     limit = time.monotonic() + DEADLINE_S
     while True:
@@ -323,6 +387,7 @@ def main():
         session(terminal, folder, qinspect, model)
         unread(qinspect, model, folder, lambda child, side: os.kill(child, signal.SIGTERM), 143)
         unread(qinspect, model, folder, lambda child, side: os.write(side, b"q"), 0)
+        environments(qinspect, model, folder)
         lost(qinspect, model, folder, False)
         lost(qinspect, model, folder, True)
     except Failure as failure:
