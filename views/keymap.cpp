@@ -329,6 +329,11 @@ const Binding* binding_of(Command command, Context context) {
   return nullptr;
 }
 
+std::string_view first_key(Command command, Context context) {
+  const Binding* binding = binding_of(command, context);
+  return binding == nullptr ? "" : binding->keys.substr(0, binding->keys.find(' '));
+}
+
 std::string keys_text(const Binding& binding) {
   std::string out;
   for (const char c : binding.keys) {

@@ -124,6 +124,8 @@ std::optional<Context> place_of_word(std::string_view word);
 Command command_of(const Key& key, Context context);
 /// The footer's entry of a command there; nullptr when it has none.
 const Binding* binding_of(Command command, Context context);
+/// The first of its keys, for a hint in a sentence; "" when it has none there.
+std::string_view first_key(Command command, Context context);
 /// "j Down" as the help prints it: "j, Down".
 std::string keys_text(const Binding& binding);
 

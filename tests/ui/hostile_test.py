@@ -8,6 +8,7 @@ of escape sequences, bidirectional overrides, invisible and wide characters, in 
 walks over all screens; and reads everything the program sends with a parser that knows only what the
 program may send. After each walk Ctrl-l asks for a whole frame, which tells that the walk is done.
 """
+import base64
 import concurrent.futures
 import fcntl
 import json
@@ -152,7 +153,7 @@ def hostile_gguf(path):
 
 
 def check_stream(data, where):
-    """Only sequences the program may send; all else is text that a person can see."""
+    """Only sequences the program may send; all else, and what is copied, is text that can be seen."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as bad:
@@ -164,6 +165,9 @@ def check_stream(data, where):
             found = SEQUENCE.match(text, at)
             check(found, f"{where}: an unknown sequence {text[at:at + 20]!r}")
             at = found.end()
+            copied = found.group().removeprefix("\x1b]52;c;")
+            if copied != found.group():
+                check_stream(base64.b64decode(copied[:-1]), f"{where}, copied")
             continue
         # Cn, unassigned, depends on the Unicode version of the Python at hand.
         good = unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or char == "\u200d"

@@ -110,6 +110,8 @@ TEST(Rebinding, GivesACommandOtherKeys) {
     EXPECT_EQ(command_of(character("/"), context), Command::kNone);
   }
   EXPECT_EQ(binding_of(Command::kFilter, kInTable)->keys, "Ctrl-s F3");
+  EXPECT_EQ(first_key(Command::kFilter, kInTable), "Ctrl-s");
+  EXPECT_EQ(first_key(Command::kPause, kInTable), "");
   EXPECT_THAT(table.losses(), IsEmpty());
   expect_sound(table);
 }
