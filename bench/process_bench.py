@@ -161,7 +161,8 @@ def main():
         figures = random_weights(folder + "/figures.safetensors", 280)
         for depth, more in (("256 colours", {}), ("truecolor", {"COLORTERM": "truecolor"})):
             screen = Screen(program, {**env, **more}, figures)
-            screen.read_until(b"all 280 weights analysed")
+            screen.read_until(b"280 weights")
+            screen.bytes_after(b"")  # the analysis ends
             screen.bytes_after(b"j" * 60)  # the cursor now scrolls the table
             steps = sorted(screen.bytes_after(b"j") for _ in range(9))
             pages = sorted(screen.bytes_after(b"\x04") for _ in range(4))

@@ -276,9 +276,15 @@ def first_frame(qinspect, model, folder, options, variables):
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
     seen = b""
     try:
+        # What is sent is what changed: letters that stood there are not sent again. Whole frames are
+        # asked for until one has the words.
+        limit = time.monotonic() + DEADLINE_S
         while b"all 39 weights analysed" not in re.sub(rb"\x1b\[[0-9;]*[mGC]", b"", seen):
-            check(select.select([side], [], [], DEADLINE_S)[0], f"{variables}: nothing came but {seen!r}")
-            seen += os.read(side, 65536)
+            check(time.monotonic() < limit, f"{variables}: last came {seen[-300:]!r}")
+            if select.select([side], [], [], 0.1)[0]:
+                seen += os.read(side, 65536)
+            else:
+                os.write(side, b"\x0c")
         os.write(side, b"q")
         while select.select([side], [], [], DEADLINE_S)[0]:
             try:
