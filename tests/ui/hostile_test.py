@@ -51,7 +51,7 @@ WALKS = [
     ("metadata", "m|jjj\r|\r|G|g|/e|\r|nN|\x1b|Gy|\x1b|", None),
     ("verify", "v|jj|G|g|S|\x1b|", None),
     ("diff", "d|{other}\r|jj|s|S|\r|\x1b|\x1b|\x1b|", None),
-    ("jobs", "J|jj|\r|G|\x1b|\x1b|", None),
+    ("jobs", "J|jj|\r|G|\x1b|\x1b|", "Jobs"),
     ("log", "L|jj|G|g|s|s|\x1b|", "Log"),
     ("help", "?|jj|G|/e\r|\x1b|\x1b|", "Keys, commands, columns"),
     ("completion", ":\t|\t|\x1b|:goto \t|\t|\t\x1b|:filter \t|\x1b|:mark \t\r|:sort \t|\x1b|", None),
