@@ -84,6 +84,7 @@ std::string config_topic() {
       "The\n"
       "last key out of a screen stays, and a printable key is text where text is typed.\n\n"
       "  theme = light\n"
+      "  columns = weight,shape,b/w:8\n"
       "  key filter = / Ctrl-s\n"
       "  key next-layer in weight values = Right l ] n\n\n"
       "Columns chosen in the program hold in the next run too, until the config file names "

@@ -13,8 +13,8 @@
 
 #include <fmt/format.h>
 
-#include "engine/text/escape.h"
 #include "engine/text/utf8.h"
+#include "views/column_choice.h"
 #include "views/key.h"
 
 namespace qi {
@@ -36,7 +36,7 @@ constexpr std::array kTable = {
     SettingSpec{"database", "FILE", "--db", false, false,
                 "results database: an absolute path, or ~/ and so on"},
     SettingSpec{"columns", "NAME,...", "", false, false,
-                "columns of the model's table, in this order"},
+                "columns of the model's table, in this order; b/w:8 sets a width"},
 };
 
 std::string xdg_path(const char* variable, std::string_view below_home, std::string_view name) {
@@ -90,8 +90,10 @@ std::string absolute_path(std::string_view value) {
 
 void set_option(const SettingSpec& spec, std::string_view value, Options& options) {
   if (spec.option.empty()) {
-    if (value.size() > kMostNames || !is_printable(value))
-      throw BadLine{"this is no list of names"};
+    std::string problem;
+    if (value.size() > kMostNames) problem = "the list is too long";
+    if (problem.empty()) parse_columns(value, problem);
+    if (!problem.empty()) throw BadLine{fmt::format("{} = {}: {}", spec.name, value, problem)};
     options.columns = value;
     return;
   }

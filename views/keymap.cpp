@@ -240,6 +240,8 @@ std::string_view command_word(Command command) {
       return "axis";
     case Command::kZoomIn:
       return "zoom-in";
+    case Command::kReset:
+      return "reset";
     case Command::kZoomOut:
       return "zoom-out";
     case Command::kForm:

@@ -122,7 +122,9 @@ void Program::carry_out(const Request& request) {
   switch (request.ask) {
     case Ask::kNothing:
     case Ask::kQuit:
+      break;
     case Ask::kColumnsChanged:
+      column_memory_.remember(model_->columns_text());
       break;
     case Ask::kBack:
       go_back();
@@ -276,6 +278,10 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
   const std::shared_ptr<const Model> model = screen->table().shared_model();
   plan_ = screen->plan();
   model_ = screen.get();
+  if (std::string problem; !column_memory_.columns().empty() &&
+                           !model_->set_columns(column_memory_.columns(), problem)) {
+    log(LogLine::Kind::kWarning, fmt::format("the columns chosen do not hold: {}", problem));
+  }
   push(std::move(screen));
   for (const Warning& warning : model->warnings) log(LogLine::Kind::kWarning, describe(warning));
   for (const std::string& note : model->notes) log(LogLine::Kind::kNote, note);

@@ -151,6 +151,26 @@ def clipboard(terminal, folder):
     terminal.wait("4 of 39")
 
 
+def columns(terminal, folder, start):
+    """A column taken away stays away in the next run."""
+    def titles(screen):
+        return next((line for line in screen.split("\n") if "b/w" in line and "scheme" in line), "")
+    terminal.text(start)
+    terminal.keys("Enter")
+    terminal.wait_for("the titles", lambda screen: "shape" in titles(screen))
+    terminal.text("Cj")
+    terminal.keys("Enter", "Escape")
+    terminal.wait_for("no shape", lambda screen: titles(screen) and "shape" not in titles(screen))
+    terminal.text("q")
+    terminal.wait("status-0")
+    terminal.text(start)
+    terminal.keys("Enter")
+    screen = terminal.wait_for("the titles", titles)
+    check("shape" not in titles(screen), "the choice of columns is forgotten")
+    terminal.text("q")
+    terminal.wait("status-0")
+
+
 def config(terminal, folder, start):
     """Keys bound anew hold, and a bad line is in the log and stops nothing."""
     os.makedirs(os.path.join(folder, "qinspect"), exist_ok=True)
@@ -243,6 +263,7 @@ def session(terminal, folder, qinspect, model):
         os.kill(pid_of(terminal), number)
         terminal.wait(f"status-{status}")
         terminal.check_back(folder, f"after-SIG{name}", before)
+    columns(terminal, folder, start)
     config(terminal, folder, start)
 
 
