@@ -1,12 +1,11 @@
 // Hostile names on every screen: cells hold what a person can see, and frames stay whole.
-#include "tests/support/hostile_screens.h"
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "tests/support/hostile_screens.h"
 #include "views/command_line.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
