@@ -161,8 +161,8 @@ void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
 
   const Rect field{0, y, std::max(0, x - 1), 1};
   if (!filtering_ && table_.filter().empty()) {
-    canvas.text(field, 1, y, "/", {Ink::kKey});
-    canvas.text(field, 3, y, "filters by name", {Ink::kDim});
+    const int key = canvas.text(field, 1, y, first_key(Command::kFilter, kInTable), {Ink::kKey});
+    canvas.text(field, key + 1, y, "filters by name", {Ink::kDim});
     return;
   }
   end = canvas.text(field, 1, y, "filter: ", {Ink::kDim});
