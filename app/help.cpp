@@ -24,8 +24,9 @@ std::string option_line(const OptionSpec& spec) {
   return fmt::format("  {:<{}} {}\n", name, kNameWidth, spec.help);
 }
 
-// `text` broken at spaces into lines of at most `width` cells, all but the first indented.
-std::string wrapped(std::string_view text, int width, std::size_t indent) {
+}  // namespace
+
+std::string wrapped_text(std::string_view text, int width, std::size_t indent) {
   std::string out;
   int used = 0;
   while (!text.empty()) {
@@ -43,6 +44,8 @@ std::string wrapped(std::string_view text, int width, std::size_t indent) {
   }
   return out;
 }
+
+namespace {
 
 std::string group_lines(OptionGroup group) {
   std::string out;
@@ -102,7 +105,7 @@ std::string stats_topic() {
   for (const StatColumn& column : stat_columns()) {
     constexpr std::size_t kIndent = 28;
     out += fmt::format("  {:<13} {:<11} {}\n", column.name, column.unit,
-                       wrapped(column.formula, 100 - kIndent, kIndent));
+                       wrapped_text(column.formula, 100 - kIndent, kIndent));
   }
   out +=
       "\nAn empty cell does not apply to the weight. ratio_zstd and ratio_lz4 come from evenly\n"
@@ -202,9 +205,10 @@ struct Topic {
   std::string (*text)();
 };
 constexpr std::array kTopics = {
-    Topic{"list", list_topic},    Topic{"stats", stats_topic},     Topic{"verify", verify_topic},
-    Topic{"show", show_topic},    Topic{"diff", diff_topic},       Topic{"convert", convert_topic},
-    Topic{"errors", error_topic}, Topic{"completion", completion},
+    Topic{"list", list_topic},       Topic{"stats", stats_topic}, Topic{"verify", verify_topic},
+    Topic{"show", show_topic},       Topic{"diff", diff_topic},   Topic{"convert", convert_topic},
+    Topic{"errors", error_topic},    Topic{"keys", keys_topic},   Topic{"config", config_topic},
+    Topic{"completion", completion},
 };
 
 }  // namespace

@@ -17,4 +17,11 @@ std::vector<std::string_view> help_topics();
 /// One fact a line: qinspect, compiler, libraries, the SIMD target in use.
 std::string version_text();
 
+/// The key table in force, and the config file: topics of their own.
+std::string keys_topic();
+std::string config_topic();
+
+/// `text` broken at spaces into lines of at most `width` cells, all but the first indented.
+std::string wrapped_text(std::string_view text, int width, std::size_t indent);
+
 }  // namespace qi

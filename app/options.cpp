@@ -2,11 +2,13 @@
 
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "engine/io/error.h"
 
@@ -39,6 +41,11 @@ ColorMode color_mode(const std::string& text) {
   if (text == "always") return ColorMode::kAlways;
   if (text == "never") return ColorMode::kNever;
   usage("--color " + text, "auto, always or never");
+}
+
+std::string theme_name(const std::string& text) {
+  if (find_theme(text) != nullptr) return text;
+  usage("--theme " + text, fmt::format("{}", fmt::join(theme_names(), ", ")));
 }
 
 // An empty value would silently mean "not given".
@@ -116,6 +123,9 @@ constexpr std::array kTable = {
 
     OptionSpec{"--color", "auto|always|never", "", "colour (NO_COLOR is honoured)", kUi, kAny, kAny,
                false, [](O& o, const S& v) { o.color = color_mode(v); }},
+    OptionSpec{"--theme", "default|dark|light", "",
+               "colours for any background, a dark or a light one", kUi, kAny, kAny, false,
+               [](O& o, const S& v) { o.theme = theme_name(v); }},
     OptionSpec{"--ascii", "", "", "no line drawing, no blocks, no other characters beyond ASCII",
                kUi, kAny, kAny, false, [](O& o, const S&) { o.ascii = true; }},
     OptionSpec{"--no-mouse", "", "", "leave the mouse to the terminal", kUi, kAny, kAny, false,
@@ -191,8 +201,8 @@ std::string_view mode_word(Mode mode) {
   return "browse";
 }
 
-Options parse_options(const std::vector<std::string>& arguments) {
-  Options options;
+Options parse_options(const std::vector<std::string>& arguments, Options defaults) {
+  Options options = std::move(defaults);
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();  // refused below, in our words

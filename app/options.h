@@ -54,10 +54,13 @@ struct Options {
   bool no_mouse = false;
   unsigned refresh_hz = 30;
   bool no_analyze = false;
+  std::string theme = "default";
+  std::string columns;  // config file alone: of the model's table, "a,b,c"
 };
 
-/// `arguments` without the program's name. Throws Error kUsage.
-Options parse_options(const std::vector<std::string>& arguments);
+/// `arguments` without the program's name; `defaults`: what holds unless they say otherwise. Throws
+/// Error kUsage.
+Options parse_options(const std::vector<std::string>& arguments, Options defaults = {});
 
 /// Where options stand in --help.
 enum class OptionGroup : std::uint8_t { kModes, kEveryMode, kInterface };

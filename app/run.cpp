@@ -10,9 +10,12 @@
 #include <cstdlib>
 #include <new>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "app/help.h"
 #include "app/modes/modes.h"
+#include "app/settings.h"
 #include "app/signals.h"
 #include "app/ui/run_ui.h"
 #include "engine/text/escape.h"
@@ -50,8 +53,12 @@ bool can_browse(const Options& options) {
   return !rows && !dumb && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
 }
 
-int browse(const Options& options) {
+int browse(const Options& options, std::vector<Warning> warnings) {
   UiOptions ui;
+  ui.warnings = std::move(warnings);
+  ui.theme = options.theme;
+  ui.columns = options.columns;
+  ui.columns_file = state_path("columns");
   ui.path = options.paths.front();
   ui.refresh_hz = options.refresh_hz;
   ui.color = options.color;
@@ -71,8 +78,18 @@ void print_text(const std::string& text) {
   output->finish();
 }
 
-int run_mode(const Options& options, Messages& messages) {
+// Binds the keys of the config file before any screen is made; adds what was wrong with them.
+void bind_own_keys(Settings& settings) {
+  static KeyTable table;
+  for (Warning& warning : bind_keys(settings, table)) {
+    settings.warnings.push_back(std::move(warning));
+  }
+  set_key_table(table.bindings());
+}
+
+int run_mode(const Options& options, Settings& settings, Messages& messages) {
   if (options.mode == Mode::kHelp) {
+    bind_own_keys(settings);
     print_text(help_text(options.help_topic));
     return 0;
   }
@@ -82,7 +99,11 @@ int run_mode(const Options& options, Messages& messages) {
   }
   raise_open_file_limit();
   signal(SIGXFSZ, SIG_IGN);  // a file above the shell's limit is an error of write(), not the end
-  if (options.mode == Mode::kBrowse && can_browse(options)) return browse(options);
+  if (options.mode == Mode::kBrowse && can_browse(options)) {
+    bind_own_keys(settings);
+    return browse(options, std::move(settings.warnings));
+  }
+  for (const Warning& warning : settings.warnings) messages.warning(warning);
   install_signals();
   Session session(options, messages);
   switch (options.mode) {
@@ -111,10 +132,11 @@ int run_mode(const Options& options, Messages& messages) {
 int guarded_run(const std::vector<std::string>& arguments) {
   Messages before(false, false);
   try {
-    const Options options = parse_options(arguments);
+    Settings settings = read_settings(settings_path());
+    const Options options = parse_options(arguments, settings.defaults);
     Messages messages(options.quiet, options.verbose);
     try {
-      return run_mode(options, messages);
+      return run_mode(options, settings, messages);
     } catch (const Error& error) {
       messages.error(error);
       return messages.status();

@@ -4,14 +4,16 @@
     bench/process_bench.py [build/qinspect]
 
 Prints, on sparse models made for the purpose: wall time and peak memory of --list with 100,000
-tensors; of the UI in a pseudo terminal of 120x36 the time to the first frame, the time from `q` to the
-prompt while the analysis runs, and the CPU used in three idle seconds. Each time is the best, median
-and worst of several runs.
+tensors; of the UI in a pseudo terminal of 120x36 the time to the first frame (to reach: 60 ms), the
+bytes sent for one step of scrolling through a table full of figures (4 KiB), the time from `q` to the
+prompt while the analysis runs, and the CPU used in three idle seconds (0). Each time is the best,
+median and worst of several runs.
 """
 import fcntl
 import json
 import os
 import pty
+import random
 import select
 import shutil
 import struct
@@ -35,6 +37,27 @@ def safetensors(path, shapes):
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
         f.truncate(8 + len(text) + end)
+    return path
+
+
+def random_weights(path, count):
+    """A file of small matrices, each with a scale of its own: every figure of its row differs."""
+    generator = random.Random(1)
+    header, payload = {}, b""
+    for i in range(count):
+        name = "model.layers.%d.%s" % (i // 7, ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj",
+                                                "mlp.down_proj")[i % 7])
+        shape = [8 * generator.randint(2, 12), 8 * generator.randint(2, 12)]
+        scale = 10 ** generator.uniform(-3, 0)
+        values = b"".join(struct.pack("<f", generator.gauss(0, scale))[2:]
+                          for _ in range(shape[0] * shape[1]))
+        header[name + ".weight"] = {"dtype": "BF16", "shape": shape,
+                                    "data_offsets": [len(payload), len(payload) + len(values)]}
+        payload += values
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + payload)
     return path
 
 
@@ -88,6 +111,14 @@ class Screen:
                 os.read(self.fd, 1 << 16)
         return ticks() - before
 
+    def bytes_after(self, keys):
+        """How much is sent until nothing has come for a while after some keys."""
+        os.write(self.fd, keys)
+        count = 0
+        while select.select([self.fd], [], [], 0.25)[0]:
+            count += len(os.read(self.fd, 1 << 16))
+        return count
+
     def quit(self):
         """Seconds from `q` to the end of the process."""
         begin = time.monotonic()
@@ -109,7 +140,7 @@ def main():
                               else os.path.join(HERE, "..", "build", "qinspect"))
     folder = tempfile.mkdtemp(prefix="qinspect-bench-")
     env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm-256color", "HOME": folder,
-           "XDG_DATA_HOME": folder}
+           "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder, "XDG_STATE_HOME": folder}
     try:
         many = safetensors(folder + "/many.safetensors", [
             ("model.layers.%d.mlp.experts.%d.%s_proj.weight" % (i // 768, i // 3 % 256, part), [4, 4])
@@ -127,6 +158,17 @@ def main():
             first.append(screen.read_until(b"quit"))
             screen.quit()
         print("first frame of the sample model     ", spread(first, "s"))
+        figures = random_weights(folder + "/figures.safetensors", 280)
+        for depth, more in (("256 colours", {}), ("truecolor", {"COLORTERM": "truecolor"})):
+            screen = Screen(program, {**env, **more}, figures)
+            screen.read_until(b"280 weights")
+            screen.bytes_after(b"")  # the analysis ends
+            screen.bytes_after(b"j" * 60)  # the cursor now scrolls the table
+            steps = sorted(screen.bytes_after(b"j") for _ in range(9))
+            pages = sorted(screen.bytes_after(b"\x04") for _ in range(4))
+            print("a step of scrolling, %-12s    median %d  most %d bytes; half a page: most %d"
+                  % (depth, steps[len(steps) // 2], steps[-1], pages[-1]))
+            screen.quit()
         for _ in range(RUNS):
             screen = Screen(program, env, big)
             screen.read_until(b"ETA")  # the analysis runs

@@ -1,6 +1,5 @@
 #include "views/help_screen.h"
 
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -14,34 +13,7 @@ namespace {
 
 enum ColumnOf : std::size_t { kWhat, kMeaning, kGroup };
 
-constexpr std::array<std::pair<Context, std::string_view>, 16> kPlaces = {{
-    {kInTree, "tree"},
-    {kInTable, "table"},
-    {kInWeight, "weight"},
-    {kInValues, "values"},
-    {kInHeatmap, "heat map"},
-    {kInMetadata, "metadata"},
-    {kInDiff, "diff"},
-    {kInVerify, "verify"},
-    {kInJobs, "jobs"},
-    {kInLog, "log"},
-    {kInColumns, "columns"},
-    {kInPicker, "picker"},
-    {kInHelp, "help"},
-    {kInMessage, "message"},
-    {kInFilter, "filter"},
-    {kInCommand, "command line"},
-}};
-
 }  // namespace
-
-std::string places_text(std::uint32_t contexts) {
-  std::string out;
-  for (const auto& [context, name] : kPlaces) {
-    if ((contexts & context) != 0) out += (out.empty() ? "" : ", ") + std::string(name);
-  }
-  return out;
-}
 
 HelpScreen::HelpScreen(Context from)
     : TableScreen("Keys, commands, columns", "help",

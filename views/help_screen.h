@@ -28,7 +28,4 @@ class HelpScreen final : public TableScreen {
   std::vector<Line> lines_;
 };
 
-/// "Model: tree, table; Weight": where a binding holds, for the help and the README.
-std::string places_text(std::uint32_t contexts);
-
 }  // namespace qi

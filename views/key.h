@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,7 @@ enum class KeyCode : std::uint8_t {
   kClick,
   kDrag,  // the cursor moved with the button held
   kRelease,
+  kPaste,  // `text` is what was pasted, raw; never a command
 };
 
 struct Key {
@@ -55,5 +57,8 @@ inline Key key(KeyCode code) {
 /// "q", "Space", "Ctrl-d", "PgDn", "F1": what footer and help print and the key table is written
 /// in.
 std::string key_name(const Key& key);
+/// The key of such a name, in whatever case where the name is a word; nothing when no terminal
+/// sends a key of that name: Ctrl-h, -i, -j and -m arrive as Backspace, Tab and Enter.
+std::optional<Key> key_of_name(std::string_view name);
 
 }  // namespace qi

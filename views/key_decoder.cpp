@@ -1,8 +1,10 @@
 #include "views/key_decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "engine/text/utf8.h"
 
@@ -10,6 +12,8 @@ namespace qi {
 namespace {
 
 constexpr std::size_t kMaxSequence = 64;  // longer ones are no key of any terminal
+constexpr std::string_view kPasteBegin = "\x1b[200~";
+constexpr std::string_view kPasteEnd = "\x1b[201~";
 
 struct Step {
   std::size_t length = 0;  // bytes used; 0: more are needed
@@ -162,6 +166,14 @@ void KeyDecoder::feed(std::string_view bytes, std::vector<Key>& out) {
   buffer_ += bytes;
   std::size_t at = 0;
   while (at < buffer_.size()) {
+    if (!pasting_ && std::string_view(buffer_).substr(at).starts_with(kPasteBegin)) {
+      pasting_ = true;
+      at += kPasteBegin.size();
+    }
+    if (pasting_) {
+      if (!take_paste(at, out)) break;
+      continue;
+    }
     const Step step = first_key(std::string_view(buffer_).substr(at));
     if (step.length == 0) break;
     at += step.length;
@@ -170,7 +182,32 @@ void KeyDecoder::feed(std::string_view bytes, std::vector<Key>& out) {
   buffer_.erase(0, at);
 }
 
+bool KeyDecoder::take_paste(std::size_t& at, std::vector<Key>& out) {
+  const std::size_t end = buffer_.find(kPasteEnd, at);
+  // The end may have come in part.
+  std::size_t length = end - at;
+  if (end == std::string::npos) {
+    length = buffer_.size() - at;
+    length -= std::min(length, kPasteEnd.size() - 1);
+  }
+  pasted_.append(buffer_, at, std::min(length, kMostPasted - pasted_.size()));
+  at += length;
+  if (end == std::string::npos) return false;
+  at += kPasteEnd.size();
+  pasting_ = false;
+  out.push_back({.code = KeyCode::kPaste, .text = std::exchange(pasted_, {})});
+  return true;
+}
+
 void KeyDecoder::flush(std::vector<Key>& out) {
+  if (pasting_) {
+    // The terminal did not say where it ends. Nothing of it is a key.
+    pasting_ = false;
+    pasted_.append(buffer_, 0, kMostPasted - pasted_.size());
+    buffer_.clear();
+    out.push_back({.code = KeyCode::kPaste, .text = std::exchange(pasted_, {})});
+    return;
+  }
   if (!buffer_.empty() && buffer_[0] == '\x1b') {
     out.push_back(key(KeyCode::kEscape));
     // Esc [ typed by hand: the second key counts too.

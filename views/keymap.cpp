@@ -1,6 +1,7 @@
 #include "views/keymap.h"
 
 #include <array>
+#include <utility>
 
 namespace qi {
 namespace {
@@ -142,6 +143,27 @@ constexpr std::array kTable = {
     Binding{Command::kRedraw, kEverywhere, "Ctrl-l", "", "General", "draw the screen afresh"},
 };
 
+constexpr std::array<std::pair<Context, std::string_view>, 16> kPlaces = {{
+    {kInTree, "tree"},
+    {kInTable, "table"},
+    {kInWeight, "weight"},
+    {kInValues, "values"},
+    {kInHeatmap, "heatmap"},
+    {kInMetadata, "metadata"},
+    {kInDiff, "diff"},
+    {kInVerify, "verify"},
+    {kInJobs, "jobs"},
+    {kInLog, "log"},
+    {kInColumns, "columns"},
+    {kInPicker, "picker"},
+    {kInHelp, "help"},
+    {kInMessage, "message"},
+    {kInFilter, "filter"},
+    {kInCommand, "command"},
+}};
+
+std::span<const Binding> g_table = kTable;
+
 bool has_key(std::string_view keys, std::string_view name) {
   while (!keys.empty()) {
     const std::size_t end = keys.find(' ');
@@ -155,22 +177,165 @@ bool has_key(std::string_view keys, std::string_view name) {
 }  // namespace
 
 std::span<const Binding> key_table() {
+  return g_table;
+}
+
+std::span<const Binding> default_key_table() {
   return kTable;
+}
+
+void set_key_table(std::span<const Binding> table) {
+  g_table = table;
+}
+
+std::string_view command_word(Command command) {
+  switch (command) {
+    case Command::kNone:
+      break;
+    case Command::kUp:
+      return "up";
+    case Command::kDown:
+      return "down";
+    case Command::kHalfUp:
+      return "half-page-up";
+    case Command::kHalfDown:
+      return "half-page-down";
+    case Command::kPageUp:
+      return "page-up";
+    case Command::kPageDown:
+      return "page-down";
+    case Command::kFirst:
+      return "first";
+    case Command::kLast:
+      return "last";
+    case Command::kLeft:
+      return "left";
+    case Command::kRight:
+      return "right";
+    case Command::kEnter:
+      return "enter";
+    case Command::kBack:
+      return "back";
+    case Command::kNextPane:
+      return "next-pane";
+    case Command::kPreviousPane:
+      return "previous-pane";
+    case Command::kFilter:
+      return "filter";
+    case Command::kAccept:
+      return "accept";
+    case Command::kClear:
+      return "clear";
+    case Command::kNextMatch:
+      return "next-match";
+    case Command::kPreviousMatch:
+      return "previous-match";
+    case Command::kSort:
+      return "sort";
+    case Command::kSortReverse:
+      return "sort-reverse";
+    case Command::kColumns:
+      return "columns";
+    case Command::kZoom:
+      return "zoom";
+    case Command::kAxis:
+      return "axis";
+    case Command::kZoomIn:
+      return "zoom-in";
+    case Command::kReset:
+      return "reset";
+    case Command::kZoomOut:
+      return "zoom-out";
+    case Command::kForm:
+      return "form";
+    case Command::kPreviousLayer:
+      return "previous-layer";
+    case Command::kNextLayer:
+      return "next-layer";
+    case Command::kTied:
+      return "tied";
+    case Command::kMark:
+      return "mark";
+    case Command::kUnmarkAll:
+      return "unmark-all";
+    case Command::kShowHeatmap:
+      return "heatmap";
+    case Command::kShowMetadata:
+      return "metadata";
+    case Command::kShowDiff:
+      return "diff";
+    case Command::kShowVerify:
+      return "verify";
+    case Command::kShowJobs:
+      return "jobs";
+    case Command::kShowLog:
+      return "log";
+    case Command::kAnalyseAll:
+      return "analyse-all";
+    case Command::kCancel:
+      return "cancel";
+    case Command::kPause:
+      return "pause";
+    case Command::kCopy:
+      return "copy";
+    case Command::kExport:
+      return "export";
+    case Command::kComplete:
+      return "complete";
+    case Command::kCommandLine:
+      return "command-line";
+    case Command::kHelp:
+      return "help";
+    case Command::kQuit:
+      return "quit";
+    case Command::kSuspend:
+      return "suspend";
+    case Command::kRedraw:
+      return "redraw";
+  }
+  return "";
+}
+
+Command command_of_word(std::string_view word) {
+  for (int i = 1; i <= static_cast<int>(Command::kRedraw); ++i) {
+    if (command_word(static_cast<Command>(i)) == word) return static_cast<Command>(i);
+  }
+  return Command::kNone;
+}
+
+std::string places_text(std::uint32_t contexts) {
+  std::string out;
+  for (const auto& [context, name] : kPlaces) {
+    if ((contexts & context) != 0) out += (out.empty() ? "" : ", ") + std::string(name);
+  }
+  return out;
+}
+
+std::optional<Context> place_of_word(std::string_view word) {
+  for (const auto& [context, name] : kPlaces) {
+    if (name == word) return context;
+  }
+  return {};
 }
 
 Command command_of(const Key& key, Context context) {
   const std::string name = key_name(key);
-  for (const Binding& binding : kTable) {
+  for (const Binding& binding : g_table) {
     if ((binding.contexts & context) != 0 && has_key(binding.keys, name)) return binding.command;
   }
   return Command::kNone;
 }
 
 const Binding* binding_of(Command command, Context context) {
-  for (const Binding& binding : kTable) {
+  for (const Binding& binding : g_table) {
     if (binding.command == command && (binding.contexts & context) != 0) return &binding;
   }
   return nullptr;
+}
+
+std::string_view first_key(Command command, Context context) {
+  const Binding* binding = binding_of(command, context);
+  return binding == nullptr ? "" : binding->keys.substr(0, binding->keys.find(' '));
 }
 
 std::string keys_text(const Binding& binding) {

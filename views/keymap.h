@@ -1,7 +1,10 @@
-// The one table of keys: dispatch, footer and help are made from it. Constant data, any thread.
+// The one table of keys: dispatch, footer and help are made from it, and the names by which a
+// person rebinds them. Constant data once set_key_table() has been called, if at all; then any
+// thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -103,11 +106,26 @@ struct Binding {
 
 /// In the order of footer and help.
 std::span<const Binding> key_table();
+/// The table that the program was built with.
+std::span<const Binding> default_key_table();
+/// Another table from now on, which must outlive every use; before any screen exists.
+void set_key_table(std::span<const Binding> table);
+
+/// The word of a command in the config file: "next-layer". Every command but kNone has one.
+std::string_view command_word(Command command);
+/// kNone when no command is called so.
+Command command_of_word(std::string_view word);
+/// "tree, table": where a binding holds; the words of the config file.
+std::string places_text(std::uint32_t contexts);
+/// The place of one such word; nothing when none is called so.
+std::optional<Context> place_of_word(std::string_view word);
 
 /// What `key` does in `context`; kNone when it is not bound there.
 Command command_of(const Key& key, Context context);
 /// The footer's entry of a command there; nullptr when it has none.
 const Binding* binding_of(Command command, Context context);
+/// The first of its keys, for a hint in a sentence; "" when it has none there.
+std::string_view first_key(Command command, Context context);
 /// "j Down" as the help prints it: "j, Down".
 std::string keys_text(const Binding& binding);
 

@@ -161,8 +161,8 @@ void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
 
   const Rect field{0, y, std::max(0, x - 1), 1};
   if (!filtering_ && table_.filter().empty()) {
-    canvas.text(field, 1, y, "/", {Ink::kKey});
-    canvas.text(field, 3, y, "filters by name", {Ink::kDim});
+    const int key = canvas.text(field, 1, y, first_key(Command::kFilter, kInTable), {Ink::kKey});
+    canvas.text(field, key + 1, y, "filters by name", {Ink::kDim});
     return;
   }
   end = canvas.text(field, 1, y, "filter: ", {Ink::kDim});
@@ -228,7 +228,7 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
   if (area.empty()) return;
   int right = area.right() - 1;
   const std::string resting = resting_text();
-  if (!warning_.empty()) {
+  if (notice().empty() && !warning_.empty()) {
     // A job's numbers change their width; the warning must not move with them.
     const int taken = job_.active || !others_.empty() ? area.width * (others_.empty() ? 2 : 3) / 4
                                                       : std::max(display_width(resting) + 5, 30);
@@ -255,7 +255,8 @@ void ModelScreen::draw_status(Canvas& canvas, const Glyphs& glyphs) const {
       x = canvas.text(room, x, area.y, status_text(other));
     }
     const bool one = others_.empty();
-    x = canvas.text(room, x + 3, area.y, one ? "x" : "J", {Ink::kKey});
+    const Command command = one ? Command::kCancel : Command::kShowJobs;
+    x = canvas.text(room, x + 3, area.y, first_key(command, context()), {Ink::kKey});
     canvas.text(room, x, area.y, one ? " cancels" : " jobs", {Ink::kDim});
     return;
   }

@@ -134,7 +134,7 @@ Request ModelScreen::typed(const Key& key, Command command) {
     filtering_ = false;
     field_.set_text("");
   } else if (!field_.handle(key)) {
-    set_notice(fmt::format("{}: Enter keeps the filter, Esc clears it", key_name(key)));
+    set_notice(fmt::format("{}: Enter keeps the filter, Esc clears it", escape(key_name(key))));
   }
   set_filter(field_.text());
   return {};

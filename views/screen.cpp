@@ -45,10 +45,17 @@ Request Screen::handle(const Key& key) {
     return command_of(key, kInTable) == Command::kQuit ? Ask::kQuit : Ask::kNothing;
   }
   if (is_mouse(key.code)) return mouse(key);
+  if (key.code == KeyCode::kPaste && (here & kTextFields) == 0) {
+    // Never as keys: a pasted "q" must not quit.
+    notice_ = "pasted text goes into a filter or a command: ask for one first";
+    return {};
+  }
   const Command command = command_of(key, here);
   if ((here & kTextFields) != 0) return typed(key, command);
   if (command == Command::kNone) {
-    notice_ = fmt::format("{} does nothing here: ? lists the keys", escape(key_name(key)));
+    notice_ = fmt::format("{} does nothing here", escape(key_name(key)));
+    const std::string_view help = first_key(Command::kHelp, here);
+    if (!help.empty()) notice_ += fmt::format(": {} lists the keys", help);
     return {};
   }
   notice_ = why_not(command);

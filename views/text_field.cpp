@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/text/escape.h"
+#include "engine/text/utf8.h"
 #include "engine/text/width.h"
 
 namespace qi {
@@ -26,16 +27,34 @@ std::size_t TextField::next(std::size_t at) const {
   return at >= text_.size() ? at : at + cluster_at(text_, at).text.size();
 }
 
+// Format characters are no text a person can see.
+void TextField::insert(std::string_view text) {
+  if (text_.size() + text.size() > kMaxBytes) return;
+  if (!is_printable(text) && text != "\\") return;
+  text_.insert(cursor_, text);
+  cursor_ += text.size();
+}
+
 bool TextField::handle(const Key& key) {
   switch (key.code) {
     case KeyCode::kCharacter:
-      // Pasted format characters are no text a person can see.
-      if (text_.size() + key.text.size() <= kMaxBytes &&
-          (is_printable(key.text) || key.text == "\\")) {
-        text_.insert(cursor_, key.text);
-        cursor_ += key.text.size();
+      insert(key.text);
+      return true;
+    case KeyCode::kPaste: {
+      std::string_view rest = key.text;
+      while (!rest.empty() && rest.back() <= ' ' && rest.back() >= 0) rest.remove_suffix(1);
+      for (bool blank = true; !rest.empty();) {
+        const CodePoint point = decode_utf8(rest, 0);
+        const std::string_view one = rest.substr(0, point.length);
+        rest.remove_prefix(point.length);
+        // Line breaks and tabs part words; several are one space, none stands at an end.
+        const bool breaks = one == "\n" || one == "\r" || one == "\t";
+        if (breaks && blank) continue;
+        insert(breaks ? " " : one);
+        blank = breaks || one == " ";
       }
       return true;
+    }
     case KeyCode::kBackspace: {
       const std::size_t begin = previous(cursor_);
       text_.erase(begin, cursor_ - begin);

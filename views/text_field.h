@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "views/key.h"
 
@@ -15,13 +16,15 @@ class TextField {
   std::size_t cursor() const { return cursor_; }
   void set_text(std::string text);
 
-  /// Typing, Backspace, Del, Left, Right, Home, End, Ctrl-a/e/u/k/w. False: not a key of a field.
-  /// A text of kMaxBytes takes no more.
+  /// Typing, a paste (line breaks as spaces, nothing else that cannot be seen), Backspace, Del,
+  /// Left, Right, Home, End, Ctrl-a/e/u/k/w. False: not a key of a field. A text of kMaxBytes takes
+  /// no more.
   bool handle(const Key& key);
 
   static constexpr std::size_t kMaxBytes = 1024;
 
  private:
+  void insert(std::string_view text);
   std::size_t previous(std::size_t at) const;
   std::size_t next(std::size_t at) const;
 

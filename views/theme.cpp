@@ -5,26 +5,74 @@
 namespace qi {
 namespace {
 
-// One row an ink: RGB, xterm-256 index, 16 and 8 colour index (−1: the terminal's own foreground),
-// and attributes. Blue #5fafff and orange #ffaf5f read well on black and stay visible on white.
-struct InkRow {
-  int rgb, c256, c16, c8;
-  bool bold, dim, mono_bold, mono_dim, mono_underline;
-};
-constexpr std::array<InkRow, kInks> kRows = {{
+// Sixteen and eight colours are those of the terminal's palette, which people set to suit their
+// background; bright ones vanish on white, dark blue on black.
+
+// Lightness in the middle: at least 3:1 on black and on white.
+constexpr std::array<InkRow, kInks> kDefaultInks = {{
+    {-1, -1, -1, -1, false, false, false, false, false},       // kText
+    {0x808080, 244, -1, -1, false, true, false, true, false},  // kDim
+    {-1, -1, -1, -1, true, false, true, false, false},         // kStrong
+    {0x4a90e2, 68, 12, 6, false, false, true, false, false},   // kAccent
+    {0xd97a1a, 166, 3, 3, false, false, false, false, false},  // kSecond
+    {0x5f9696, 66, 6, 5, false, false, false, true, false},    // kThird
+    {0x6c6c6c, 242, 8, -1, false, true, false, true, false},   // kRule
+    {0x4a90e2, 68, 12, 6, true, false, true, false, false},    // kKey
+    {0xd97a1a, 166, 3, 3, false, false, false, false, true},   // kMatch
+    {0xd97a1a, 166, 3, 3, true, false, true, false, false},    // kMark
+    {0xd97a1a, 166, 3, 3, false, false, false, false, false},  // kWarning
+    {0xe0406c, 197, 9, 1, true, false, true, false, false},    // kError
+}};
+
+// At least 4.5:1 on black and on #1e1e1e.
+constexpr std::array<InkRow, kInks> kDarkInks = {{
     {-1, -1, -1, -1, false, false, false, false, false},        // kText
-    {0x8a8a8a, 245, -1, -1, false, true, false, true, false},   // kDim
+    {0x8f8f8f, 246, -1, -1, false, true, false, true, false},   // kDim
     {-1, -1, -1, -1, true, false, true, false, false},          // kStrong
-    {0x5fafff, 75, 12, 4, false, false, true, false, false},    // kAccent
+    {0x5fafff, 75, 12, 6, false, false, true, false, false},    // kAccent
     {0xffaf5f, 215, 11, 3, false, false, false, false, false},  // kSecond
-    {0x87afaf, 109, 14, 6, false, false, false, true, false},   // kThird
+    {0x87afaf, 109, 14, 5, false, false, false, true, false},   // kThird
     {0x6c6c6c, 242, 8, -1, false, true, false, true, false},    // kRule
-    {0x5fafff, 75, 12, 4, true, false, true, false, false},     // kKey
+    {0x5fafff, 75, 12, 6, true, false, true, false, false},     // kKey
     {0xffaf5f, 215, 11, 3, false, false, false, false, true},   // kMatch
     {0xffaf5f, 215, 11, 3, true, false, true, false, false},    // kMark
     {0xffaf5f, 215, 11, 3, false, false, false, false, false},  // kWarning
     {0xff8787, 210, 9, 1, true, false, true, false, false},     // kError
 }};
+
+// At least 4.5:1 on white.
+constexpr std::array<InkRow, kInks> kLightInks = {{
+    {-1, -1, -1, -1, false, false, false, false, false},       // kText
+    {0x626262, 241, 8, -1, false, true, false, true, false},   // kDim
+    {-1, -1, -1, -1, true, false, true, false, false},         // kStrong
+    {0x005faf, 25, 4, 4, false, false, true, false, false},    // kAccent
+    {0xaf5500, 130, 1, 1, false, false, false, false, false},  // kSecond
+    {0x3a6f6f, 23, 6, 6, false, false, false, true, false},    // kThird
+    {0x9e9e9e, 247, 7, -1, false, true, false, true, false},   // kRule
+    {0x005faf, 25, 4, 4, true, false, true, false, false},     // kKey
+    {0xaf5500, 130, 1, 1, false, false, false, false, true},   // kMatch
+    {0xaf5500, 130, 1, 1, true, false, true, false, false},    // kMark
+    {0xaf5500, 130, 1, 1, false, false, false, false, false},  // kWarning
+    {0xaf0040, 125, 5, 5, true, false, true, false, false},    // kError
+}};
+
+constexpr std::array kThemes = {
+    Theme{"default",
+          "for dark and light backgrounds",
+          kDefaultInks,
+          {0x5fafff, 0x121212, 75, 233},
+          {0xeeeeee, 0x3a3a3a, 255, 237}},
+    Theme{"dark",
+          "more contrast on a dark background",
+          kDarkInks,
+          {0x5fafff, 0x121212, 75, 233},
+          {0xeeeeee, 0x3a3a3a, 255, 237}},
+    Theme{"light",
+          "more contrast on a light background",
+          kLightInks,
+          {0x005faf, 0xffffff, 25, 231},
+          {0x121212, 0xdadada, 233, 253}},
+};
 
 // Steps of a ramp from low to high: blue over grey to light orange, lightness rising evenly, so
 // that the order is seen with every kind of colour vision and in a grey print. Ground, a texture on
@@ -79,9 +127,27 @@ Look ramp_look(Style style, ColorDepth depth) {
 
 }  // namespace
 
-Look look(Style style, ColorDepth depth) {
+std::span<const Theme> themes() {
+  return kThemes;
+}
+
+std::vector<std::string_view> theme_names() {
+  std::vector<std::string_view> names;
+  for (const Theme& theme : kThemes) names.push_back(theme.name);
+  return names;
+}
+
+const Theme* find_theme(std::string_view name) {
+  for (const Theme& theme : kThemes) {
+    if (theme.name == name) return &theme;
+  }
+  return nullptr;
+}
+
+Look look(Style style, ColorDepth depth, const Theme& theme) {
+  // A ramp brings ground and figures of its own: the same in every theme.
   if (style.ground >= Ground::kRamp) return ramp_look(style, depth);
-  const InkRow& row = kRows[static_cast<std::size_t>(style.ink)];
+  const InkRow& row = theme.inks[static_cast<std::size_t>(style.ink)];
   Look out;
   switch (depth) {
     case ColorDepth::kMono:
@@ -117,8 +183,9 @@ Look look(Style style, ColorDepth depth) {
       out.reverse = true;
       out.dim = false;
       if (rich && style.ink != Ink::kError && style.ink != Ink::kMark) {
-        out.foreground = depth == ColorDepth::kTrue ? 0x5fafff : 75;
-        out.background = depth == ColorDepth::kTrue ? 0x121212 : 233;
+        const GroundRow& cursor = theme.cursor;
+        out.foreground = depth == ColorDepth::kTrue ? cursor.rgb_ink : cursor.c256_ink;
+        out.background = depth == ColorDepth::kTrue ? cursor.rgb_ground : cursor.c256_ground;
       } else if (!rich) {
         out.foreground = -1;
       }
@@ -128,9 +195,10 @@ Look look(Style style, ColorDepth depth) {
       out.dim = false;
       out.underline = !rich;
       if (rich) {
-        out.background = depth == ColorDepth::kTrue ? 0x3a3a3a : 237;
-        if (out.foreground < 0 || style.ink == Ink::kDim) {
-          out.foreground = depth == ColorDepth::kTrue ? 0xeeeeee : 255;
+        const GroundRow& away = theme.cursor_away;
+        out.background = depth == ColorDepth::kTrue ? away.rgb_ground : away.c256_ground;
+        if (out.foreground < 0 || style.ink == Ink::kDim || style.ink == Ink::kRule) {
+          out.foreground = depth == ColorDepth::kTrue ? away.rgb_ink : away.c256_ink;
         }
       }
       break;
@@ -148,7 +216,11 @@ ColorDepth color_depth(ColorMode mode, std::string_view no_color, std::string_vi
                        int terminfo_colors) {
   if (mode == ColorMode::kNever) return ColorDepth::kMono;
   if (mode == ColorMode::kAuto && !no_color.empty()) return ColorDepth::kMono;
-  if (colorterm == "truecolor" || colorterm == "24bit") return ColorDepth::kTrue;
+  // Terminals named *-direct have that many colours.
+  constexpr int kDirect = 1 << 24;
+  if (colorterm == "truecolor" || colorterm == "24bit" || terminfo_colors >= kDirect) {
+    return ColorDepth::kTrue;
+  }
   if (terminfo_colors >= 256) return ColorDepth::k256;
   if (terminfo_colors >= 16) return ColorDepth::k16;
   if (terminfo_colors >= 8 || mode == ColorMode::kAlways) return ColorDepth::k8;

@@ -80,8 +80,10 @@ int draw_filter_field(Canvas& canvas, const Rect& area, const TextField& field, 
                       std::string_view purpose, const Glyphs& glyphs) {
   const int y = area.y;
   if (!typing && field.text().empty()) {
-    canvas.text(area, area.x + 1, y, "/", {Ink::kKey});
-    return canvas.text(area, area.x + 3, y, purpose, {Ink::kDim});
+    // The same key on all screens, unless a person has bound it otherwise.
+    const int after =
+        canvas.text(area, area.x + 1, y, first_key(Command::kFilter, kInTable), {Ink::kKey});
+    return canvas.text(area, after + 1, y, purpose, {Ink::kDim});
   }
   const int begin = canvas.text(area, area.x + 1, y, "filter: ", {Ink::kDim});
   const std::string text = elide_middle(typing ? field.text() : escape(field.text()),

@@ -15,6 +15,7 @@
 
 #include "app/ui/background_diff.h"
 #include "app/ui/background_verify.h"
+#include "app/ui/clipboard.h"
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
 #include "views/diff_screen.h"
@@ -50,11 +51,13 @@ Program::Program(const UiOptions& options, std::shared_ptr<Wake> wake)
     : options_(options),
       wake_(std::move(wake)),
       opener_(wake_),
+      column_memory_(options.columns_file, options.columns),
       queue_({.threads = options.threads,
               .on_event = [shared = wake_] { shared->signal(); },
               .event_interval_s = 0.1,
               .clock = {}}) {
   stack_.push_back(std::make_unique<MessageScreen>("Opening", escape(options_.path), false, false));
+  for (const Warning& warning : options_.warnings) log(LogLine::Kind::kWarning, describe(warning));
 }
 
 Program::~Program() = default;
@@ -121,7 +124,9 @@ void Program::carry_out(const Request& request) {
   switch (request.ask) {
     case Ask::kNothing:
     case Ask::kQuit:
+      break;
     case Ask::kColumnsChanged:
+      column_memory_.remember(model_->columns_text());
       break;
     case Ask::kBack:
       go_back();
@@ -130,7 +135,7 @@ void Program::carry_out(const Request& request) {
       push(std::make_unique<HelpScreen>(context()));
       break;
     case Ask::kCopy:
-      clipboard_ = top().copy_text();
+      copy(top().copy_text());
       break;
     case Ask::kOpen:
       open(candidates_[request.index]);
@@ -182,6 +187,23 @@ void Program::carry_out(const Request& request) {
     case Ask::kPauseJob:
       pause_job(request.index);
       break;
+  }
+}
+
+void Program::copy(const std::string& raw) {
+  // Pasted into a shell, a control character would act.
+  std::string text = escape(raw);
+  const std::string path = clipboard_path();
+  const bool kept = keep_copy(path, text);
+  if (text.size() <= kMostClipboard) {
+    top().set_notice(
+        kept ? fmt::format("copied, if the terminal lets programs do so; also in {}", escape(path))
+             : "copied, if the terminal lets programs do so");
+    clipboard_ = std::move(text);
+  } else if (kept) {
+    top().set_notice(fmt::format("too long for a terminal's clipboard: it is in {}", escape(path)));
+  } else {
+    top().set_notice("too long for a terminal's clipboard: e writes the table to a file");
   }
 }
 
@@ -258,10 +280,16 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
   const std::shared_ptr<const Model> model = screen->table().shared_model();
   plan_ = screen->plan();
   model_ = screen.get();
+  if (std::string problem; !column_memory_.columns().empty() &&
+                           !model_->set_columns(column_memory_.columns(), problem)) {
+    log(LogLine::Kind::kWarning, fmt::format("the columns chosen do not hold: {}", problem));
+  }
   push(std::move(screen));
   for (const Warning& warning : model->warnings) log(LogLine::Kind::kWarning, describe(warning));
   for (const std::string& note : model->notes) log(LogLine::Kind::kNote, note);
   if (!model->warnings.empty()) note_ = describe(model->warnings.front());
+  // A bad line of the config file is shown where nothing about the model is.
+  if (note_.empty() && !options_.warnings.empty()) note_ = describe(options_.warnings.front());
   model_->set_warning(note_);
   analysis_ = std::make_unique<BackgroundAnalysis>(model, queue_);
   for (std::uint32_t i = 0; i < model->weights.size(); ++i) {
@@ -290,6 +318,9 @@ void Program::close_model() {
 // --- what the background came to
 
 void Program::take_results() {
+  if (auto problem = column_memory_.take_problem()) {
+    log(LogLine::Kind::kNote, std::move(*problem));
+  }
   if (auto outcome = opener_.take()) take_opened(std::move(*outcome));
   if (model_ == nullptr) return;
   take_jobs();

@@ -12,6 +12,7 @@
 
 #include "app/ui/background_analysis.h"
 #include "app/ui/background_weight.h"
+#include "app/ui/column_memory.h"
 #include "app/ui/library.h"
 #include "app/ui/opener.h"
 #include "app/ui/run_ui.h"
@@ -54,8 +55,10 @@ class Program {
 
   /// True once after something changed that the screen shows.
   bool take_changed() { return std::exchange(changed_, false); }
-  /// Text for the clipboard, once.
+  /// Text for the terminal's clipboard, printable, once.
   std::optional<std::string> take_clipboard() { return std::exchange(clipboard_, std::nullopt); }
+  /// Another theme, once.
+  const Theme* take_theme() { return std::exchange(theme_, nullptr); }
   /// Set when the program is to end.
   std::optional<int> status() const { return status_; }
   void end(int status) {
@@ -83,6 +86,8 @@ class Program {
   void go_back();
   void show_message(std::string title, std::string text, bool is_error);
   void drop_message();
+  void copy(const std::string& raw);
+  void choose_theme(const std::string& name);
   void log(LogLine::Kind kind, std::string text);
 
   // --- the command line (program_commands.cpp)
@@ -137,9 +142,11 @@ class Program {
   const UiOptions& options_;
   const std::shared_ptr<Wake> wake_;
   Opener opener_;
+  ColumnMemory column_memory_;
   std::shared_ptr<Log> log_ = std::make_shared<Log>();
   std::optional<int> status_;
   std::optional<std::string> clipboard_;
+  const Theme* theme_ = nullptr;
   CommandLine command_line_{
       [this](Argument argument, std::string_view begun) { return completions(argument, begun); }};
   Size size_;

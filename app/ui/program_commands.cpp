@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/ui/export_table.h"
 #include "app/ui/program.h"
@@ -53,6 +54,8 @@ void Program::run_command(const std::string& text) {
       return carry_out(Ask::kShowLog);
     case Word::kOpen:
       return find(argument);
+    case Word::kTheme:
+      return choose_theme(argument);
     case Word::kExport:
       return export_shown(argument, typed.forced);
     default:
@@ -109,6 +112,16 @@ void Program::export_shown(const std::string& path, bool overwrite) {
   }
 }
 
+void Program::choose_theme(const std::string& name) {
+  theme_ = find_theme(name);
+  if (theme_ != nullptr) {
+    top().set_notice(fmt::format("{}: {}", theme_->name, theme_->meaning));
+  } else {
+    top().set_notice(fmt::format("there is no theme {}: there are {}", escape(name),
+                                 fmt::join(theme_names(), ", ")));
+  }
+}
+
 void Program::mark_matching(const std::string& pattern, bool marked) {
   const NamePattern wanted(pattern);
   WeightTable& table = model_->table();
@@ -157,6 +170,10 @@ std::vector<std::string> Program::completions(Argument argument, std::string_vie
       }
       break;
     case Argument::kTheme:
+      for (const std::string_view name : theme_names()) {
+        if (name.starts_with(begun)) out.emplace_back(name);
+      }
+      break;
     case Argument::kNone:
       break;
   }

@@ -23,7 +23,7 @@ using std::chrono::milliseconds;
 class Ui {
  public:
   explicit Ui(const UiOptions& options)
-      : terminal_({options.color, options.ascii, options.mouse}),
+      : terminal_({options.color, options.ascii, options.mouse, find_theme(options.theme)}),
         glyphs_(glyphs(terminal_.unicode())),
         wake_(std::make_shared<Wake>()),
         program_(options, wake_),
@@ -63,7 +63,7 @@ class Ui {
     };
     if (dirty_ && !terminal_.writing()) until(next_frame_);
     if (const auto when = program_.next_work()) until(*when);
-    if (terminal_.keys_pending()) until(Clock::now() + milliseconds(Terminal::kEscapeMs));
+    if (terminal_.keys_pending()) until(patience_end());
     return out;
   }
 
@@ -73,14 +73,17 @@ class Ui {
                      {signals_.fd(), POLLIN, 0},
                      {wake_->fd(), POLLIN, 0},
                      {terminal_.output_fd(), POLLOUT, 0}};
-    const int timeout = timeout_ms();
-    const int ready = poll(fds, terminal_.writing() ? 4 : 3, timeout);
+    const int ready = poll(fds, terminal_.writing() ? 4 : 3, timeout_ms());
     if (ready < 0 && errno != EINTR) return program_.end(1);
     if (fds[1].revents != 0) handle_signals();
     std::vector<Key> keys;
-    // An Esc alone is a key once nothing has followed it for a moment.
-    if (ready == 0 && timeout > 0 && terminal_.keys_pending()) terminal_.flush_keys(keys);
-    if ((fds[0].revents & POLLIN) != 0 && !terminal_.read_keys(keys)) lose_terminal();
+    if ((fds[0].revents & POLLIN) != 0) {
+      if (!terminal_.read_keys(keys)) lose_terminal();
+      last_bytes_ = Clock::now();
+    } else if (terminal_.keys_pending() && Clock::now() >= patience_end()) {
+      // An Esc alone is a key once nothing has followed it for a moment.
+      terminal_.flush_keys(keys);
+    }
     if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) lose_terminal();
     if (fds[3].revents != 0 && !terminal_.flush()) lose_terminal();
     for (const Key& key : keys) {
@@ -92,6 +95,10 @@ class Ui {
     }
     program_.idle_work();
     dirty_ |= program_.take_changed();
+  }
+
+  Clock::time_point patience_end() const {
+    return last_bytes_ + milliseconds(terminal_.patience_ms());
   }
 
   void lose_terminal() { program_.end(128 + SIGHUP); }
@@ -126,6 +133,7 @@ class Ui {
         program_.handle(key);
     }
     if (const auto text = program_.take_clipboard()) terminal_.copy(*text);
+    if (const Theme* theme = program_.take_theme()) terminal_.set_theme(*theme);
   }
 
   UiSignals signals_;  // before anything that starts a thread
@@ -137,6 +145,7 @@ class Ui {
   Canvas canvas_;
   bool dirty_ = true;
   Clock::time_point next_frame_{};
+  Clock::time_point last_bytes_{};  // from the terminal
 };
 
 }  // namespace

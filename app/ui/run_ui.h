@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/io/error.h"
 #include "engine/tensor/dtype.h"
 #include "views/theme.h"
 
@@ -23,6 +24,10 @@ struct UiOptions {
   std::string database;              // empty: the default place
   std::vector<std::string> tensors;  // --tensors globs
   std::optional<DType> prototype_dtype;
+  std::string theme = "default";
+  std::string columns;       // of the Model screen, as the config file says; empty: it does not
+  std::string columns_file;  // where the choice of columns is remembered; empty: nowhere
+  std::vector<Warning> warnings;  // of the config file
 };
 
 /// The process's exit status: 0, 130 after Ctrl-C or SIGINT, 143, 129, or 1 when the

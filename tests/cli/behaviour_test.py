@@ -222,6 +222,44 @@ class Stats(Case):
         self.assertEqual(read(database), before)
 
 
+class Config(Case):
+    def config(self, text):
+        os.makedirs(self.path(".config/qinspect"), exist_ok=True)
+        with open(self.path(".config/qinspect/config"), "wb") as f:
+            f.write(text)
+
+    def test_a_bad_line_is_a_warning_and_the_rest_holds(self):
+        self.config(b"theme = pink\x1b[2J\ndatabase = ~/other.db\n")
+        status, _, err = self.run_program("--stats", "--csv", WAP, "--tensors", "*norm*")
+        self.assertEqual(status, 0, err)
+        lines = err.splitlines()
+        self.assertEqual(len(lines), 1, err)
+        self.assertIn(b"/.config/qinspect/config:1: warning: ", lines[0])
+        self.assertNotIn(b"\x1b", err)
+        self.assertTrue(os.path.exists(self.path("other.db")))
+        self.assertFalse(os.path.exists(self.path("qinspect/results.db")))
+
+    def test_the_command_line_wins(self):
+        self.config(b"database = ~/other.db\n")
+        self.run_program("--stats", "--csv", WAP, "--tensors", "*norm*", "--db", self.path("my.db"))
+        self.assertTrue(os.path.exists(self.path("my.db")))
+        self.assertFalse(os.path.exists(self.path("other.db")))
+
+    def test_a_file_that_cannot_be_used_is_a_warning(self):
+        self.config(b"#" * (1 << 21))
+        status, out, err = self.run_program("--list", "--csv", WAP)
+        self.assertEqual((status, out.count(b"\r\n"), len(err.splitlines())), (0, 40, 1), err)
+        os.remove(self.path(".config/qinspect/config"))
+        os.mkfifo(self.path(".config/qinspect/config"))
+        status, out, err = self.run_program("--list", "--csv", WAP)
+        self.assertEqual((status, out.count(b"\r\n"), len(err.splitlines())), (0, 40, 1), err)
+
+    def test_help_shows_the_keys_as_bound(self):
+        self.config(b"key filter = Ctrl-s\n")
+        _, out, _ = self.run_program("--help", "keys")
+        self.assertRegex(out.decode(), r"(?m)^  Ctrl-s +filter ")
+
+
 class Signals(Case):
     def big_model(self):
         # A hole of 16 GiB: hours for nobody, but far longer than a test needs to interrupt it.

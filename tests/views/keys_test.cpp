@@ -73,7 +73,39 @@ TEST(KeyDecoder, ReadsLettersControlsAndSequences) {
             (Names{"Up", "Down", "PgUp", "PgDn", "Home", "End", "Shift-Tab", "Del"}));
   EXPECT_EQ(names("\x1bOP\x1b[15~\x1b[24~\x1b[[B"), (Names{"F1", "F5", "F12", "F2"}));
   EXPECT_EQ(names("\x1b[1;5C"), (Names{"Right"}));
-  EXPECT_EQ(names("\x1b[200~x\x1b[201~"), (Names{"x"}));
+}
+
+TEST(KeyDecoder, APasteIsOneKeyWhateverIsInIt) {
+  const std::string text = "q\x1b[Aq\r\n:quit\r\x03 \xff";
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, std::size_t{1000}}) {
+    KeyDecoder decoder;
+    std::vector<Key> keys;
+    const std::string bytes = "a\x1b[200~" + text + "\x1b[201~b";
+    for (std::size_t at = 0; at < bytes.size(); at += step) {
+      decoder.feed(std::string_view(bytes).substr(at, step), keys);
+    }
+    ASSERT_EQ(keys.size(), 3U) << step;
+    EXPECT_EQ(keys[0], character("a"));
+    EXPECT_EQ(keys[1].code, KeyCode::kPaste);
+    EXPECT_EQ(keys[1].text, text);
+    EXPECT_EQ(keys[2], character("b"));
+  }
+}
+
+TEST(KeyDecoder, AnEndlessPasteIsBoundedAndEndsWithThePatience) {
+  KeyDecoder decoder;
+  std::vector<Key> keys;
+  decoder.feed("\x1b[200~", keys);
+  for (int i = 0; i < 100; ++i) decoder.feed(std::string(10'000, 'q'), keys);
+  EXPECT_TRUE(keys.empty());
+  EXPECT_TRUE(decoder.pasting());
+  decoder.flush(keys);
+  ASSERT_EQ(keys.size(), 1U);
+  EXPECT_EQ(keys[0].code, KeyCode::kPaste);
+  EXPECT_EQ(keys[0].text.size(), KeyDecoder::kMostPasted);
+  EXPECT_FALSE(decoder.pending());
+  decoder.feed("x", keys);
+  EXPECT_EQ(keys.back(), character("x"));
 }
 
 TEST(KeyDecoder, ALoneEscIsTheEscKeyAfterAMoment) {
@@ -137,6 +169,17 @@ TEST(TextField, EveryPrintableKeyIsText) {
   EXPECT_EQ(field.text(), "q?/ xsS!*");
   field.handle(character("\u202e"));  // a control that a paste may bring
   EXPECT_EQ(field.text(), "q?/ xsS!*");
+}
+
+TEST(TextField, APasteIsTextWithoutControls) {
+  TextField field;
+  field.handle(character("<"));
+  field.handle(
+      {.code = KeyCode::kPaste, .text = "\r\nq_proj\n\t k\x1b[31m\x07\xc2\x9b\u202e漢\xff\n\n"});
+  field.handle(character(">"));
+  EXPECT_EQ(field.text(), "<q_proj  k[31m漢>");
+  field.handle({.code = KeyCode::kPaste, .text = std::string(5000, 'x')});
+  EXPECT_EQ(field.text().size(), TextField::kMaxBytes);
 }
 
 TEST(TextField, EditsWholeCharacters) {

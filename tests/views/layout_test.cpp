@@ -9,8 +9,8 @@ namespace {
 
 std::vector<Rect> rectangles(const ModelLayout& l) {
   std::vector<Rect> out;
-  for (const Rect& rect : {l.title, l.filter, l.top_rule, l.tree_head, l.tree, l.tree_rule, l.head, l.rows,
-                           l.detail_rule, l.detail, l.bottom_rule, l.status, l.footer}) {
+  for (const Rect& rect : {l.title, l.filter, l.top_rule, l.tree_head, l.tree, l.tree_rule, l.head,
+                           l.rows, l.detail_rule, l.detail, l.bottom_rule, l.status, l.footer}) {
     if (!rect.empty()) out.push_back(rect);
   }
   return out;

@@ -6,10 +6,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -26,7 +28,11 @@ namespace {
 // Clicks, wheel and moves with the button held, in the form that has no limit of 223 columns.
 constexpr std::string_view kMouseOn = "\x1b[?1002h\x1b[?1006h";
 constexpr std::string_view kMouseOff = "\x1b[?1006l\x1b[?1002l";
+// A paste arrives between marks, so that it is text and never keys.
+constexpr std::string_view kPasteOn = "\x1b[?2004h";
 constexpr std::string_view kPasteOff = "\x1b[?2004l";
+
+constexpr std::size_t kScreenPiece = 256;
 
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits =
@@ -71,12 +77,48 @@ std::string expanded(const std::string& text, int first, int second = 0) {
   return out == nullptr ? std::string() : std::string(out);
 }
 
-struct Capabilities {
-  std::string enter, leave, show_cursor, hide_cursor, clear, move, plain, bold, dim, reverse,
-      underline, foreground, background, keypad_on, keypad_off;
-  int colors = 0;
-};
-Capabilities g_caps;
+Capabilities read_capabilities() {
+  Capabilities caps;
+  caps.enter = capability("smcup");
+  caps.leave = capability("rmcup");
+  caps.show_cursor = capability("cnorm");
+  caps.hide_cursor = capability("civis");
+  caps.clear = capability("clear");
+  caps.clear_to_end = capability("el");
+  caps.plain = capability("sgr0");
+  caps.bold = capability("bold");
+  caps.dim = capability("dim");
+  caps.reverse = capability("rev");
+  caps.underline = capability("smul");
+  caps.keypad_on = capability("smkx");
+  caps.keypad_off = capability("rmkx");
+  if (const std::string text = capability("cup"); !text.empty()) {
+    caps.move = [text](int x, int y) { return expanded(text, y, x); };
+  }
+  if (const std::string text = capability("hpa"); !text.empty()) {
+    caps.column = [text](int x) { return expanded(text, x); };
+  }
+  if (const std::string text = capability("cuf"); !text.empty()) {
+    caps.forward = [text](int cells) { return expanded(text, cells); };
+  }
+  caps.colors = tigetnum(const_cast<char*>("colors"));
+  const std::string foreground = capability("setaf");
+  const std::string background = capability("setab");
+  for (int i = 0; i < std::min(caps.colors, 256); ++i) {
+    caps.foreground.push_back(expanded(foreground, i));
+    caps.background.push_back(expanded(background, i));
+  }
+  const auto is_plain_sgr = [](const std::string& text) {
+    return text.empty() || (text.starts_with("\x1b[") && text.find('m') == text.size() - 1);
+  };
+  // The end of underlining alone is what a VT220 and all since have, and a VT100 has not.
+  caps.combined = capability("rmul") == "\x1b[24m" && is_plain_sgr(caps.bold) &&
+                  is_plain_sgr(caps.dim) && is_plain_sgr(caps.reverse) &&
+                  is_plain_sgr(caps.underline) &&
+                  std::all_of(caps.foreground.begin(), caps.foreground.end(), is_plain_sgr) &&
+                  std::all_of(caps.background.begin(), caps.background.end(), is_plain_sgr);
+  return caps;
+}
 
 std::string_view environment(const char* name) {
   const char* value = getenv(name);
@@ -127,33 +169,18 @@ Terminal::Terminal(const TerminalOptions& options) : options_(options) {
                 fmt::format("terminfo does not know the terminal \"{}\"", environment("TERM")),
                 "a known TERM, or --list");
   }
-  Capabilities caps;
-  caps.enter = capability("smcup");
-  caps.leave = capability("rmcup");
-  caps.show_cursor = capability("cnorm");
-  caps.hide_cursor = capability("civis");
-  caps.clear = capability("clear");
-  caps.move = capability("cup");
-  caps.plain = capability("sgr0");
-  caps.bold = capability("bold");
-  caps.dim = capability("dim");
-  caps.reverse = capability("rev");
-  caps.underline = capability("smul");
-  caps.foreground = capability("setaf");
-  caps.background = capability("setab");
-  caps.keypad_on = capability("smkx");
-  caps.keypad_off = capability("rmkx");
-  caps.colors = tigetnum(const_cast<char*>("colors"));
-  if (caps.move.empty() || caps.clear.empty()) {
+  Capabilities caps = read_capabilities();
+  if (!caps.move || caps.clear.empty()) {
     throw Error(ErrorCode::kIo,
                 fmt::format("the terminal \"{}\" cannot place its cursor", environment("TERM")),
                 "another TERM, or --list");
   }
-  g_caps = caps;
   const bool utf8 = utf8_locale();  // also sets the locale
   unicode_ = utf8 && has_glyphs(environment("TERM")) && !options.ascii;
-  depth_ =
+  const ColorDepth depth =
       color_depth(options.color, environment("NO_COLOR"), environment("COLORTERM"), caps.colors);
+  painter_.emplace(std::move(caps), depth,
+                   options.theme != nullptr ? *options.theme : default_theme());
   install_crash_handlers();
   enter();
 }
@@ -171,16 +198,18 @@ void Terminal::enter() {
   // Reads come from poll(): a read never waits for a key.
   raw.c_cc[VMIN] = 0;
   raw.c_cc[VTIME] = 0;
+  const Capabilities& caps = painter_->caps();
   std::string back(kPasteOff);
   if (options_.mouse) back.insert(0, kMouseOff);
-  back += g_caps.plain + g_caps.keypad_off + g_caps.show_cursor + g_caps.leave;
+  back += caps.plain + caps.keypad_off + caps.show_cursor + caps.leave;
   arm_restore(out_fd_, original_, back);
   tcsetattr(fd_, TCSANOW, &raw);
   active_ = true;
-  std::string out = g_caps.enter + g_caps.keypad_on;
+  std::string out = caps.enter + caps.keypad_on;
+  out += kPasteOn;
   if (options_.mouse) out += kMouseOn;
-  out += g_caps.hide_cursor + g_caps.clear;
-  known_ = false;
+  out += caps.hide_cursor + caps.clear;
+  forget_screen();
   unsent_ = out;
   flush();
 }
@@ -213,92 +242,35 @@ bool Terminal::flush() {
   return true;
 }
 
-void Terminal::append_foreground(std::string& out, int color, bool background) {
-  if (color < 0) return;
-  if (depth_ == ColorDepth::kTrue) {
-    out += fmt::format("\x1b[{};2;{};{};{}m", background ? 48 : 38, color >> 16 & 255,
-                       color >> 8 & 255, color & 255);
-  } else {
-    out += expanded(background ? g_caps.background : g_caps.foreground, color);
-  }
-}
-
-void Terminal::append_look(std::string& out, const Look& look) {
-  out += g_caps.plain;
-  if (look.bold) out += g_caps.bold;
-  if (look.dim) out += g_caps.dim;
-  if (look.reverse) out += g_caps.reverse;
-  if (look.underline) out += g_caps.underline;
-  append_foreground(out, look.foreground, false);
-  append_foreground(out, look.background, true);
-  look_ = look;
-}
-
-void Terminal::append_move(std::string& out, int x, int y) {
-  out += expanded(g_caps.move, y, x);
-}
-
 bool Terminal::show(const Canvas& canvas) {
-  std::string out = g_caps.hide_cursor;
-  const std::size_t nothing = out.size();
-  if (!known_ || screen_.size() != canvas.size()) {
-    append_look(out, {});
-    out += g_caps.clear;
-    screen_.reset(canvas.size());
-    known_ = true;
-  }
-  const Size size = canvas.size();
-  // Where the terminal's cursor stands; −1: not known.
-  int at_x = -1;
-  int at_y = -1;
-  for (int y = 0; y < size.height; ++y) {
-    for (int x = 0; x < size.width; ++x) {
-      const Cell& cell = canvas.at(x, y);
-      if (cell == screen_.at(x, y) || cell.width == 0) continue;
-      if (at_y != y || at_x != x) {
-        // A few unchanged cells in between cost less than a move.
-        const bool close = at_y == y && at_x >= 0 && x > at_x && x - at_x <= 4;
-        bool same = close;
-        for (int between = at_x; same && between < x; ++between) {
-          const Cell& skipped = canvas.at(between, y);
-          same = skipped.width == 1 && skipped.length == 1 && look(skipped.style, depth_) == look_;
-        }
-        if (same) {
-          for (int between = at_x; between < x; ++between) out += canvas.at(between, y).text();
-        } else {
-          append_move(out, x, y);
-        }
-      }
-      const Look wanted = look(cell.style, depth_);
-      if (!(wanted == look_)) append_look(out, wanted);
-      out += cell.text();
-      at_x = x + cell.width;
-      at_y = y;
-      // Terminals disagree about the width of anything unusual: the next cell is placed anew, so
-      // that a wrong guess spoils one character and never the frame.
-      const bool plain = cell.length == 1 || (cell.width == 1 && cell.length == 3 &&
-                                              static_cast<unsigned char>(cell.bytes[0]) == 0xe2);
-      if (!plain || at_x >= size.width) at_x = at_y = -1;
-    }
-  }
-  if (out.size() == nothing && canvas.cursor_x() == screen_.cursor_x() &&
-      canvas.cursor_y() == screen_.cursor_y()) {
-    return true;
-  }
-  screen_ = canvas;
-  if (canvas.has_cursor()) {
-    append_move(out, canvas.cursor_x(), canvas.cursor_y());
-    out += g_caps.show_cursor;
-  }
-  unsent_ += out;
+  unsent_ += painter_->paint(canvas);
   return flush();
+}
+
+void Terminal::forget_screen() {
+  painter_->forget();
+}
+
+void Terminal::set_theme(const Theme& theme) {
+  painter_->set_theme(theme);
 }
 
 void Terminal::copy(std::string_view text) {
   const std::string sequence = "\x1b]52;c;" + base64(text) + "\x07";
-  unsent_ += sequence;
-  // tmux keeps the sequence to itself unless it is wrapped, with every Esc doubled.
-  if (!environment("TMUX").empty()) unsent_ += "\x1bPtmux;\x1b" + sequence + "\x1b\\";
+  if (!environment("TMUX").empty()) {
+    // tmux takes it for itself (set-clipboard) and passes it on when it is wrapped, with every Esc
+    // doubled (allow-passthrough).
+    unsent_ += sequence + "\x1bPtmux;\x1b" + sequence + "\x1b\\";
+  } else if (!environment("STY").empty()) {
+    // GNU screen passes on strings of at most 768 bytes.
+    for (std::string_view rest = sequence; !rest.empty();) {
+      const std::string_view piece = rest.substr(0, kScreenPiece);
+      rest.remove_prefix(piece.size());
+      unsent_ += fmt::format("\x1bP{}\x1b\\", piece);
+    }
+  } else {
+    unsent_ += sequence;
+  }
   flush();
 }
 

@@ -5,6 +5,7 @@
 
 #include <termios.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "views/canvas.h"
 #include "views/key.h"
 #include "views/key_decoder.h"
+#include "views/term/painter.h"
 #include "views/theme.h"
 
 namespace qi {
@@ -20,6 +22,7 @@ struct TerminalOptions {
   ColorMode color = ColorMode::kAuto;
   bool ascii = false;
   bool mouse = true;
+  const Theme* theme = nullptr;  // nullptr: the default
 };
 
 class Terminal {
@@ -44,28 +47,28 @@ class Terminal {
   bool writing() const { return !unsent_.empty(); }
   int output_fd() const { return out_fd_; }
   bool flush();
-  /// Hands text to the clipboard of the person's own machine (OSC 52), through tmux too. Raw bytes;
-  /// terminals that do not know it ignore it.
+  /// Hands text to the clipboard of the person's own machine (OSC 52), through tmux and screen too.
+  /// Terminals that do not know it ignore it.
   void copy(std::string_view text);
   /// The next show() sends everything.
-  void forget_screen() { known_ = false; }
+  void forget_screen();
+  void set_theme(const Theme& theme);
 
   /// Reads what is there into keys. False: the terminal is gone.
   bool read_keys(std::vector<Key>& out);
-  /// An Esc that may be the start of a sequence waits: call flush_keys() after kEscapeMs.
+  /// An Esc that may be the start of a sequence, or a paste, waits: call flush_keys() when nothing
+  /// has come for patience_ms().
   bool keys_pending() const { return decoder_.pending(); }
+  int patience_ms() const { return decoder_.pasting() ? kPasteMs : kEscapeMs; }
   void flush_keys(std::vector<Key>& out) { decoder_.flush(out); }
   static constexpr int kEscapeMs = 30;
+  static constexpr int kPasteMs = 1000;  // slow links stop in the middle of it
 
   /// Gives the terminal back and takes it again (Ctrl-Z, the end). Both may be called twice.
   void leave();
   void enter();
 
  private:
-  void append_look(std::string& out, const Look& look);
-  void append_move(std::string& out, int x, int y);
-  void append_foreground(std::string& out, int color, bool background);
-
   TerminalOptions options_;
   int fd_ = -1;
   int out_fd_ = -1;  // the same terminal without blocking: one that stalls must not stall us
@@ -73,11 +76,8 @@ class Terminal {
   std::string unsent_;
   bool unicode_ = false;
   bool active_ = false;
-  bool known_ = false;  // `screen_` is what the terminal shows
-  ColorDepth depth_ = ColorDepth::kMono;
   termios original_{};
-  Canvas screen_;
-  Look look_;
+  std::optional<Painter> painter_;  // once terminfo is read
   KeyDecoder decoder_;
 };
 
