@@ -347,21 +347,25 @@ int heat_step(float level) {
 std::vector<ColumnId> heat_columns() {
   std::vector<ColumnId> out;
   for (const ColumnInfo& info : columns()) {
-    if (info.right) out.push_back(info.id);
+    const bool has_numbers = info.from_statistics || info.number != nullptr;
+    if (has_numbers && info.form != ColumnForm::kText && info.form != ColumnForm::kBar) {
+      out.push_back(info.id);
+    }
   }
   return out;
 }
 
 double heat_number(ColumnId column, double value, const ColumnFit& fit) {
-  if (column != ColumnId::kSize) return value;
+  if (qi::column(column).form != ColumnForm::kSize) return value;
   return value / (fit.size_in_kib ? 1024.0 : 1048576.0);
 }
 
 std::string heat_text(ColumnId column, double value, const ColumnFit& fit) {
-  if (value >= 0 && value < 1e18 && column == ColumnId::kShape) {
-    return human_count(static_cast<std::uint64_t>(value));
+  // One digit more than the cells of the table: ticks of a legend and means lie close together.
+  if (qi::column(column).form != ColumnForm::kCount || !(value >= 1000) || value >= 1e18) {
+    return human_number(heat_number(column, value, fit));
   }
-  return human_number(heat_number(column, value, fit));
+  return human_count(static_cast<std::uint64_t>(value));
 }
 
 }  // namespace qi
