@@ -35,7 +35,7 @@ HelpScreen::HelpScreen(Context from)
                     spec.argument_name),
         spec.meaning);
   }
-  for (const ColumnInfo& info : columns()) add("Columns", std::string(info.title), info.meaning);
+  for (const ColumnInfo& info : columns()) add("Columns", std::string(info.name), info.meaning);
   add("Bars", "raw", "bits per weight as stored");
   add("Bars", "exponent + raw", "the exponent entropy-coded, sign and mantissa as they are");
   add("Bars", "codes, coded", "of quantized weights the codes, entropy-coded");

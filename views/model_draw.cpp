@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -101,6 +102,32 @@ void ModelScreen::draw_title(Canvas& canvas, const Glyphs& glyphs) const {
 
 namespace {
 
+// What the rows shown and the marked ones come to, in as much detail as there is room for. Of
+// everything the title says the rest.
+std::pair<std::string, std::string> counts_text(const WeightTable& table, int room, bool wide,
+                                                const Glyphs& glyphs) {
+  struct Detail {
+    int shown, marked;
+  };
+  constexpr std::array kDetails = {Detail{3, 3}, Detail{2, 3}, Detail{2, 2}, Detail{1, 2},
+                                   Detail{1, 1}, Detail{0, 1}, Detail{0, 0}};
+  const Totals& shown = table.shown();
+  const int most = shown.weights < table.size() ? 3 : wide ? 1 : 0;
+  const std::string of = fmt::format("{} of {}", grouped(shown.weights), grouped(table.size()));
+  const std::uint64_t marks = table.marked().weights;
+  std::string count, marked;
+  for (const Detail& detail : kDetails) {
+    count = totals_text(of, shown, std::min(detail.shown, most), glyphs);
+    if (marks > 0) {
+      marked = totals_text(
+          fmt::format("  {} {}{}", glyphs.mark, grouped(marks), detail.marked > 0 ? " marked" : ""),
+          table.marked(), detail.marked, glyphs);
+    }
+    if (display_width(count) + display_width(marked) <= room) break;
+  }
+  return {count, marked};
+}
+
 // Cells that the filter's field must keep: some of a long pattern is enough.
 int field_width(const std::string& typed, int right) {
   constexpr int kLabel = 20;  // "/ filters by name"
@@ -124,38 +151,20 @@ void ModelScreen::draw_filter(Canvas& canvas, const Glyphs& glyphs) const {
     canvas.text_right(area, right, y, text, {Ink::kDim});
     right -= display_width(text) + 2;
   }
-  // Before it: how much is shown and how much is marked, in as much detail as there is room for. Of
-  // everything the title says the rest.
-  const Totals& shown = table_.shown();
-  const bool all = shown.weights == table_.size();
+  // Before it: how much is shown and how much is marked.
   const std::string typed = filtering_ ? field_.text() : escape(table_.filter());
   const int least = field_width(typed, right);
-  struct Detail {
-    int shown, marked;
-  };
-  constexpr std::array kDetails = {Detail{3, 3}, Detail{2, 3}, Detail{2, 2}, Detail{1, 2},
-                                   Detail{1, 1}, Detail{0, 1}, Detail{0, 0}};
-  std::string count, marked;
-  for (const Detail& detail : kDetails) {
-    count =
-        totals_text(fmt::format("{} of {}", grouped(shown.weights), grouped(table_.size())), shown,
-                    all ? std::min(detail.shown, layout_.wide ? 1 : 0) : detail.shown, glyphs);
-    if (table_.marked().weights > 0) {
-      marked = totals_text(fmt::format("  {} {}{}", glyphs.mark, grouped(table_.marked().weights),
-                                       detail.marked > 0 ? " marked" : ""),
-                           table_.marked(), detail.marked, glyphs);
-    }
-    if (least + display_width(count) + display_width(marked) <= right) break;
-  }
+  const auto [count, marked] =
+      counts_text(table_, std::max(0, right - least), layout_.wide, glyphs);
   const int width = display_width(count) + display_width(marked);
   // Under the table's first column where the field leaves that free.
   const std::string shown_text =
       elide_middle(typed, std::max(4, right - width - 14), glyphs.ellipsis);
-  const int field_end = 10 + display_width(shown_text) + 2;
+  const int field_end = typed.empty() ? 0 : 10 + display_width(shown_text) + 2;
   const int wanted =
       layout_.wide ? layout_.rows.empty() ? layout_.detail.x + 1 : layout_.rows.x + kMarkCells : 34;
-  const int x = std::min(std::max(wanted, field_end), std::max(0, right - width));
-  const bool none = shown.weights == 0 && table_.size() > 0;
+  const int x = std::min(std::max({wanted, field_end, least}), std::max(0, right - width));
+  const bool none = table_.rows().empty() && table_.size() > 0;
   int end = canvas.text({0, y, right, 1}, x, y, count, {none ? Ink::kWarning : Ink::kText});
   canvas.text({0, y, right, 1}, end, y, marked, {Ink::kMark});
 

@@ -67,8 +67,8 @@ void ModelScreen::set_pane(Pane pane) {
 }
 
 std::vector<ColumnPlace> ModelScreen::placed_columns() const {
-  // Two cells for cursor and mark on the left, one of air on the right.
-  return place_choices(choices_, fit_, layout_.rows.width - 3);
+  // Two cells for cursor and mark on the left; on the right two for the sign of the order.
+  return place_choices(choices_, fit_, layout_.rows.width - 4);
 }
 
 std::string ModelScreen::why_not(Command command) const {

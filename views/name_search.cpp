@@ -33,7 +33,14 @@ std::size_t end_of_piece(std::string_view name, std::string_view piece) {
     const std::size_t at = name.find(piece);
     return at == std::string_view::npos ? at : at + piece.size();
   }
+  const std::size_t solid = piece.find_first_not_of('?');
   for (std::size_t at = 0; at + piece.size() <= name.size(); ++at) {
+    if (solid != std::string_view::npos) {
+      const std::size_t next = name.find(piece[solid], at + solid);
+      if (next == std::string_view::npos) break;
+      at = next - solid;
+      if (at + piece.size() > name.size()) break;
+    }
     std::size_t i = 0;
     while (i < piece.size() && (piece[i] == '?' || piece[i] == name[at + i])) ++i;
     if (i == piece.size()) return at + i;
@@ -134,67 +141,78 @@ void NameSearch::search(std::string_view text) {
   pattern_ = NamePattern(text);
   hits_.assign(size(), 1);
   for (const NamePattern::Term& term : pattern_.terms()) {
-    const std::shared_ptr<const Hits> found = hits_of(term, pattern_.case_sensitive());
-    const std::uint8_t turn = term.exclude ? 1 : 0;
+    const Places& places = places_of(term, pattern_.case_sensitive());
     for (std::size_t i = 0; i < size(); ++i) {
-      hits_[i] = static_cast<std::uint8_t>(hits_[i] & ((*found)[i] ^ turn));
+      hits_[i] &= static_cast<std::uint8_t>((places[i] == kAbsent) == term.exclude);
     }
   }
   count_ = static_cast<std::size_t>(std::count(hits_.begin(), hits_.end(), std::uint8_t{1}));
 }
 
-std::shared_ptr<const NameSearch::Hits> NameSearch::hits_of(const NamePattern::Term& term,
-                                                            bool case_sensitive) {
+const NameSearch::Places& NameSearch::places_of(const NamePattern::Term& term,
+                                                bool case_sensitive) {
   // As typed: without the stars that a glob was given.
   const std::string word = term.glob ? term.text.substr(1, term.text.size() - 2) : term.text;
   // What a longer word is found in, what it begins with is found in too: the longest such one.
   const Found* among = nullptr;
   for (const Found& one : found_) {
     if (one.case_sensitive != case_sensitive) continue;
-    if (one.word == word) return one.hits;
+    if (one.word == word) return one.places;
     if (one.sets || term.sets || !word.starts_with(one.word)) continue;
     if (among == nullptr || one.word.size() > among->word.size()) among = &one;
   }
-  auto hits = std::make_shared<Hits>(size(), std::uint8_t{0});
-  const std::size_t count = find_all(term, case_sensitive ? exact_ : lower_, among, *hits);
-  if (found_.size() == kKept) found_.erase(found_.begin());
-  found_.push_back({word, case_sensitive, term.sets, count, hits});
-  return hits;
+  Found fresh{word, case_sensitive, term.sets, Places(size(), kAbsent)};
+  const std::string& names = case_sensitive ? exact_ : lower_;
+  if (among != nullptr) {
+    extend(*among, term, names, fresh);
+  } else {
+    sweep(term, names, fresh);
+  }
+  if (found_.size() == kKept) found_.pop_front();
+  return found_.emplace_back(std::move(fresh)).places;
 }
 
-std::size_t NameSearch::find_all(const NamePattern::Term& term, const std::string& names,
-                                 const Found* among, Hits& out) const {
-  std::size_t count = 0;
-  const auto test = [&](std::size_t i) {
-    if (among != nullptr && (*among->hits)[i] == 0) return;
-    if (!term.found_in(name_at(names, i))) return;
-    out[i] = 1;
-    ++count;
-  };
-  // A line feed in a word could be one between two names. Few names are looked at one by one.
-  const std::string& literal = term.literal;
-  const bool sweep = !literal.empty() && literal.find('\n') == std::string::npos;
-  if (!sweep || (among != nullptr && among->count < size() / 8)) {
-    for (std::size_t i = 0; i < size(); ++i) test(i);
-    return count;
+// Among the names that the beginning of the word was found in.
+void NameSearch::extend(const Found& among, const NamePattern::Term& term, const std::string& names,
+                        Found& out) const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    const std::uint32_t begun = among.places[i];
+    if (begun == kAbsent) continue;
+    const std::string_view name = name_at(names, i);
+    if (term.glob) {
+      if (term.found_in(name)) out.places[i] = 0;
+      continue;
+    }
+    // Mostly it goes on where the beginning first is; before that it cannot be.
+    const std::size_t at =
+        name.substr(begun).starts_with(term.text) ? begun : name.find(term.text, begun);
+    if (at != std::string_view::npos) out.places[i] = static_cast<std::uint32_t>(at);
   }
-  // One search through all names for the next one that can match: those in between cannot.
+}
+
+// One search through all names for the next one that can match: those in between cannot.
+void NameSearch::sweep(const NamePattern::Term& term, const std::string& names, Found& out) const {
+  const std::string& literal = term.literal;
+  // A line feed in a word could be one between two names.
+  const bool together = !literal.empty() && literal.find('\n') == std::string::npos;
   std::size_t begin = 0;
   for (std::size_t i = 0; i < size(); ++i) {
-    const void* found =
-        memmem(names.data() + begin, names.size() - begin, literal.data(), literal.size());
-    if (found == nullptr) break;
-    const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - names.data());
-    while (ends_[i] <= at) ++i;
-    if (term.glob) {
-      test(i);
-    } else {
-      out[i] = 1;
-      ++count;
+    std::size_t at = begin;
+    if (together) {
+      const void* found =
+          memmem(names.data() + begin, names.size() - begin, literal.data(), literal.size());
+      if (found == nullptr) return;
+      at = static_cast<std::size_t>(static_cast<const char*>(found) - names.data());
+      while (ends_[i] <= at) ++i;
     }
+    const std::string_view name = name_at(names, i);
     begin = ends_[i];
+    if (together && !term.glob) {
+      out.places[i] = static_cast<std::uint32_t>(at - (ends_[i] - 1 - name.size()));
+    } else if (term.found_in(name)) {
+      out.places[i] = 0;
+    }
   }
-  return count;
 }
 
 }  // namespace qi

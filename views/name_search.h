@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,14 +64,15 @@ class NameSearch {
   }
 
  private:
-  using Hits = std::vector<std::uint8_t>;
-  // The names that a word, never mind its '!', occurs in.
+  // Where a word, never mind its '!', first occurs in each name; kAbsent: it does not. Of a glob
+  // only whether.
+  using Places = std::vector<std::uint32_t>;
+  static constexpr std::uint32_t kAbsent = ~std::uint32_t{0};
   struct Found {
     std::string word;
     bool case_sensitive = false;
     bool sets = false;
-    std::size_t count = 0;
-    std::shared_ptr<const Hits> hits;
+    Places places;
   };
 
   void add(std::string_view name);
@@ -79,17 +80,18 @@ class NameSearch {
     const std::size_t begin = name == 0 ? 0 : ends_[name - 1];
     return std::string_view(names).substr(begin, ends_[name] - 1 - begin);
   }
-  std::shared_ptr<const Hits> hits_of(const NamePattern::Term& term, bool case_sensitive);
-  std::size_t find_all(const NamePattern::Term& term, const std::string& names, const Found* among,
-                       Hits& out) const;
+  const Places& places_of(const NamePattern::Term& term, bool case_sensitive);
+  void sweep(const NamePattern::Term& term, const std::string& names, Found& out) const;
+  void extend(const Found& among, const NamePattern::Term& term, const std::string& names,
+              Found& out) const;
 
   std::string exact_, lower_;      // names, each followed by a line feed
   std::vector<std::size_t> ends_;  // where each ends, its line feed counted
-  Hits hits_;
+  std::vector<std::uint8_t> hits_;
   std::size_t count_ = 0;
   std::string text_;
   NamePattern pattern_;
-  std::vector<Found> found_;  // newest last
+  std::deque<Found> found_;  // newest last
 };
 
 }  // namespace qi

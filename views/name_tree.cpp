@@ -144,6 +144,8 @@ struct NameTree::Builder {
 
 NameTree::NameTree(const Model& model) {
   Builder builder(*this, model);
+  parents_.reserve(nodes_.size());
+  for (const TreeNode& node : nodes_) parents_.push_back(node.parent);
   // Open at first: the top, and one example of what repeats.
   for (std::uint32_t i = 0; i < nodes_.size(); ++i) {
     TreeNode& node = nodes_[i];

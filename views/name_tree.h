@@ -30,6 +30,8 @@ class NameTree {
 
   /// Node 0 is the root and holds every weight; nodes stand in preorder.
   std::span<const TreeNode> nodes() const { return nodes_; }
+  /// TreeNode::parent of every node, close together: for passes over all of them.
+  std::span<const std::uint32_t> parents() const { return parents_; }
   bool is_leaf(std::uint32_t node) const { return nodes_[node].end == node + 1; }
   /// The innermost node of a weight.
   std::uint32_t node_of(std::size_t weight) const { return node_of_[weight]; }
@@ -52,6 +54,7 @@ class NameTree {
   void list_lines();
 
   std::vector<TreeNode> nodes_;
+  std::vector<std::uint32_t> parents_;
   std::vector<std::uint32_t> node_of_;
   std::vector<std::uint32_t> lines_;
 };

@@ -20,41 +20,33 @@ std::uint64_t ordered_bits(double value, bool descending) {
   return descending ? ~up : up;
 }
 
-struct Keyed {
-  std::uint64_t key;
-  std::uint32_t index;
-};
+}  // namespace
 
 // Stable, least significant digit first. Digits that are the same in all, as the low ones of whole
-// numbers are, cost nothing but the look.
-void radix_sort(std::vector<Keyed>& items, std::vector<Keyed>& other) {
+// numbers are, cost nothing.
+void WeightSorter::radix_sort() {
   constexpr int kBits = 11;
-  constexpr int kDigits = 6;  // 66 bits
   constexpr std::size_t kBuckets = std::size_t{1} << kBits;
-  std::vector<std::array<std::uint32_t, kBuckets>> counts(kDigits);
-  for (const Keyed& item : items) {
-    for (std::size_t d = 0; d < kDigits; ++d) ++counts[d][(item.key >> (d * kBits)) % kBuckets];
-  }
-  other.resize(items.size());
-  for (std::size_t d = 0; d < kDigits; ++d) {
-    const auto digit = [shift = d * kBits](const Keyed& item) {
-      return (item.key >> shift) % kBuckets;
-    };
-    std::array<std::uint32_t, kBuckets>& starts = counts[d];
-    if (items.empty() || starts[digit(items.front())] == items.size()) continue;
+  std::uint64_t differ = 0;
+  for (const Keyed& item : items_) differ |= item.key ^ items_.front().key;
+  other_.resize(items_.size());
+  std::array<std::uint32_t, kBuckets> starts{};
+  for (int shift = 0; shift < 64; shift += kBits) {
+    if ((differ >> shift) % kBuckets == 0) continue;
+    const auto digit = [shift](const Keyed& item) { return (item.key >> shift) % kBuckets; };
+    starts.fill(0);
+    for (const Keyed& item : items_) ++starts[digit(item)];
     std::uint32_t sum = 0;
     for (std::uint32_t& start : starts) sum += std::exchange(start, sum);
-    for (const Keyed& item : items) other[starts[digit(item)]++] = item;
-    items.swap(other);
+    for (const Keyed& item : items_) other_[starts[digit(item)]++] = item;
+    items_.swap(other_);
   }
 }
 
-}  // namespace
-
-std::vector<std::uint32_t> ordered(std::size_t count, std::span<const SortValues> keys) {
-  std::vector<std::uint32_t> order(count);
+void WeightSorter::sort(std::size_t count, std::span<const SortValues> keys,
+                        std::vector<std::uint32_t>& order) {
+  order.resize(count);
   std::iota(order.begin(), order.end(), 0U);
-  std::vector<Keyed> items, other;
   // The least important key first: each later sort keeps what the one before it did to equals.
   for (std::size_t k = keys.size(); k-- > 0;) {
     const SortValues& key = keys[k];
@@ -63,15 +55,14 @@ std::vector<std::uint32_t> ordered(std::size_t count, std::span<const SortValues
       if (key.descending) std::reverse(order.begin(), order.end());
       continue;
     }
-    items.resize(count);
+    items_.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
-      items[i] = {ordered_bits(key.values[order[i]], key.descending), order[i]};
+      items_[i] = {ordered_bits(key.values[order[i]], key.descending), order[i]};
     }
-    radix_sort(items, other);
-    std::transform(items.begin(), items.end(), order.begin(),
+    radix_sort();
+    std::transform(items_.begin(), items_.end(), order.begin(),
                    [](const Keyed& item) { return item.index; });
   }
-  return order;
 }
 
 }  // namespace qi

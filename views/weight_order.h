@@ -1,5 +1,5 @@
 // Sorts a model's weights by up to three keys, stable, in a few passes over memory whatever the
-// values are. Pure functions, any thread.
+// values are. One thread.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,22 @@ struct SortValues {
   bool descending = false;
 };
 
-/// The weights 0 … count − 1, sorted by the first key, equal ones by the second and so on, and at
-/// last by their number. A key without values is that number: it decides everything after it.
-std::vector<std::uint32_t> ordered(std::size_t count, std::span<const SortValues> keys);
+/// Keeps its memory from one sort to the next.
+class WeightSorter {
+ public:
+  /// `order` becomes the weights 0 … count − 1, sorted by the first key, equal ones by the second
+  /// and so on, and at last by their number. A key without values is that number: it decides
+  /// everything after it.
+  void sort(std::size_t count, std::span<const SortValues> keys, std::vector<std::uint32_t>& order);
+
+ private:
+  struct Keyed {
+    std::uint64_t key;
+    std::uint32_t index;
+  };
+  void radix_sort();
+
+  std::vector<Keyed> items_, other_;
+};
 
 }  // namespace qi

@@ -6,14 +6,14 @@
 namespace qi {
 
 void WeightTable::sum_nodes() {
-  const auto nodes = tree_.nodes();
-  sums_.assign(nodes.size(), {});
+  const auto parents = tree_.parents();
+  sums_.assign(parents.size(), {});
   for (std::size_t i = 0; i < size(); ++i) add(sums_[tree_.node_of(i)].totals, i);
   // Preorder: going backwards, every node is complete before it is added to its parent. No weight
   // is analysed yet.
-  for (std::size_t i = nodes.size(); i-- > 1;) {
+  for (std::size_t i = parents.size(); i-- > 1;) {
     const Totals& from = sums_[i].totals;
-    Totals& to = sums_[nodes[i].parent].totals;
+    Totals& to = sums_[parents[i]].totals;
     to.weights += from.weights;
     to.params += from.params;
     to.size_bytes += from.size_bytes;
@@ -40,8 +40,8 @@ void WeightTable::find_worst() {
   const auto none = static_cast<std::uint32_t>(size());
   const std::vector<double>& of = values(worst_column());
   const bool largest = worst_is_largest();
-  const auto nodes = tree_.nodes();
-  worst_.assign(nodes.size(), none);
+  const auto parents = tree_.parents();
+  worst_.assign(parents.size(), none);
   const auto offer = [&](std::uint32_t node, std::uint32_t weight) {
     std::uint32_t& held = worst_[node];
     if (weight == none || std::isnan(of[weight])) return;
@@ -51,9 +51,7 @@ void WeightTable::find_worst() {
     }
   };
   for (std::uint32_t i = 0; i < none; ++i) offer(tree_.node_of(i), i);
-  for (auto i = static_cast<std::uint32_t>(nodes.size()); i-- > 1;) {
-    offer(nodes[i].parent, worst_[i]);
-  }
+  for (std::size_t i = parents.size(); i-- > 1;) offer(parents[i], worst_[i]);
 }
 
 std::optional<std::uint32_t> WeightTable::worst(std::uint32_t node) const {

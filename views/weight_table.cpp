@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -35,6 +34,19 @@ std::uint64_t coded_bits_of(const Weight& weight, const Statistics& statistics) 
   const double planes = planes_bits(weight, statistics);
   const double bits = planes > 0 ? planes * static_cast<double>(weight.params) : stored;
   return static_cast<std::uint64_t>(std::llround(std::clamp(bits, 0.0, 1e18)));
+}
+
+// Each text's place among the sorted ones.
+std::vector<double> text_ranks(std::span<const std::string> texts) {
+  std::vector<std::string_view> sorted(texts.begin(), texts.end());
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<double> out;
+  out.reserve(texts.size());
+  for (const std::string& text : texts) {
+    const auto at = std::lower_bound(sorted.begin(), sorted.end(), std::string_view(text));
+    out.push_back(static_cast<double>(at - sorted.begin()));
+  }
+  return out;
 }
 
 }  // namespace
@@ -149,7 +161,7 @@ void WeightTable::set_statistics(std::size_t index, std::shared_ptr<const Statis
     const Statistics* known = statistics_[index].get();
     const bool exponent = known != nullptr && known->h_exponent.has_value();
     const double params = exponent ? sign * static_cast<double>(params_[index]) : 0;
-    for (std::uint32_t node = tree_.node_of(index);; node = tree_.nodes()[node].parent) {
+    for (std::uint32_t node = tree_.node_of(index);; node = tree_.parents()[node]) {
       act(sums_[node].totals);
       if (exponent) {
         sums_[node].exponent_bits += params * *known->h_exponent;
@@ -199,17 +211,19 @@ void WeightTable::set_sort(std::vector<SortKey> keys) {
     if (!again && kept.size() < kMaxSortKeys) kept.push_back(key);
   }
   if (kept.empty()) kept.emplace_back();
+  // Weights stand in the order of their names already: at the end that key says nothing.
+  if (kept.size() > 1 && kept.back() == SortKey{}) kept.pop_back();
   if (kept == sort_) return;
   sort_ = std::move(kept);
   order_rows();
-  pick_rows();
+  list_rows();
   find_worst();
 }
 
 void WeightTable::settle() {
   if (order_stale_) {
     order_rows();
-    pick_rows();
+    list_rows();
   }
   if (worst_stale_) find_worst();
 }
@@ -237,20 +251,46 @@ void WeightTable::order_rows() {
     const bool by_number = key.column == ColumnId::kName;  // names stand in natural order already
     keys.push_back({by_number ? std::span<const double>() : values(key.column), key.descending});
   }
-  order_ = ordered(size(), keys);
+  sorter_.sort(size(), keys, order_);
 }
 
 const std::vector<double>& WeightTable::values(ColumnId column) {
   std::vector<double>& values = values_[static_cast<std::size_t>(column)];
   if (values.size() == size()) return values;
+  const auto as_double = [](std::uint64_t number) { return static_cast<double>(number); };
   values.assign(size(), kNone);
   switch (column) {
     case ColumnId::kName:
       std::iota(values.begin(), values.end(), 0.0);
       break;
-    case ColumnId::kScheme:
-    case ColumnId::kType:
-      values = text_ranks(column);
+    case ColumnId::kScheme: {
+      const std::vector<double> ranks = text_ranks(labels_);
+      for (std::size_t i = 0; i < size(); ++i) values[i] = ranks[label_of_[i]];
+      break;
+    }
+    case ColumnId::kType: {
+      std::vector<std::string> types;
+      for (const Weight& one : model_->weights) {
+        types.emplace_back(one.parts.empty() ? std::string_view()
+                                             : dtype_name(model_->tensor(one.parts[0])));
+      }
+      values = text_ranks(types);
+      break;
+    }
+    // From what is kept close together: the weights themselves are far too large for a pass.
+    case ColumnId::kShape:
+    case ColumnId::kParams:
+      std::transform(params_.begin(), params_.end(), values.begin(), as_double);
+      break;
+    case ColumnId::kSize:
+      std::transform(bytes_.begin(), bytes_.end(), values.begin(), as_double);
+      break;
+    case ColumnId::kBar:
+    case ColumnId::kBitsPerWeight:
+      for (std::size_t i = 0; i < size(); ++i) {
+        if (params_[i] == 0) continue;
+        values[i] = 8.0 * static_cast<double>(bytes_[i]) / static_cast<double>(params_[i]);
+      }
       break;
     case ColumnId::kOffset:
     case ColumnId::kFile:
@@ -268,42 +308,37 @@ const std::vector<double>& WeightTable::values(ColumnId column) {
   return values;
 }
 
-// Of texts that many weights share: their place among the sorted ones.
-std::vector<double> WeightTable::text_ranks(ColumnId column) const {
-  const auto type_of = [&](std::size_t i) {
-    return weight(i).parts.empty() ? std::string_view()
-                                   : dtype_name(model_->tensor(weight(i).parts[0]));
-  };
-  const auto text = [&](std::size_t i) {
-    return column == ColumnId::kScheme ? std::string_view(label(i)) : type_of(i);
-  };
-  std::map<std::string_view, double> ranks;
-  for (std::size_t i = 0; i < size(); ++i) ranks.try_emplace(text(i), 0.0);
-  double rank = 0;
-  for (auto& [word, place] : ranks) place = rank++;
-  std::vector<double> out(size());
-  for (std::size_t i = 0; i < size(); ++i) out[i] = ranks.find(text(i))->second;
-  return out;
+void WeightTable::pick_rows() {
+  // The totals in the order of memory, not in that of the rows.
+  shown_ = all_;
+  if (scope_ != 0 || search_.hits() < size()) {
+    shown_ = {};
+    for (std::size_t i = 0; i < size(); ++i) {
+      if (in_rows(i)) add(shown_, i);
+    }
+  }
+  list_rows();
 }
 
-void WeightTable::pick_rows() {
+void WeightTable::list_rows() {
+  if (shown_.weights == size()) {
+    rows_ = order_;
+    return;
+  }
   rows_.clear();
-  shown_ = {};
   for (const std::uint32_t index : order_) {
-    if (!in_rows(index)) continue;
-    rows_.push_back(index);
-    add(shown_, index);
+    if (in_rows(index)) rows_.push_back(index);
   }
 }
 
 void WeightTable::count_matches() {
-  const auto nodes = tree_.nodes();
-  node_matches_.assign(nodes.size(), 0);
+  const auto parents = tree_.parents();
+  node_matches_.assign(parents.size(), 0);
   for (std::size_t i = 0; i < size(); ++i) {
     if (search_.hit(i)) ++node_matches_[tree_.node_of(i)];
   }
   // Preorder: going backwards, every node is complete before it is added to its parent.
-  for (std::size_t i = nodes.size(); i-- > 1;) node_matches_[nodes[i].parent] += node_matches_[i];
+  for (std::size_t i = parents.size(); i-- > 1;) node_matches_[parents[i]] += node_matches_[i];
 }
 
 }  // namespace qi

@@ -127,7 +127,6 @@ class WeightTable {
  private:
   void find_labels();
   bool sorted_by_number() const;
-  std::vector<double> text_ranks(ColumnId column) const;
   const std::vector<double>& values(ColumnId column);
   void add(Totals& totals, std::size_t index) const;
   void take(Totals& totals, std::size_t index) const;
@@ -138,6 +137,7 @@ class WeightTable {
   }
   void order_rows();
   void pick_rows();
+  void list_rows();
   void count_matches();
 
   std::shared_ptr<const Model> model_;
@@ -155,6 +155,7 @@ class WeightTable {
   bool has_pairs_ = false;
   std::vector<std::vector<double>> values_;  // by column, filled when first needed
 
+  WeightSorter sorter_;
   std::vector<SortKey> sort_{SortKey{}};
   bool order_stale_ = false;
   bool worst_stale_ = false;

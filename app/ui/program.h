@@ -95,6 +95,8 @@ class Program {
   std::vector<std::string> completions(Argument argument, std::string_view begun) const;
   void export_shown(const std::string& path, bool overwrite);
   void mark_matching(const std::string& pattern, bool marked);
+  void set_columns(const std::string& names);
+  void sort_by(const std::string& name, bool other_way);
   void go_to(const std::string& name);
 
   // --- models

@@ -67,6 +67,8 @@ void Program::run_command(const std::string& text) {
       return carry_out(Ask::kAnalyseAll);
     case Word::kCancel:
       return carry_out(Ask::kCancelJobs);
+    case Word::kColumns:
+      return set_columns(argument);
     case Word::kDiff:
       return carry_out({Ask::kShowDiff, argument});
     case Word::kFilter:
@@ -81,6 +83,8 @@ void Program::run_command(const std::string& text) {
       return mark_matching(argument, true);
     case Word::kMetadata:
       return carry_out(Ask::kShowMetadata);
+    case Word::kSort:
+      return sort_by(argument, typed.forced);
     case Word::kUnmark:
       return mark_matching(argument, false);
     case Word::kVerify:
@@ -134,6 +138,21 @@ void Program::mark_matching(const std::string& pattern, bool marked) {
   top().set_notice(fmt::format("{} more {}", grouped(count), marked ? "marked" : "unmarked"));
 }
 
+void Program::set_columns(const std::string& names) {
+  while (&top() != model_) pop();
+  if (names.empty()) return model_->choose_columns();
+  std::string problem;
+  if (!model_->set_columns(names, problem)) return top().set_notice(problem);
+  carry_out(Ask::kColumnsChanged);
+}
+
+void Program::sort_by(const std::string& name, bool other_way) {
+  const auto column = column_named(name);
+  if (!column) return top().set_notice(fmt::format("no column is called {}", escape(name)));
+  while (&top() != model_) pop();
+  model_->sort_by(*column, largest_first(*column) != other_way);
+}
+
 void Program::go_to(const std::string& name) {
   const WeightTable& table = model_->table();
   const NamePattern wanted(name);
@@ -156,7 +175,7 @@ std::vector<std::string> Program::completions(Argument argument, std::string_vie
     case Argument::kColumn:
     case Argument::kColumns:
       for (const ColumnInfo& info : columns()) {
-        if (info.title.starts_with(begun)) out.emplace_back(info.title);
+        if (info.name.starts_with(begun)) out.emplace_back(info.name);
       }
       break;
     case Argument::kWeight:

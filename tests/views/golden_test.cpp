@@ -53,6 +53,31 @@ TEST(Golden, ModelTree) {
   expect_goldens("model_tree", screen);
 }
 
+TEST(Golden, ModelTreeAlone) {
+  ModelScreen screen = running();
+  screen.handle(key(KeyCode::kTab));
+  type(screen, "zjjjj");
+  expect_goldens("model_tree_zoomed", screen);
+}
+
+TEST(Golden, ModelColumns) {
+  ModelScreen screen = running();
+  type(screen, "CGggjjjj ");
+  screen.handle(key(KeyCode::kEnter));
+  type(screen, "j+");
+  expect_goldens("model_columns", screen);
+}
+
+// Three keys, the table alone: all columns and the bars.
+TEST(Golden, ModelSorted) {
+  ModelScreen screen = running();
+  screen.sort_by(ColumnId::kStd, true);
+  screen.sort_by(ColumnId::kRole, false);
+  screen.sort_by(ColumnId::kShape, true);
+  type(screen, "z");
+  expect_goldens("model_sorted", screen);
+}
+
 TEST(Golden, OneWeight) {
   ModelScreen model = running();
   WeightScreen screen(model.shared_table(), 3);
