@@ -170,17 +170,21 @@ class Components {
 
   std::size_t size() const { return count_; }
   std::string_view operator[](std::size_t i) const {
-    return i < count_ ? parts_[i] : std::string_view();
+    return i < count_ ? std::string_view(parts_[i].begin, parts_[i].size) : std::string_view();
   }
 
  private:
   static bool is_capital(char c) { return static_cast<unsigned char>(c - 'A') < 26; }
   void add(std::string_view part) {
-    parts_[count_++] = part.size() <= kMaxComponentBytes ? part : std::string_view();
+    parts_[count_++] = {part.data(), part.size() <= kMaxComponentBytes ? part.size() : 0};
   }
 
   std::string lowered_;
-  std::array<std::string_view, kMaxComponents> parts_;
+  struct Part {
+    const char* begin;
+    std::size_t size;
+  };
+  std::array<Part, kMaxComponents> parts_;  // not initialised beyond count_
   std::size_t count_ = 0;
 };
 
