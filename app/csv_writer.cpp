@@ -1,6 +1,5 @@
-#include <algorithm>
-
-#include <fmt/format.h>
+#include <array>
+#include <cstdint>
 
 #include "app/writer.h"
 #include "engine/text/escape.h"
@@ -8,6 +7,13 @@
 
 namespace qi {
 namespace {
+
+/// Bytes that keep a field from being written as it is.
+constexpr std::array<std::uint8_t, 256> kNeedsCare = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (std::size_t c = 0; c < 256; ++c) table[c] = c < 0x20 || c >= 0x7F || c == ',' || c == '"';
+  return table;
+}();
 
 // Nearly every field: ASCII that needs neither quotes nor escapes nor a guard.
 bool is_plain(std::string_view text) {
@@ -20,9 +26,11 @@ bool is_plain(std::string_view text) {
     case ' ':
       return false;
     default:
-      return std::all_of(text.begin(), text.end(),
-                         [](char c) { return c >= 0x20 && c < 0x7F && c != ',' && c != '"'; });
+      break;
   }
+  unsigned odd = 0;
+  for (const char c : text) odd |= kNeedsCare[static_cast<unsigned char>(c)];
+  return odd == 0;
 }
 
 void append_text_field(std::string& out, std::string_view raw, bool terminal) {
@@ -47,12 +55,6 @@ void append_text_field(std::string& out, std::string_view raw, bool terminal) {
     out += c;
   }
   out += '"';
-}
-
-template <typename T>
-void append_integer(std::string& out, T number) {
-  const fmt::format_int text(number);
-  out.append(text.data(), text.size());
 }
 
 class CsvWriter : public Writer {
@@ -97,7 +99,7 @@ class CsvWriter : public Writer {
 }  // namespace
 
 void append_csv_field(std::string& out, const Field& cell, bool terminal) {
-  if (const auto* text = std::get_if<std::string>(&cell)) {
+  if (const auto text = text_of(cell)) {
     append_text_field(out, *text, terminal);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
     append_integer(out, *natural);

@@ -11,7 +11,7 @@
 namespace qi {
 namespace {
 
-constexpr int kGap = 2;            // cells between columns
+constexpr std::size_t kGap = 2;    // cells between columns
 constexpr int kLongestText = 160;  // one odd name must not widen every line of a file
 constexpr int kShortestText = 20;  // an elided text column keeps at least this
 constexpr int kName = 95;          // columns of this importance say what a row is about
@@ -22,15 +22,14 @@ bool is_left(ColumnKind kind) {
   return kind == ColumnKind::kText || kind == ColumnKind::kLabel;
 }
 
-// Holds all rows back: the width of a column is known only after its last cell. Text of shown
-// columns alone is kept, in one string.
+// Holds all rows back: the width of a column is known only after its last cell. Only text of shown
+// columns is kept, and once where rows below each other say the same, as most do.
 class TableWriter : public Writer {
  public:
   TableWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
       : style_(style), output_(output) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (columns[i].keep > 0)
-        shown_.push_back({&columns[i], i, {}, 0, 0, UINT64_MAX, true, false, true});
+      if (columns[i].keep > 0) shown_.emplace_back(&columns[i], i);
     }
   }
 
@@ -39,31 +38,18 @@ class TableWriter : public Writer {
   void row(std::span<const Field> cells) override {
     for (Shown& column : shown_) {
       const Field& cell = cells[column.index];
-      std::string text;
-      if (column.column->kind == ColumnKind::kBytes) {
-        // Its unit depends on the largest: the number itself is kept.
-        const auto* bytes = std::get_if<std::uint64_t>(&cell);
-        if (bytes != nullptr) {
-          column.largest = std::max(column.largest, *bytes);
-          if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
-          text.assign(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
-          column.blank = false;
-        }
+      if (rows_ > 0 && repeats(column, cell)) {
+        ++column.runs.back().rows;
       } else {
-        text = human_cell(cell, column.column->kind);
-        column.width = std::max(column.width, display_width(text));
-        if (!text.empty()) column.blank = false;
-        if (sizes_.size() < shown_.size()) column.first = text;
-        if (text != column.first) column.varies = true;
+        add_run(column, cell);
       }
-      sizes_.push_back(static_cast<std::uint32_t>(text.size()));
-      text_ += text;
     }
+    ++rows_;
   }
 
   void finish() override {
     output_.write(titles_);
-    if (!sizes_.empty()) {
+    if (rows_ > 0) {
       for (Shown& column : shown_) measure(column);
       fit();
       print_head();
@@ -73,17 +59,60 @@ class TableWriter : public Writer {
   }
 
  private:
+  // Rows below each other that say the same.
+  struct Run {
+    std::uint32_t rows;
+    std::uint32_t size;  // of their text
+  };
+
   struct Shown {
+    Shown(const Column* of, std::size_t at) : column(of), index(at) {}
+
     const Column* column;
     std::size_t index;
-    std::string first;  // the first row's text
-    int width;
-    std::uint64_t largest;
-    std::uint64_t smallest;
-    bool blank;   // no row has anything to say
-    bool varies;  // not all rows say the same
-    bool visible;
+    Field above;       // the cell of the row above, with a text of its own
+    std::string text;  // of all runs, one after the other
+    std::vector<Run> runs;
+    int width = 0;
+    std::uint64_t largest = 0;
+    std::uint64_t smallest = UINT64_MAX;
+    bool blank = true;    // no row has anything to say
+    bool varies = false;  // not all rows say the same
+    bool visible = true;
+    // Where printing is: the next run, its text, how often the cell is printed before that.
+    std::size_t run = 0;
+    std::size_t begin = 0;
+    std::uint32_t left = 0;
+    std::string cell;
   };
+
+  static bool repeats(const Shown& column, const Field& cell) {
+    const auto text = text_of(cell);
+    return text ? text_of(column.above) == text : cell == column.above;
+  }
+
+  static void add_run(Shown& column, const Field& cell) {
+    const auto raw = text_of(cell);
+    column.above = raw ? Field(std::string(*raw)) : cell;
+    const std::size_t begin = column.text.size();
+    if (column.column->kind == ColumnKind::kBytes) {
+      // Its unit depends on the largest: the number itself is kept.
+      if (const auto* bytes = std::get_if<std::uint64_t>(&cell)) {
+        column.largest = std::max(column.largest, *bytes);
+        if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
+        column.text.append(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
+      }
+    } else {
+      column.text += human_cell(cell, column.column->kind);
+    }
+    const std::string_view text = std::string_view(column.text).substr(begin);
+    column.runs.push_back({1, static_cast<std::uint32_t>(text.size())});
+    if (!text.empty()) column.blank = false;
+    if (text != std::string_view(column.text).substr(0, column.runs[0].size)) column.varies = true;
+    if (column.column->kind != ColumnKind::kBytes) {
+      column.width = std::max(column.width, display_width(text));
+    }
+  }
 
   // The whole column in one unit.
   static bool in_mib(const Shown& column) { return column.largest >= kMiB; }
@@ -121,7 +150,7 @@ class TableWriter : public Writer {
   int total() const {
     int cells = 0;
     for (const Shown& column : shown_) {
-      if (column.visible) cells += column.width + (cells > 0 ? kGap : 0);
+      if (column.visible) cells += column.width + (cells > 0 ? static_cast<int>(kGap) : 0);
     }
     return cells;
   }
@@ -177,13 +206,19 @@ class TableWriter : public Writer {
   }
 
   void put(std::string& line, const Shown& column, std::string_view text, bool last) const {
-    if (is_left(column.column->kind)) {
-      const std::string fitted = elide_middle(text, column.width, style_.ascii ? ".." : "…");
-      line += last ? fitted : pad_right(fitted, column.width);
-    } else {
-      line += pad_left(text, column.width);
+    const bool left = is_left(column.column->kind);
+    int width = display_width(text);
+    std::string elided;
+    if (left && width > column.width) {
+      elided = elide_middle(text, column.width, style_.ascii ? ".." : "…");
+      text = elided;
+      width = display_width(text);
     }
-    if (!last) line.append(kGap, ' ');
+    const auto padding = static_cast<std::size_t>(std::max(0, column.width - width));
+    if (!left) line.append(padding, ' ');
+    line += text;
+    if (last) return;
+    line.append(left ? padding + kGap : kGap, ' ');
   }
 
   std::size_t last_visible() const {
@@ -203,23 +238,30 @@ class TableWriter : public Writer {
     output_.write(line);
   }
 
+  void next_run(Shown& column, bool last) const {
+    const Run run = column.runs[column.run++];
+    const std::string_view text = std::string_view(column.text).substr(column.begin, run.size);
+    column.begin += run.size;
+    column.left = run.rows;
+    column.cell.clear();
+    const bool bytes = column.column->kind == ColumnKind::kBytes;
+    put(column.cell, column, bytes ? bytes_text(column, text) : std::string(text), last);
+  }
+
   void print_rows() {
     const std::size_t last = last_visible();
-    std::size_t begin = 0;
     std::string line;
-    for (std::size_t cell = 0; cell < sizes_.size(); ++cell) {
-      const std::size_t i = cell % shown_.size();
-      const std::string_view text = std::string_view(text_).substr(begin, sizes_[cell]);
-      begin += sizes_[cell];
-      if (shown_[i].visible) {
-        const bool bytes = shown_[i].column->kind == ColumnKind::kBytes;
-        put(line, shown_[i], bytes ? bytes_text(shown_[i], text) : std::string(text), i == last);
+    for (std::uint64_t row = 0; row < rows_; ++row) {
+      line.clear();
+      for (std::size_t i = 0; i <= last; ++i) {
+        Shown& column = shown_[i];
+        if (!column.visible) continue;
+        if (column.left == 0) next_run(column, i == last);
+        --column.left;
+        line += column.cell;
       }
-      if (i + 1 == shown_.size()) {
-        line += '\n';
-        output_.write(line);
-        line.clear();
-      }
+      line += '\n';
+      output_.write(line);
     }
   }
 
@@ -227,8 +269,7 @@ class TableWriter : public Writer {
   Output& output_;
   std::vector<Shown> shown_;
   std::string titles_;
-  std::string text_;
-  std::vector<std::uint32_t> sizes_;
+  std::uint64_t rows_ = 0;
 };
 
 std::string human_real(double value, ColumnKind kind) {
@@ -239,7 +280,7 @@ std::string human_real(double value, ColumnKind kind) {
 }  // namespace
 
 std::string human_cell(const Field& cell, ColumnKind kind) {
-  if (const auto* text = std::get_if<std::string>(&cell)) return escape(*text);
+  if (const auto text = text_of(cell)) return escape(*text);
   if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
     switch (kind) {
       case ColumnKind::kGrouped:

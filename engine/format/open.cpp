@@ -66,12 +66,6 @@ Model open_model(const Candidate& candidate, const OpenOptions& options) {
   if (model.config == nullptr) {
     model.config = std::make_shared<const nlohmann::json>(nlohmann::json::object());
   }
-  const auto before = [](const Weight& a, const Weight& b) {
-    return compare_names(a.name, b.name) < 0;
-  };
-  if (!std::is_sorted(model.weights.begin(), model.weights.end(), before)) {
-    std::stable_sort(model.weights.begin(), model.weights.end(), before);
-  }
   return model;
 }
 

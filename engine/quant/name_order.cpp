@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "engine/tensor/roles.h"
 
@@ -30,11 +31,13 @@ bool is_digit(char c) {
 /// Texts in the order they were first met: one list for those before a number, one for the last.
 class Texts {
  public:
-  std::uint32_t id(std::string_view text, bool before_number) {
-    auto& ids = before_number ? before_ : last_;
-    const auto [it, added] = ids.try_emplace(text, static_cast<std::uint32_t>(all_.size()));
-    if (added) all_.push_back(before_number ? std::string(text) + '0' : std::string(text));
-    return it->second;
+  /// Of the text in the name's `pair`-th pair.
+  std::uint32_t id(std::size_t pair, std::string_view text, bool before_number) {
+    Met& met = met_[pair];
+    if (met.id == kNone || met.before_number != before_number || met.text != text) {
+      met = {text, before_number, find_or_add(text, before_number)};
+    }
+    return met.id;
   }
   /// ranks[id] = place in byte order, from 1. A text before a number ends in a digit, for that is
   /// what compares with whatever another name has there.
@@ -49,6 +52,22 @@ class Texts {
   }
 
  private:
+  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
+  /// What the name before had there: neighbours mostly differ in numbers alone.
+  struct Met {
+    std::string_view text;
+    bool before_number = false;
+    std::uint32_t id = kNone;
+  };
+
+  std::uint32_t find_or_add(std::string_view text, bool before_number) {
+    auto& ids = before_number ? before_ : last_;
+    const auto [it, added] = ids.try_emplace(text, static_cast<std::uint32_t>(all_.size()));
+    if (added) all_.push_back(before_number ? std::string(text) + '0' : std::string(text));
+    return it->second;
+  }
+
+  std::array<Met, kPairs> met_;
   std::unordered_map<std::string_view, std::uint32_t> before_;
   std::unordered_map<std::string_view, std::uint32_t> last_;
   std::vector<std::string> all_;
@@ -66,11 +85,28 @@ bool split(std::string_view name, Texts& texts, Key& key) {
       number = number * 10 + static_cast<std::uint64_t>(name[end++] - '0');
       if (end - digit > kDigits) return false;
     }
-    const std::uint64_t id = texts.id(name.substr(at, digit - at), digit < name.size());
+    const std::uint64_t id = texts.id(pair, name.substr(at, digit - at), digit < name.size());
     key.pairs[pair] = (id + 1) << 32 | number;  // 0: the name has ended
     at = end;
   }
   return true;
+}
+
+/// Puts weights[keys[i].index] in place i for all i: round each ring of places that exchange their
+/// weights, with one weight in hand, because a second array of them costs more than the moves.
+void arrange(std::vector<Weight>& weights, std::vector<Key>& keys) {
+  for (std::uint32_t start = 0; start < keys.size(); ++start) {
+    if (keys[start].index == start) continue;
+    Weight held = std::move(weights[start]);
+    std::uint32_t to = start;
+    for (;;) {
+      const std::uint32_t from = std::exchange(keys[to].index, to);
+      if (from == start) break;
+      weights[to] = std::move(weights[from]);
+      to = from;
+    }
+    weights[to] = std::move(held);
+  }
 }
 
 }  // namespace
@@ -96,15 +132,15 @@ void sort_weights(std::vector<Weight>& weights) {
       }
     }
     std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
-      return a.pairs != b.pairs ? a.pairs < b.pairs : by_name(a, b);
+      for (std::size_t pair = 0; pair < kPairs; ++pair) {
+        if (a.pairs[pair] != b.pairs[pair]) return a.pairs[pair] < b.pairs[pair];
+      }
+      return by_name(a, b);
     });
   } else {
     std::sort(keys.begin(), keys.end(), by_name);
   }
-  std::vector<Weight> sorted;
-  sorted.reserve(weights.size());
-  for (const Key& key : keys) sorted.push_back(std::move(weights[key.index]));
-  weights = std::move(sorted);
+  arrange(weights, keys);
 }
 
 }  // namespace qi

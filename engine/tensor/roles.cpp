@@ -140,40 +140,51 @@ bool any_of(std::string_view word, std::initializer_list<std::string_view> list)
 }
 
 /// The name cut at its dots (or slashes), lower-cased; components longer than any module's name
-/// become empty.
+/// become empty. Views of the name, or of a lower-cased copy: neither may move.
 class Components {
  public:
   explicit Components(std::string_view name) {
-    std::size_t length = 0;
-    for (const char c : name) {
-      if (c == '.' || c == '/') {
-        finish(length);
-        length = 0;
-        if (count_ == kMaxComponents) {
-          count_ = 0;  // nested deeper than names are: nothing to be known
-          return;
-        }
-      } else {
-        if (length < kMaxComponentBytes) {
-          text_[count_][length] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        }
-        ++length;
+    unsigned capitals = 0;
+    for (const char c : name) capitals |= is_capital(c);
+    if (capitals != 0) {
+      lowered_ = name;
+      for (char& c : lowered_) {
+        if (is_capital(c)) c = static_cast<char>(c - 'A' + 'a');
+      }
+      name = lowered_;
+    }
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+      if (name[i] != '.' && name[i] != '/') continue;
+      add(name.substr(begin, i - begin));
+      begin = i + 1;
+      if (count_ == kMaxComponents) {
+        count_ = 0;  // nested deeper than names are: nothing to be known
+        return;
       }
     }
-    finish(length);
+    add(name.substr(begin));
   }
+  Components(const Components&) = delete;
+  Components& operator=(const Components&) = delete;
+
   std::size_t size() const { return count_; }
   std::string_view operator[](std::size_t i) const {
-    return i < count_ ? std::string_view(text_[i].data(), length_[i]) : std::string_view();
+    return i < count_ ? std::string_view(parts_[i].begin, parts_[i].size) : std::string_view();
   }
 
  private:
-  void finish(std::size_t length) {
-    length_[count_++] = static_cast<std::uint8_t>(length <= kMaxComponentBytes ? length : 0);
+  static bool is_capital(char c) { return static_cast<unsigned char>(c - 'A') < 26; }
+  void add(std::string_view part) {
+    parts_[count_++] = {part.data(), part.size() <= kMaxComponentBytes ? part.size() : 0};
   }
-  // Not initialised: only the first length_[i] bytes of the first count_ are ever read.
-  std::array<std::array<char, kMaxComponentBytes>, kMaxComponents> text_;
-  std::array<std::uint8_t, kMaxComponents> length_;
+
+  std::string lowered_;
+  struct Part {
+    const char* begin;
+    std::size_t size;
+  };
+  std::array<Part, kMaxComponents> parts_;  // not initialised beyond count_
   std::size_t count_ = 0;
 };
 
@@ -198,50 +209,43 @@ std::string_view without_part_suffix(std::string_view word) {
   return word;
 }
 
-/// Whole words that name a tower or projector; those that begin alike are in tower_prefix().
-const std::unordered_map<std::string_view, Role>& tower_words() {
+/// Words that name a tower or a projector, or begin the name of one. By their first letter: every
+/// component of every name comes here.
+Role tower_word(std::string_view word) {
   using enum Role;
-  static const std::unordered_map<std::string_view, Role> table = {
-      {"vit", kVision},
-      {"vpm", kVision},
-      {"vqmodel", kVision},
-      {"embed_vision", kVision},
-      {"sam_model", kVision},
-      {"gen_vision_model", kVision},
-      {"perceiver_resampler", kVision},
-      {"patch_merger", kVision},
-      {"patch_embed", kVision},
-      {"connector", kVision},
-      {"aligner", kVision},
-      {"pre_mm_projector_norm", kVision},
-      {"embed_audio", kAudio},
-      {"apm", kAudio},
-      {"talker", kAudio},
-      {"token2wav", kAudio},
-      {"code2wav", kAudio},
-      {"tts", kAudio},
-  };
-  return table;
-}
-
-Role tower_prefix(std::string_view word) {
+  const auto begins = [&](std::string_view text) { return word.starts_with(text); };
   switch (word[0]) {
-    case 'v':
-      return word.starts_with("vision") || word.starts_with("visual") ? Role::kVision
-                                                                      : Role::kOther;
-    case 'i':
-      return word.starts_with("image_") || word.starts_with("img_") ? Role::kVision : Role::kOther;
-    case 'm':
-      return word.starts_with("multi_modal") || word.starts_with("multimodal") ||
-                     word.starts_with("mm_")
-                 ? Role::kVision
-                 : Role::kOther;
     case 'a':
-      return word.starts_with("audio") ? Role::kAudio : Role::kOther;
+      if (begins("audio") || word == "apm") return kAudio;
+      return word == "aligner" ? kVision : kOther;
+    case 'c':
+      if (word == "code2wav") return kAudio;
+      return word == "connector" ? kVision : kOther;
+    case 'e':
+      if (word == "embed_audio") return kAudio;
+      return word == "embed_vision" ? kVision : kOther;
+    case 'g':
+      return word == "gen_vision_model" ? kVision : kOther;
+    case 'i':
+      return begins("image_") || begins("img_") ? kVision : kOther;
+    case 'm':
+      return begins("multi_modal") || begins("multimodal") || begins("mm_") ? kVision : kOther;
+    case 'p':
+      return any_of(word,
+                    {"perceiver_resampler", "patch_merger", "patch_embed", "pre_mm_projector_norm"})
+                 ? kVision
+                 : kOther;
     case 's':
-      return word.starts_with("speech") ? Role::kAudio : Role::kOther;
+      if (begins("speech")) return kAudio;
+      return word == "sam_model" ? kVision : kOther;
+    case 't':
+      return any_of(word, {"talker", "token2wav", "tts"}) ? kAudio : kOther;
+    case 'v':
+      return begins("vision") || begins("visual") || any_of(word, {"vit", "vpm", "vqmodel"})
+                 ? kVision
+                 : kOther;
     default:
-      return Role::kOther;
+      return kOther;
   }
 }
 
@@ -252,12 +256,9 @@ Role tower_of(const Components& parts) {
     return parts[0] == "mm" && parts[1] == "a" ? Role::kAudio : Role::kVision;
   }
   if (parts[0] == "a") return Role::kAudio;
-  const auto& words = tower_words();
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::string_view word = parts[i];
-    if (word.size() < 3 || word == "weight" || word == "model" || word == "layers") continue;
-    if (const Role role = tower_prefix(word); role != Role::kOther) return role;
-    if (const auto it = words.find(word); it != words.end()) return it->second;
+    if (parts[i].empty()) continue;
+    if (const Role role = tower_word(parts[i]); role != Role::kOther) return role;
   }
   return Role::kOther;
 }

@@ -185,6 +185,41 @@ TEST(RolesTest, TowersKeepTheirLayersToThemselves) {
                 {"mtp.layers.0.self_attn.q_proj.weight", kQ}});
 }
 
+TEST(RolesTest, EveryTowerHasItsWord) {
+  const auto role_of = [](std::string word) { return name_facts("model." + word + ".0.x").role; };
+  for (const char* word : {"vit",
+                           "vpm",
+                           "vqmodel",
+                           "embed_vision",
+                           "sam_model",
+                           "gen_vision_model",
+                           "perceiver_resampler",
+                           "patch_merger",
+                           "patch_embed",
+                           "connector",
+                           "aligner",
+                           "pre_mm_projector_norm",
+                           "vision",
+                           "vision_x",
+                           "visual",
+                           "visualizer",
+                           "image_x",
+                           "img_x",
+                           "multi_modal",
+                           "multimodal_x",
+                           "mm_x"}) {
+    EXPECT_EQ(role_of(word), kVision) << word;
+  }
+  for (const char* word : {"embed_audio", "apm", "talker", "token2wav", "code2wav", "tts", "audio",
+                           "audio_x", "speech", "speech_x"}) {
+    EXPECT_EQ(role_of(word), kAudio) << word;
+  }
+  for (const char* word : {"vits", "apms", "connectors", "aligner_x", "ttsx", "mmx", "image", "v",
+                           "embed_visions", "sam_models", "talkers", "a"}) {
+    EXPECT_EQ(role_of(word), kOther) << word;
+  }
+}
+
 TEST(RolesTest, Lora) {
   expect_facts(
       {{"base_model.model.model.layers.4.self_attn.q_proj.lora_A.weight", kLoraA, 4},
