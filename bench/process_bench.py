@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """How does qinspect feel as a whole process?
 
-    bench/process_bench.py [build/qinspect]
+    bench/process_bench.py [build/qinspect [--ui]]
 
 Prints, on sparse models made for the purpose: wall time and peak memory of --list with 100,000
 tensors; of the UI in a pseudo terminal of 120x36 the time to the first frame (to reach: 60 ms), the
 bytes sent for one step of scrolling through a table full of figures (4 KiB), the time from `q` to the
 prompt while the analysis runs, and the CPU used in three idle seconds (0). Each time is the best,
-median and worst of several runs.
+median and worst of several runs. With --ui without the --list.
 """
 import fcntl
 import json
@@ -149,9 +149,10 @@ def main():
             ("model.layers.%d.mlp.up_proj.weight" % i, [14336, 4096]) for i in range(30)])
         sample = os.path.join(HERE, "..", "tests", "data", "models", "wap")
 
-        runs = [batch(program, env, "--list", "--csv", "--quiet", many) for _ in range(RUNS)]
-        print("--list --csv of 100,000 tensors     ", spread([r[0] for r in runs], "s"),
-              " peak %.0f MiB" % max(r[1] for r in runs))
+        if "--ui" not in sys.argv:
+            runs = [batch(program, env, "--list", "--csv", "--quiet", many) for _ in range(RUNS)]
+            print("--list --csv of 100,000 tensors     ", spread([r[0] for r in runs], "s"),
+                  " peak %.0f MiB" % max(r[1] for r in runs))
         first, leave = [], []
         for _ in range(RUNS):
             screen = Screen(program, env, sample)

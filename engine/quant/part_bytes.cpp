@@ -15,7 +15,11 @@ std::span<const std::byte> PartBytes::bytes(std::uint64_t offset, std::uint64_t 
          fmt::format("{} ends after {} bytes", tensor_.name, tensor_.size_bytes),
          fmt::format("{} more bytes", length));
   }
-  return file_->bytes(tensor_.offset + offset, static_cast<std::size_t>(length), scratch_);
+  if (offset != last_offset_ || length != last_.size()) {
+    last_ = file_->bytes(tensor_.offset + offset, static_cast<std::size_t>(length), scratch_);
+    last_offset_ = offset;
+  }
+  return last_;
 }
 
 void PartBytes::floats(std::uint64_t first, std::uint64_t count, float* out) {

@@ -22,7 +22,7 @@ class PartBytes {
   bool swap() const { return swap_; }
 
   /// Bytes [offset, offset + length) of the tensor; valid until the next call. Throws kTruncated
-  /// when they do not lie inside it.
+  /// when they do not lie inside it. The same range again is not read again.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t length);
 
   /// Elements [first, first + count) as float32 (to_floats).
@@ -45,6 +45,8 @@ class PartBytes {
   const Tensor& tensor_;
   bool swap_;
   Buffer scratch_;
+  std::span<const std::byte> last_;  // of the last call
+  std::uint64_t last_offset_ = 0;
   std::vector<float> unaligned_;
 };
 
