@@ -18,12 +18,8 @@ struct Outcome {
 std::optional<Error> failure_of(const std::function<void()>& work) {
   try {
     work();
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kMemory, "out of memory");
-  } catch (const std::exception& other) {
-    return Error(ErrorCode::kIo, other.what());
+  } catch (...) {
+    return caught_error();
   }
   return std::nullopt;
 }

@@ -44,12 +44,8 @@ void BackgroundAnalysis::run(std::uint32_t index, UnitContext& context) {
     // Nothing from a file that changed meanwhile is shown or kept.
     check_files_unchanged(*model_, weight);
     result.statistics = std::make_shared<const Statistics>(std::move(statistics));
-  } catch (const Error& error) {
-    failed = error;
-  } catch (const std::bad_alloc&) {
-    failed = Error(ErrorCode::kMemory, "out of memory");
-  } catch (const std::exception& other) {
-    failed = Error(ErrorCode::kIo, other.what());
+  } catch (...) {
+    failed = caught_error();
   }
   if (failed) result.failure = failed->message;
   {

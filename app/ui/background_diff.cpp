@@ -13,18 +13,6 @@ namespace {
 
 constexpr std::size_t kAppend = 2048;  // rows at once: the queue stays free for a look at it
 
-Error as_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kMemory, "out of memory");
-  } catch (const std::exception& other) {
-    return Error(ErrorCode::kIo, other.what());
-  }
-}
-
 Model open_only(const std::string& path, const OpenOptions& options) {
   const Catalog catalog = find_models(path);
   if (catalog.models.size() == 1) return open_model(catalog.models.front(), options);
@@ -67,7 +55,7 @@ void BackgroundDiff::open(const std::shared_ptr<State>& state, UnitContext& cont
       return !state->filter.empty() && !state->filter.matches(named->name);
     });
   } catch (...) {
-    const Error error = as_error();
+    const Error error = caught_error();
     {
       const std::lock_guard lock(state->mutex);
       state->results.open_error = error;
@@ -110,7 +98,7 @@ void BackgroundDiff::compare(State& state, std::size_t index, UnitContext& conte
     check_files_unchanged(*state.a, *row.a);
     check_files_unchanged(*state.b, *row.b);
   } catch (...) {
-    out.error = as_error();
+    out.error = caught_error();
   }
   const std::optional<Error> error = out.error;
   {

@@ -44,12 +44,8 @@ void BackgroundVerify::run(State& state, std::uint32_t index, UnitContext& conte
                                 [&](std::uint64_t bytes) { context.add_progress(bytes); });
     if (!faults) return;
     result.faults = std::move(*faults);
-  } catch (const Error& error) {
-    result.error = error;
-  } catch (const std::bad_alloc&) {
-    result.error = Error(ErrorCode::kMemory, "out of memory");
-  } catch (const std::exception& other) {
-    result.error = Error(ErrorCode::kIo, other.what());
+  } catch (...) {
+    result.error = caught_error();
   }
   const std::optional<Error> error = result.error;
   {

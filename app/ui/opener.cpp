@@ -24,12 +24,8 @@ void Opener::start(Work work) {
     Outcome outcome;
     try {
       work(outcome);
-    } catch (const Error& error) {
-      outcome.error = error;
-    } catch (const std::bad_alloc&) {
-      outcome.error = Error(ErrorCode::kMemory, "out of memory");
-    } catch (const std::exception& other) {
-      outcome.error = Error(ErrorCode::kIo, other.what());
+    } catch (...) {
+      outcome.error = caught_error();
     }
     {
       const std::lock_guard lock(state->mutex);

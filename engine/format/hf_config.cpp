@@ -30,21 +30,10 @@ constexpr std::array<std::string_view, 3> kObjects = {"quantization_config", "te
 
 /// The file as an object; nothing when it is absent.
 std::optional<Json> read_object(const std::string& path, Model& model) {
-  std::shared_ptr<const File> file;
-  try {
-    file = File::open(path, ErrorCode::kMissing);
-  } catch (const Error& error) {
-    if (error.code == ErrorCode::kMissing) return std::nullopt;
-    throw;
-  }
-  if (file->size() > kMaxConfigBytes) {
-    throw Error(ErrorCode::kLimit, fmt::format("configuration of {} bytes", file->size()),
-                fmt::format("at most {}", kMaxConfigBytes), path, 0);
-  }
-  std::string text(static_cast<std::size_t>(file->size()), '\0');
-  file->read_at(0, std::as_writable_bytes(std::span(text)));
+  const std::optional<std::string> text = read_text_file(path, kMaxConfigBytes);
+  if (!text) return std::nullopt;
   std::vector<std::string> odd;
-  Json object = parse_json(text, path, odd);
+  Json object = parse_json(*text, path, odd);
   for (const std::string& name : odd) {
     model.warnings.push_back(
         {path, fmt::format("field \"{}\" is given twice or is a number out of range", name)});

@@ -42,24 +42,6 @@ struct Facts {
   }
 };
 
-/// The file's bytes; nothing when it is absent.
-std::optional<std::string> read_text(const std::string& path, std::uint64_t limit) {
-  std::shared_ptr<const File> file;
-  try {
-    file = File::open(path, ErrorCode::kMissing);
-  } catch (const Error& error) {
-    if (error.code == ErrorCode::kMissing) return std::nullopt;
-    throw;
-  }
-  if (file->size() > limit) {
-    throw Error(ErrorCode::kLimit, fmt::format("file of {} bytes", file->size()),
-                fmt::format("at most {}", limit), path);
-  }
-  std::string text(static_cast<std::size_t>(file->size()), '\0');
-  file->read_at(0, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 std::string json_type(const Json& value) {
   return value.is_boolean() ? "bool" : std::string(value.type_name());
 }
@@ -118,7 +100,7 @@ class Folder {
     std::optional<Json> out;
     guarded(name, source, [&] {
       const std::string path = fmt::format("{}/{}", path_, name);
-      const auto text = read_text(path, kMaxConfigBytes);
+      const auto text = read_text_file(path, kMaxConfigBytes);
       if (!text) return;
       std::vector<std::string> odd;
       Json value = parse_json(*text, path, odd);
@@ -154,7 +136,7 @@ class Folder {
     bool there = false;
     guarded("tokenizer.json", kTokenizer, [&] {
       const std::string path = path_ + "/tokenizer.json";
-      const auto text = read_text(path, kMaxTokenizerBytes);
+      const auto text = read_text_file(path, kMaxTokenizerBytes);
       if (!text) return;
       there = true;
       read_tokenizer(*text, path, found_);
@@ -222,7 +204,7 @@ class Folder {
     if (config_) add_templates(*config_);
     if (const auto file = object("chat_template.json")) add_templates(*file);
     guarded("chat_template.jinja", kTokenizer, [&] {
-      if (auto text = read_text(path_ + "/chat_template.jinja", kMaxConfigBytes)) {
+      if (auto text = read_text_file(path_ + "/chat_template.jinja", kMaxConfigBytes)) {
         facts_.add("chat_template.jinja", "jinja", std::move(*text));
       }
     });

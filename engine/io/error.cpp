@@ -1,6 +1,7 @@
 #include "engine/io/error.h"
 
 #include <array>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -77,6 +78,20 @@ Error::Error(ErrorCode code_in, std::string message_in, std::string expected_in,
       expected(std::move(expected_in)),
       file(std::move(file_in)),
       offset(offset_in) {}
+
+Error caught_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kMemory, "out of memory");
+  } catch (const std::exception& other) {
+    return Error(ErrorCode::kIo, other.what());
+  } catch (...) {
+    return Error(ErrorCode::kIo, "unknown exception");
+  }
+}
 
 std::string describe(const Error& error) {
   std::string line;

@@ -68,6 +68,10 @@ struct Error : std::exception {
   std::optional<std::uint64_t> offset;
 };
 
+/// The exception being handled as an Error: itself, kMemory for std::bad_alloc, else kIo. To be
+/// called inside a catch block.
+Error caught_error();
+
 /// "FILE: what is wrong (byte OFFSET): what was expected [CLASS]", escaped, one line.
 std::string describe(const Error& error);
 

@@ -235,4 +235,21 @@ void File::check_unchanged() const {
   }
 }
 
+std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit) {
+  std::shared_ptr<const File> file;
+  try {
+    file = File::open(path, ErrorCode::kMissing);
+  } catch (const Error& error) {
+    if (error.code == ErrorCode::kMissing) return std::nullopt;
+    throw;
+  }
+  if (file->size() > limit) {
+    throw Error(ErrorCode::kLimit, fmt::format("file of {} bytes", file->size()),
+                fmt::format("at most {}", limit), path, 0);
+  }
+  std::string text(static_cast<std::size_t>(file->size()), '\0');
+  file->read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
 }  // namespace qi

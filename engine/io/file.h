@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -76,5 +77,9 @@ void set_mapping_disabled_for_testing(bool disabled);
 /// Installs the SIGBUS handler (idempotent; File does it on the first mapping). Faults outside our
 /// mappings go to the handler that was there before.
 void install_sigbus_handler();
+
+/// The whole of a small file as text; nothing when it is absent. Throws kLimit when it is larger
+/// than `limit` bytes, and as File::open() and File::read_at().
+std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit);
 
 }  // namespace qi

@@ -77,20 +77,6 @@ struct Job {
   }
 };
 
-Error current_exception_as_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kMemory, "out of memory");
-  } catch (const std::exception& other) {
-    return Error(ErrorCode::kIo, other.what());
-  } catch (...) {
-    return Error(ErrorCode::kIo, "unknown exception");
-  }
-}
-
 }  // namespace
 
 struct JobQueue::State {
@@ -229,7 +215,7 @@ void JobQueue::State::run_unit(const std::shared_ptr<Job>& job, std::size_t inde
     try {
       run(context);
     } catch (...) {
-      error = current_exception_as_error();
+      error = caught_error();
     }
   }
   run = nullptr;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -22,13 +23,18 @@ inline Request press(Screen& screen, std::string_view keys) {
   return last;
 }
 
-inline std::string drawn(Screen& screen, Size size, bool unicode = true) {
-  screen.resize(size);
+/// The frame as text, of a screen that has that size.
+inline std::string drawn(const Screen& screen, Size size, bool unicode = true) {
   Canvas canvas(size);
   screen.draw(canvas, glyphs(unicode));
   std::string out;
   for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
   return out;
+}
+/// The same of one that is given that size.
+inline std::string drawn(Screen& screen, Size size, bool unicode = true) {
+  screen.resize(size);
+  return drawn(std::as_const(screen), size, unicode);
 }
 
 /// From 1×1 to 200×60; `title` must be seen wherever the screen is large enough.

@@ -6,12 +6,16 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_model.h"
+#include "tests/support/frame_checks.h"
 #include "tests/support/golden.h"
 #include "tests/support/hostile.h"
 #include "views/layout.h"
 
 namespace qi {
 namespace {
+
+using test::drawn;
+using test::press;
 
 std::shared_ptr<WeightTable> table_of(Model model, std::size_t analysed = 0) {
   auto table = std::make_shared<WeightTable>(std::make_shared<const Model>(std::move(model)));
@@ -25,20 +29,6 @@ HeatmapScreen screen_of(Model model, std::size_t analysed = 0, Size size = {120,
   HeatmapScreen screen(table_of(std::move(model), analysed));
   screen.resize(size);
   return screen;
-}
-
-Request press(Screen& screen, std::string_view keys) {
-  Request last;
-  for (const char c : keys) last = screen.handle(character(std::string(1, c)));
-  return last;
-}
-
-std::string drawn(const Screen& screen, Size size, bool unicode = true) {
-  Canvas canvas(size);
-  screen.draw(canvas, glyphs(unicode));
-  std::string out;
-  for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
-  return out;
 }
 
 bool contains(const std::string& text, std::string_view part) {

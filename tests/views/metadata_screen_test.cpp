@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/fake_model.h"
+#include "tests/support/frame_checks.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/golden.h"
 #include "tests/support/hostile.h"
@@ -16,23 +17,13 @@ namespace qi {
 namespace {
 
 using Json = nlohmann::json;
+using test::drawn;
+using test::press;
 
-Request press(Screen& screen, std::string_view keys) {
-  Request last;
-  for (const char c : keys) last = screen.handle(character(std::string(1, c)));
-  return last;
-}
 void enter(Screen& screen) {
   screen.handle(key(KeyCode::kEnter));
 }
 
-std::string drawn(const Screen& screen, Size size, bool unicode = true) {
-  Canvas canvas(size);
-  screen.draw(canvas, glyphs(unicode));
-  std::string out;
-  for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
-  return out;
-}
 bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_model.h"
+#include "tests/support/frame_checks.h"
 #include "tests/support/hostile.h"
 #include "views/column_choice.h"
 #include "views/model_screen.h"
@@ -13,11 +14,7 @@
 namespace qi {
 namespace {
 
-Request press(Screen& screen, std::string_view keys) {
-  Request last;
-  for (const char c : keys) last = screen.handle(character(std::string(1, c)));
-  return last;
-}
+using test::press;
 
 void filter(Screen& screen, std::string_view text) {
   press(screen, "/");

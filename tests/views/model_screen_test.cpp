@@ -9,12 +9,15 @@
 #include "engine/text/utf8.h"
 #include "engine/text/width.h"
 #include "tests/support/fake_model.h"
+#include "tests/support/frame_checks.h"
 #include "views/help_screen.h"
 #include "views/message_screen.h"
 #include "views/picker_screen.h"
 
 namespace qi {
 namespace {
+
+using test::drawn;
 
 Key named(std::string_view name) {
   if (name == "Esc") return key(KeyCode::kEscape);
@@ -45,14 +48,6 @@ ModelScreen screen_of(Model model, Size size = {120, 36}, bool picker = false) {
   ModelScreen screen(std::make_shared<const Model>(std::move(model)), AnalysisPlan::kAll, picker);
   screen.resize(size);
   return screen;
-}
-
-std::string drawn(const Screen& screen, Size size, bool unicode = true) {
-  Canvas canvas(size);
-  screen.draw(canvas, glyphs(unicode));
-  std::string out;
-  for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
-  return out;
 }
 
 std::string current_name(const ModelScreen& screen) {

@@ -12,9 +12,12 @@
 
 #include "engine/text/escape.h"
 #include "engine/text/width.h"
+#include "tests/support/frame_checks.h"
 
 namespace qi {
 namespace {
+
+using test::press;
 
 struct Line {
   std::string name;
@@ -60,12 +63,6 @@ Lines three() {
   Lines screen({{"beta", 2}, {"alpha", 10}, {"gamma", 1}, {"delta"}});
   screen.resize({80, 24});
   return screen;
-}
-
-Request press(Screen& screen, std::string_view keys) {
-  Request last;
-  for (const char c : keys) last = screen.handle(character(std::string(1, c)));
-  return last;
 }
 
 using Names = std::vector<std::string>;

@@ -9,11 +9,14 @@
 #include "engine/text/width.h"
 #include "tests/support/fake_details.h"
 #include "tests/support/fake_model.h"
+#include "tests/support/frame_checks.h"
 #include "tests/support/golden.h"
 #include "views/weight_facts.h"
 
 namespace qi {
 namespace {
+
+using test::drawn;
 
 std::shared_ptr<WeightTable> table_of(Model model, bool analysed = true) {
   auto table = std::make_shared<WeightTable>(std::make_shared<const Model>(std::move(model)));
@@ -74,14 +77,6 @@ Model quantized_model() {
     weight.size_bytes = weight.params / 2 + weight.params / 128 * 5 / 2;
   }
   return model;
-}
-
-std::string drawn(const Screen& screen, Size size, bool unicode = true) {
-  Canvas canvas(size);
-  screen.draw(canvas, glyphs(unicode));
-  std::string out;
-  for (int y = 0; y < size.height; ++y) out += canvas.row_text(y) + "\n";
-  return out;
 }
 
 bool has(const std::string& text, std::string_view part) {
