@@ -196,9 +196,8 @@ void Program::copy(const std::string& raw) {
   const std::string path = clipboard_path();
   const bool kept = keep_copy(path, text);
   if (text.size() <= kMostClipboard) {
-    top().set_notice(
-        kept ? fmt::format("copied, if the terminal lets programs do so; also in {}", escape(path))
-             : "copied, if the terminal lets programs do so");
+    top().set_notice(kept ? fmt::format("copied (OSC 52); also in {}", escape(path))
+                          : "copied (OSC 52)");
     clipboard_ = std::move(text);
   } else if (kept) {
     top().set_notice(fmt::format("too long for a terminal's clipboard: it is in {}", escape(path)));
