@@ -1,7 +1,3 @@
-#include <algorithm>
-
-#include <fmt/format.h>
-
 #include "app/writer.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
@@ -20,9 +16,11 @@ bool is_plain(std::string_view text) {
     case ' ':
       return false;
     default:
-      return std::all_of(text.begin(), text.end(),
-                         [](char c) { return c >= 0x20 && c < 0x7F && c != ',' && c != '"'; });
+      break;
   }
+  bool odd = false;  // looked at to the end, which a compiler turns into vectors
+  for (const char c : text) odd |= c < 0x20 || c >= 0x7F || c == ',' || c == '"';
+  return !odd;
 }
 
 void append_text_field(std::string& out, std::string_view raw, bool terminal) {
@@ -47,12 +45,6 @@ void append_text_field(std::string& out, std::string_view raw, bool terminal) {
     out += c;
   }
   out += '"';
-}
-
-template <typename T>
-void append_integer(std::string& out, T number) {
-  const fmt::format_int text(number);
-  out.append(text.data(), text.size());
 }
 
 class CsvWriter : public Writer {
@@ -97,7 +89,7 @@ class CsvWriter : public Writer {
 }  // namespace
 
 void append_csv_field(std::string& out, const Field& cell, bool terminal) {
-  if (const auto* text = std::get_if<std::string>(&cell)) {
+  if (const auto text = text_of(cell)) {
     append_text_field(out, *text, terminal);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
     append_integer(out, *natural);

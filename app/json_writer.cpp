@@ -25,8 +25,7 @@ class JsonWriter : public Writer {
       line_ += columns_[i].name;
       line_ += "\":";
       append_json_value(line_, cells[i]);
-      const auto* text = std::get_if<std::string>(&cells[i]);
-      if (text != nullptr && !is_utf8(*text)) {
+      if (const auto text = text_of(cells[i]); text && !is_utf8(*text)) {
         const std::string_view base = columns_[i].name == "tensor" ? "name" : columns_[i].name;
         fmt::format_to(std::back_inserter(line_), ",\"{}_hex\":\"{}\"", base, hex_bytes(*text));
       }
@@ -50,12 +49,12 @@ class JsonWriter : public Writer {
 }  // namespace
 
 void append_json_value(std::string& out, const Field& cell) {
-  if (const auto* text = std::get_if<std::string>(&cell)) {
+  if (const auto text = text_of(cell)) {
     append_json_string(out, *text);
   } else if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
-    fmt::format_to(std::back_inserter(out), "{}", *natural);
+    append_integer(out, *natural);
   } else if (const auto* integer = std::get_if<std::int64_t>(&cell)) {
-    fmt::format_to(std::back_inserter(out), "{}", *integer);
+    append_integer(out, *integer);
   } else if (const auto* real = std::get_if<double>(&cell);
              real != nullptr && std::isfinite(*real)) {
     out += exact_number(*real);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -9,9 +10,18 @@
 
 namespace qi {
 
-/// Nothing (the cell does not apply), text as found in the file, or a raw number.
-using Field = std::variant<std::monostate, std::string, std::uint64_t, std::int64_t, double>;
+/// Nothing (the cell does not apply), text as found in the file, or a raw number. A string_view is
+/// text that outlives the row: the model's, or a constant.
+using Field = std::variant<std::monostate, std::string, std::string_view, std::uint64_t,
+                           std::int64_t, double>;
 using Row = std::vector<Field>;
+
+/// The text of a cell that is one, whoever owns it.
+inline std::optional<std::string_view> text_of(const Field& cell) {
+  if (const auto* own = std::get_if<std::string>(&cell)) return *own;
+  if (const auto* other = std::get_if<std::string_view>(&cell)) return *other;
+  return std::nullopt;
+}
 
 /// How a person's table shows a column; CSV and JSON print every kind raw.
 enum class ColumnKind : std::uint8_t {

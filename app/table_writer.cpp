@@ -11,7 +11,7 @@
 namespace qi {
 namespace {
 
-constexpr int kGap = 2;            // cells between columns
+constexpr std::size_t kGap = 2;    // cells between columns
 constexpr int kLongestText = 160;  // one odd name must not widen every line of a file
 constexpr int kShortestText = 20;  // an elided text column keeps at least this
 constexpr int kName = 95;          // columns of this importance say what a row is about
@@ -29,8 +29,7 @@ class TableWriter : public Writer {
   TableWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
       : style_(style), output_(output) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (columns[i].keep > 0)
-        shown_.push_back({&columns[i], i, {}, 0, 0, UINT64_MAX, true, false, true});
+      if (columns[i].keep > 0) shown_.emplace_back(&columns[i], i);
     }
   }
 
@@ -38,26 +37,13 @@ class TableWriter : public Writer {
 
   void row(std::span<const Field> cells) override {
     for (Shown& column : shown_) {
-      const Field& cell = cells[column.index];
-      std::string text;
+      const std::size_t begin = text_.size();
       if (column.column->kind == ColumnKind::kBytes) {
-        // Its unit depends on the largest: the number itself is kept.
-        const auto* bytes = std::get_if<std::uint64_t>(&cell);
-        if (bytes != nullptr) {
-          column.largest = std::max(column.largest, *bytes);
-          if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
-          text.assign(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
-          column.blank = false;
-        }
+        add_bytes(column, cells[column.index]);
       } else {
-        text = human_cell(cell, column.column->kind);
-        column.width = std::max(column.width, display_width(text));
-        if (!text.empty()) column.blank = false;
-        if (sizes_.size() < shown_.size()) column.first = text;
-        if (text != column.first) column.varies = true;
+        add_text(column, cells[column.index]);
       }
-      sizes_.push_back(static_cast<std::uint32_t>(text.size()));
-      text_ += text;
+      sizes_.push_back(static_cast<std::uint32_t>(text_.size() - begin));
     }
   }
 
@@ -74,16 +60,45 @@ class TableWriter : public Writer {
 
  private:
   struct Shown {
+    Shown(const Column* of, std::size_t at) : column(of), index(at) {}
+
     const Column* column;
     std::size_t index;
-    std::string first;  // the first row's text
-    int width;
-    std::uint64_t largest;
-    std::uint64_t smallest;
-    bool blank;   // no row has anything to say
-    bool varies;  // not all rows say the same
-    bool visible;
+    Field above;             // the cell of the row above, with a text of its own
+    std::string above_text;  // as it is shown
+    std::string first;       // the first row's text
+    int width = 0;
+    std::uint64_t largest = 0;
+    std::uint64_t smallest = UINT64_MAX;
+    bool blank = true;    // no row has anything to say
+    bool varies = false;  // not all rows say the same
+    bool visible = true;
   };
+
+  // Its unit depends on the largest: the number itself is kept.
+  void add_bytes(Shown& column, const Field& cell) {
+    const auto* bytes = std::get_if<std::uint64_t>(&cell);
+    if (bytes == nullptr) return;
+    column.largest = std::max(column.largest, *bytes);
+    if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
+    text_.append(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
+    column.blank = false;
+  }
+
+  // Most cells say what the row above says, and that has been looked at.
+  void add_text(Shown& column, const Field& cell) {
+    const auto raw = text_of(cell);
+    const bool same = raw ? text_of(column.above) == raw : cell == column.above;
+    if (!same) {
+      column.above = raw ? Field(std::string(*raw)) : cell;
+      column.above_text = human_cell(cell, column.column->kind);
+      column.width = std::max(column.width, display_width(column.above_text));
+      if (!column.above_text.empty()) column.blank = false;
+      if (sizes_.size() < shown_.size()) column.first = column.above_text;
+      if (column.above_text != column.first) column.varies = true;
+    }
+    text_ += column.above_text;
+  }
 
   // The whole column in one unit.
   static bool in_mib(const Shown& column) { return column.largest >= kMiB; }
@@ -121,7 +136,7 @@ class TableWriter : public Writer {
   int total() const {
     int cells = 0;
     for (const Shown& column : shown_) {
-      if (column.visible) cells += column.width + (cells > 0 ? kGap : 0);
+      if (column.visible) cells += column.width + (cells > 0 ? static_cast<int>(kGap) : 0);
     }
     return cells;
   }
@@ -177,13 +192,19 @@ class TableWriter : public Writer {
   }
 
   void put(std::string& line, const Shown& column, std::string_view text, bool last) const {
-    if (is_left(column.column->kind)) {
-      const std::string fitted = elide_middle(text, column.width, style_.ascii ? ".." : "…");
-      line += last ? fitted : pad_right(fitted, column.width);
-    } else {
-      line += pad_left(text, column.width);
+    const bool left = is_left(column.column->kind);
+    int width = display_width(text);
+    std::string elided;
+    if (left && width > column.width) {
+      elided = elide_middle(text, column.width, style_.ascii ? ".." : "…");
+      text = elided;
+      width = display_width(text);
     }
-    if (!last) line.append(kGap, ' ');
+    const auto padding = static_cast<std::size_t>(std::max(0, column.width - width));
+    if (!left) line.append(padding, ' ');
+    line += text;
+    if (last) return;
+    line.append(left ? padding + kGap : kGap, ' ');
   }
 
   std::size_t last_visible() const {
@@ -209,11 +230,18 @@ class TableWriter : public Writer {
     std::string line;
     for (std::size_t cell = 0; cell < sizes_.size(); ++cell) {
       const std::size_t i = cell % shown_.size();
-      const std::string_view text = std::string_view(text_).substr(begin, sizes_[cell]);
+      std::string_view text = std::string_view(text_).substr(begin, sizes_[cell]);
       begin += sizes_[cell];
       if (shown_[i].visible) {
-        const bool bytes = shown_[i].column->kind == ColumnKind::kBytes;
-        put(line, shown_[i], bytes ? bytes_text(shown_[i], text) : std::string(text), i == last);
+        Shown& column = shown_[i];
+        if (column.column->kind == ColumnKind::kBytes) {
+          if (const auto above = text_of(column.above); above != text) {
+            column.above = Field(std::string(text));
+            column.above_text = bytes_text(column, text);
+          }
+          text = column.above_text;
+        }
+        put(line, column, text, i == last);
       }
       if (i + 1 == shown_.size()) {
         line += '\n';
@@ -239,7 +267,7 @@ std::string human_real(double value, ColumnKind kind) {
 }  // namespace
 
 std::string human_cell(const Field& cell, ColumnKind kind) {
-  if (const auto* text = std::get_if<std::string>(&cell)) return escape(*text);
+  if (const auto text = text_of(cell)) return escape(*text);
   if (const auto* natural = std::get_if<std::uint64_t>(&cell)) {
     switch (kind) {
       case ColumnKind::kGrouped:

@@ -113,12 +113,43 @@ std::vector<Column> make_stats_columns() {
   return columns;
 }
 
+// Text that outlives the row.
 Field word(std::string_view text) {
-  return text.empty() ? Field() : Field(std::string(text));
+  return text.empty() ? Field() : Field(text);
 }
 
 Field number(std::int64_t value) {
   return value < 0 ? Field() : Field(value);
+}
+
+// What rows of weights and of their stored tensors begin with.
+struct Subject {
+  const std::string& name;
+  NameFacts facts;
+  const Shape& shape;
+  std::optional<std::uint64_t> params;  // nothing: more than 64 bits hold
+  std::uint64_t size_bytes;
+};
+
+void begin_row(Row& row, const Model& model, const Tensor& stored, const Subject& subject,
+               Scheme scheme) {
+  row.clear();
+  row.reserve(stats_columns().size());
+  row.emplace_back(std::string_view(model.name));
+  row.emplace_back(file_name(model.file(stored).path()));
+  row.emplace_back(std::string_view(subject.name));
+  row.push_back(word(role_name(subject.facts.role)));
+  row.push_back(number(subject.facts.layer));
+  row.push_back(number(subject.facts.expert));
+  row.push_back(word(dtype_name(stored)));
+  row.emplace_back(shape_text(subject.shape));
+  const std::uint64_t params = subject.params.value_or(0);
+  row.push_back(field_if(subject.params.has_value(), params));
+  row.emplace_back(subject.size_bytes);
+  row.push_back(params == 0 ? Field()
+                            : Field(8.0 * static_cast<double>(subject.size_bytes) /
+                                    static_cast<double>(params)));
+  row.push_back(word(scheme_name(scheme)));
 }
 
 }  // namespace
@@ -141,27 +172,19 @@ std::span<const Column> diff_columns() {
   return kDiff;
 }
 
-std::string file_name(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
+std::string_view file_name(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // all of it where there is none
 }
 
-Row list_row(const Model& model, const Weight& weight) {
+void list_row(const Model& model, const Weight& weight, Row& row) {
   const Tensor& codes = model.tensor(weight.parts.front());
-  Row row;
-  row.reserve(kList.size() + 32);
-  row.emplace_back(model.name);
-  row.emplace_back(file_name(model.file(codes).path()));
-  row.emplace_back(weight.name);
-  row.push_back(word(role_name(weight.role)));
-  row.push_back(number(weight.layer));
-  row.push_back(number(weight.expert));
-  row.push_back(word(dtype_name(codes)));
-  row.emplace_back(shape_text(weight.shape));
-  row.emplace_back(weight.params);
-  row.emplace_back(weight.size_bytes);
-  row.push_back(field_if(weight.params > 0, weight.bits_per_weight()));
-  row.push_back(word(scheme_name(weight.scheme)));
+  begin_row(row, model, codes,
+            {weight.name,
+             {weight.role, weight.layer, weight.expert},
+             weight.shape,
+             weight.params,
+             weight.size_bytes},
+            weight.scheme);
   row.push_back(field_if(weight.bits > 0, std::uint64_t{weight.bits}));
   // Of a block, the numbers of one row that share its scale.
   const std::uint64_t group = weight.group_size > 0 ? weight.group_size : weight.block_cols;
@@ -175,33 +198,18 @@ Row list_row(const Model& model, const Weight& weight) {
   row.emplace_back(codes.offset);
   row.emplace_back();  // level: containers only
   row.push_back(word(weight.format));
-  return row;
 }
 
-Row part_row(const Model& model, const Weight& weight, const Part& part) {
+void part_row(const Model& model, const Weight& weight, const Part& part, Row& row) {
   const Tensor& tensor = model.tensor(part);
-  const NameFacts facts = name_facts(tensor.name);
-  const std::optional<std::uint64_t> params = element_count(tensor.shape);
-  Row row;
-  row.reserve(kList.size() + 2);
-  row.emplace_back(model.name);
-  row.emplace_back(file_name(model.file(tensor).path()));
-  row.emplace_back(tensor.name);
-  row.push_back(word(role_name(facts.role)));
-  row.push_back(number(facts.layer));
-  row.push_back(number(facts.expert));
-  row.push_back(word(dtype_name(tensor)));
-  row.emplace_back(shape_text(tensor.shape));
-  row.push_back(field_if(params.has_value(), params.value_or(0)));
-  row.emplace_back(tensor.size_bytes);
-  row.push_back(field_if(params.value_or(0) > 0, 8.0 * static_cast<double>(tensor.size_bytes) /
-                                                     static_cast<double>(params.value_or(1))));
-  row.push_back(word(scheme_name(weight.scheme)));
+  begin_row(row, model, tensor,
+            {tensor.name, name_facts(tensor.name), tensor.shape, element_count(tensor.shape),
+             tensor.size_bytes},
+            weight.scheme);
   row.resize(kList.size());  // what only a whole weight has
   row[kList.size() - 3] = tensor.offset;
-  row.emplace_back(weight.name);
+  row.emplace_back(std::string_view(weight.name));
   row.push_back(word(part_word(part.role)));
-  return row;
 }
 
 void append_statistics(Row& row, const Statistics* statistics) {

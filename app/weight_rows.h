@@ -20,10 +20,10 @@ std::span<const Column> stats_columns();
 std::span<const Column> verify_columns();
 std::span<const Column> diff_columns();
 
-/// Cells of list_columns().
-Row list_row(const Model& model, const Weight& weight);
-/// Cells of parts_columns() for model.tensors[weight.parts[part].tensor].
-Row part_row(const Model& model, const Weight& weight, const Part& part);
+/// Makes `row` the cells of list_columns(). Its texts are mostly the model's own.
+void list_row(const Model& model, const Weight& weight, Row& row);
+/// Makes `row` the cells of parts_columns() for a part's stored tensor, in the same way.
+void part_row(const Model& model, const Weight& weight, const Part& part, Row& row);
 /// Appends the statistics; all empty for nullptr.
 void append_statistics(Row& row, const Statistics* statistics);
 
@@ -35,6 +35,6 @@ std::string_view part_word(PartRole role);
 std::string model_line(const Model& model, bool ascii);
 
 /// The last component of a path, as the file column shows it.
-std::string file_name(const std::string& path);
+std::string_view file_name(std::string_view path);
 
 }  // namespace qi

@@ -8,16 +8,19 @@ void list_model(Session& session, const Candidate& candidate, Table& table) {
   const Options& options = session.options();
   const Model model = session.open(candidate);
   table.title(model_line(model, options.ascii));
+  Row row;
   for (const Weight& weight : model.weights) {
     session.poll();
     if (!options.parts) {
-      if (session.filter().matches(weight.name)) table.row(list_row(model, weight));
+      if (!session.filter().matches(weight.name)) continue;
+      list_row(model, weight, row);
+      table.row(row);
       continue;
     }
     for (const Part& part : weight.parts) {
-      if (session.filter().matches(model.tensor(part).name)) {
-        table.row(part_row(model, weight, part));
-      }
+      if (!session.filter().matches(model.tensor(part).name)) continue;
+      part_row(model, weight, part, row);
+      table.row(row);
     }
   }
 }

@@ -92,7 +92,8 @@ Field metadata_cell(const MetaValue& value) {
 
 Shown collect(const Model& model, const Weight& weight, Session& session) {
   Shown shown;
-  const Row listed = list_row(model, weight);
+  Row listed;
+  list_row(model, weight, listed);
   for (std::size_t i = 0; i < list_columns().size(); ++i) {
     const Column& column = list_columns()[i];
     shown.facts.push_back({"", std::string(column.name), listed[i], column.kind});
@@ -112,7 +113,9 @@ Shown collect(const Model& model, const Weight& weight, Session& session) {
     const Column& column = stats_columns()[list_columns().size() + i];
     shown.facts.push_back({"stats", std::string(column.name), statistics[i], column.kind});
   }
-  for (const Part& part : weight.parts) shown.parts.push_back(part_row(model, weight, part));
+  for (const Part& part : weight.parts) {
+    part_row(model, weight, part, shown.parts.emplace_back());
+  }
   for (const MetaEntry& entry : model.metadata.entries()) {
     shown.facts.push_back({"metadata", entry.key, metadata_cell(entry.value), ColumnKind::kText});
   }
@@ -184,8 +187,7 @@ std::string json_text(const Shown& shown) {
     Json& place = fact.group.empty() ? object : object[fact.group];
     // A key cannot carry bytes that are not UTF-8 beside it: it is written escaped.
     place[is_utf8(fact.name) ? fact.name : escape(fact.name)] = json_of(fact.value);
-    const auto* text = std::get_if<std::string>(&fact.value);
-    if (fact.name == "tensor" && text != nullptr && !is_utf8(*text)) {
+    if (const auto text = text_of(fact.value); fact.name == "tensor" && text && !is_utf8(*text)) {
       place["name_hex"] = hex_bytes(*text);
     }
   }

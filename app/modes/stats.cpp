@@ -21,7 +21,8 @@ void stats_of_model(Session& session, const Candidate& candidate, Analyser& anal
   };
   work.done = [&](std::size_t i, const Error* error) {
     if (error != nullptr) session.messages().error(*error);
-    Row row = list_row(model, *weights[i]);
+    Row row;
+    list_row(model, *weights[i], row);
     append_statistics(row, results[i].get());
     table.row(row);
     results[i].reset();

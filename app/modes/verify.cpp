@@ -35,9 +35,9 @@ void print(const std::string& model, const Fault& fault, Table& table) {
   const auto number = [](const std::optional<std::uint64_t>& value) {
     return value ? Field(*value) : Field();
   };
-  const auto text = [](const std::string& value) { return field_if(!value.empty(), value); };
+  const auto text = [](std::string_view value) { return field_if(!value.empty(), value); };
   table.row({Field(model), text(file_name(fault.file)), text(fault.tensor),
-             Field(std::string(class_word(fault.code))), text(fault.part), number(fault.block),
+             Field(class_word(fault.code)), text(fault.part), number(fault.block),
              number(fault.offset), number(fault.length), text(fault.message)});
 }
 
@@ -169,7 +169,7 @@ void run_verify(Session& session) {
   Table table(options, verify_columns(), input_paths(path, catalog));
   if (unreadable) {
     session.messages().error(*unreadable);
-    print(file_name(path), fault_of(*unreadable, "", "file"), table);
+    print(std::string(file_name(path)), fault_of(*unreadable, "", "file"), table);
   }
   try {
     for (const Candidate& candidate : catalog.models) {

@@ -71,10 +71,10 @@ void walk(std::string_view text, Keep&& keep, Change&& change) {
   std::size_t run = 0;
   std::size_t at = 0;
   while (at < text.size()) {
-    const auto c = static_cast<unsigned char>(text[at]);
-    if (is_plain_ascii(c)) {
-      context.step({c, 1, true});
-      ++at;
+    if (is_plain_ascii(static_cast<unsigned char>(text[at]))) {
+      do ++at;
+      while (at < text.size() && is_plain_ascii(static_cast<unsigned char>(text[at])));
+      context = EmojiContext();
       continue;
     }
     const CodePoint point = decode_utf8(text, at);
@@ -106,6 +106,18 @@ void append_escaped(std::string& out, CodePoint point) {
   } else {
     fmt::format_to(std::back_inserter(out), "\\U{:08x}", code);
   }
+}
+
+/// Puts a backslash before each backslash and each `other`.
+void append_with_backslashes(std::string& out, std::string_view run, char other) {
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < run.size(); ++i) {
+    if (run[i] != '\\' && run[i] != other) continue;
+    out.append(run, begin, i - begin);
+    out += '\\';
+    begin = i;
+  }
+  out.append(run, begin);
 }
 
 void append_json_escape(std::string& out, std::uint32_t code) {
@@ -148,13 +160,7 @@ std::string escape(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   walk(
-      text,
-      [&](std::string_view run) {
-        for (const char c : run) {
-          if (c == '\\') out += '\\';
-          out += c;
-        }
-      },
+      text, [&](std::string_view run) { append_with_backslashes(out, run, '\\'); },
       [&](CodePoint point) { append_escaped(out, point); });
   return out;
 }
@@ -178,13 +184,7 @@ std::string escape_field(std::string_view text, bool line_breaks) {
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   walk(
-      text,
-      [&](std::string_view run) {
-        for (const char c : run) {
-          if (c == '"' || c == '\\') out += '\\';
-          out += c;
-        }
-      },
+      text, [&](std::string_view run) { append_with_backslashes(out, run, '"'); },
       [&](CodePoint point) {
         if (!point.valid) {
           out += "\xEF\xBF\xBD";

@@ -21,5 +21,7 @@ std::string grouped(std::uint64_t number);
 std::string human_number(double value);
 /// Shortest text that reads back as the same double.
 std::string exact_number(double value);
+void append_integer(std::string& out, std::uint64_t number);
+void append_integer(std::string& out, std::int64_t number);
 
 }  // namespace qi

@@ -117,6 +117,20 @@ TEST(Json, DoublesReadBackExactly) {
   }
 }
 
+// Texts that the row owns and texts that something else does.
+TEST(Writers, PrintBorrowedTextLikeTheirOwn) {
+  for (const std::string name : {"w", "", "a,b", "=1", "a\xFF\x1b\n", "\\", "größe"}) {
+    Row borrowed = row_of(name);
+    borrowed[0] = std::string_view("m");
+    borrowed[1] = std::string_view(name);
+    borrowed[2] = std::string_view("4x8");
+    for (const Format format : {Format::kTable, Format::kCsv, Format::kJson}) {
+      EXPECT_EQ(written({format}, {borrowed, row_of("x"), borrowed, borrowed}),
+                written({format}, {row_of(name), row_of("x"), row_of(name), row_of(name)}));
+    }
+  }
+}
+
 TEST(Table, AlignsByCellsAndPutsUnitsIntoTheHeader) {
   EXPECT_EQ(written({Format::kTable}, {row_of("重み"), row_of("weight.x", -1)}),
             "a title\n"

@@ -1,8 +1,11 @@
 #include "engine/text/numbers.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <random>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace qi {
@@ -49,6 +52,32 @@ TEST(Numbers, GroupAndShorten) {
   EXPECT_EQ(human_number(std::nan("")), "nan");
   EXPECT_EQ(exact_number(0.1), "0.1");
   EXPECT_EQ(exact_number(1e300), "1e+300");
+}
+
+// The short way for whole numbers against the one that fits all.
+TEST(Numbers, WholeNumbersAreWrittenAsAllOthersAre) {
+  const auto same = [](double value) {
+    EXPECT_EQ(exact_number(value), fmt::format("{}", value));
+    EXPECT_EQ(exact_number(-value), fmt::format("{}", -value));
+    EXPECT_EQ(exact_number(-value), "-" + exact_number(value));
+  };
+  for (const double value : {0.0, 1.0, 16.0, 4.5, 65536.0, 999999999999999.0, 1e15, 1e15 + 1, 1e16,
+                             9007199254740993.0, 1e17, 1e22, 1.8e19, 0.5, 1e-7}) {
+    same(value);
+  }
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20000; ++i) {
+    const double value = std::abs(std::bit_cast<double>(random()));
+    if (std::isfinite(value)) same(value);
+    same(std::trunc(std::ldexp(static_cast<double>(random()), -static_cast<int>(random() % 64))));
+  }
+}
+
+TEST(Numbers, IntegersAreAppended) {
+  std::string text = "n=";
+  append_integer(text, std::numeric_limits<std::uint64_t>::max());
+  append_integer(text, std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(text, "n=18446744073709551615-9223372036854775808");
 }
 
 }  // namespace
