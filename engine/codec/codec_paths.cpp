@@ -1,4 +1,5 @@
-// Which of the plane codec's loops this machine can run.
+// Which of the codecs' loops this machine can run.
+#include "engine/codec/pair_kernels.h"
 #include "engine/codec/plane_kernels.h"
 
 namespace qi {
@@ -42,6 +43,14 @@ const PlaneKernels& plane_kernels(CodecPath path) {
 #endif
   (void)path;
   return portable::kPlaneKernels;
+}
+
+const PairKernels& pair_kernels(CodecPath path) {
+#if defined(__x86_64__)
+  if (path != CodecPath::kPortable) return avx2::kPairKernels;
+#endif
+  (void)path;
+  return portable::kPairKernels;
 }
 
 }  // namespace qi
