@@ -60,7 +60,8 @@ std::string overview() {
   out += "\nOptions\n" + group_lines(OptionGroup::kEveryMode);
   out += "\nScreen\n" + group_lines(OptionGroup::kInterface);
   out +=
-      "\nPATH is a .safetensors or .gguf file, a model folder, or a QStore prototype directory.\n";
+      "\nPATH is a .safetensors, .gguf or .qstore file, a model folder, or a QStore prototype\n"
+      "directory.\n";
   out += fmt::format("Topics of --help: {}\n", fmt::join(help_topics(), ", "));
   return out;
 }

@@ -101,6 +101,12 @@ int run_mode(const Options& options, Messages& messages) {
     case Mode::kConvert:
       run_convert(session);
       break;
+    case Mode::kEncode:
+      run_encode(session);
+      break;
+    case Mode::kDecode:
+      run_decode(session);
+      break;
     default:
       run_list(session);
       break;

@@ -1,0 +1,40 @@
+// Which method, fields and tables make a stream smallest: measured on a sample of its bytes, all of
+// them where there are few. Internal to the container's writer. One thread per chooser.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/format/qstore_blocks.h"
+#include "engine/format/qstore_layout.h"
+#include "engine/format/qstore_plan.h"
+
+namespace qi {
+
+class StreamChooser {
+ public:
+  StreamChooser(const QstorePlan& plan, PlaneEffort effort) : plan_(plan), effort_(effort) {}
+
+  /// The stream with method, view and fields set; its blocks are left as they are. `estimate`
+  /// becomes the bytes it will take.
+  QstoreStream choose(std::uint32_t number, std::uint64_t& estimate);
+
+ private:
+  struct Sample {
+    std::vector<std::byte> bytes;  // whole records
+    std::uint64_t of = 0;          // the stream's bytes
+  };
+  Sample sample_of(const PlannedStream& planned, std::uint64_t record) const;
+  void try_layout(const FieldLayout& layout, const QstoreStream& base, const Sample& sample);
+  void try_method(QstoreStream candidate, const Sample& sample, double handicap);
+  void try_pair(const QstoreStream& wish, std::uint32_t number);
+  QstoreView view_of(const PlannedStream& planned, const Sample& sample) const;
+
+  const QstorePlan& plan_;
+  PlaneEffort effort_;
+  BlockEncoder encoder_;
+  QstoreStream best_;
+  double best_bytes_ = 0;
+};
+
+}  // namespace qi
