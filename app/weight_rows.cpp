@@ -122,6 +122,11 @@ Field number(std::int64_t value) {
   return value < 0 ? Field() : Field(value);
 }
 
+// Containers only.
+Field level_name(const Model& model, const Weight& weight) {
+  return model.levels.empty() ? Field() : word(model.levels[weight.level].name);
+}
+
 // What rows of weights and of their stored tensors begin with.
 struct Subject {
   const std::string& name;
@@ -196,7 +201,7 @@ void list_row(const Model& model, const Weight& weight, Row& row) {
   row.push_back(word(zero_point_name(weight.zero_point)));
   row.emplace_back(std::uint64_t{weight.parts.size()});
   row.emplace_back(codes.offset);
-  row.emplace_back();  // level: containers only
+  row.push_back(level_name(model, weight));
   row.push_back(word(weight.format));
 }
 
@@ -208,6 +213,7 @@ void part_row(const Model& model, const Weight& weight, const Part& part, Row& r
             weight.scheme);
   row.resize(kList.size());  // what only a whole weight has
   row[kList.size() - 3] = tensor.offset;
+  row[kList.size() - 2] = level_name(model, weight);
   row.emplace_back(std::string_view(weight.name));
   row.push_back(word(part_word(part.role)));
 }

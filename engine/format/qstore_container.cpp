@@ -80,16 +80,22 @@ std::string QstoreContainer::Subject::text() const {
                         : fmt::format("{} of {}", tensor, level);
 }
 
-QstoreContainer::Subject QstoreContainer::subject(std::uint32_t stream) const {
-  for (const QstoreLevel& level : index_.levels) {
-    for (const QstoreFile& file : level.files) {
-      if (file.literals == stream) return {level.name, file.name, {}};
-      for (const QstoreSegment& segment : file.segments) {
-        if (segment.stream == stream) return {level.name, file.name, segment.name};
+const QstoreContainer::Subject& QstoreContainer::subject(std::uint32_t stream) const {
+  std::call_once(subjects_once_, [this] {
+    subjects_.resize(index_.streams.size());
+    const auto set = [this](std::uint32_t number, const Subject& subject) {
+      if (subjects_[number].level.empty()) subjects_[number] = subject;
+    };
+    for (const QstoreLevel& level : index_.levels) {
+      for (const QstoreFile& file : level.files) {
+        if (file.literals) set(*file.literals, {level.name, file.name, {}});
+        for (const QstoreSegment& segment : file.segments) {
+          set(segment.stream, {level.name, file.name, segment.name});
+        }
       }
     }
-  }
-  return {"no level", "a file", {}};
+  });
+  return subjects_[stream];
 }
 
 std::shared_ptr<const File> QstoreContainer::open_file(std::uint32_t level,

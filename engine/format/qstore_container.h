@@ -34,7 +34,8 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
     std::string_view tensor;  // empty: bytes of `file` that belong to no tensor
     std::string text() const;
   };
-  Subject subject(std::uint32_t stream) const;
+  /// Of several tensors with the same bytes the first.
+  const Subject& subject(std::uint32_t stream) const;
 
   /// A file of a level, decoded as it is read. Named "CONTAINER/LEVEL/NAME" in errors.
   std::shared_ptr<const File> open_file(std::uint32_t level, std::uint32_t file) const;
@@ -55,6 +56,8 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   QstoreHeader header_;
   std::vector<std::byte> text_;  // names of the index point into it
   QstoreIndex index_;
+  mutable std::once_flag subjects_once_;
+  mutable std::vector<Subject> subjects_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<QstoreReader>> idle_;
 };

@@ -242,8 +242,9 @@ class Verifier {
 
   bool run() {
     const auto& streams = container_.index().streams;
+    const std::vector<bool> wanted = selected();
     for (std::uint32_t i = 0; i < streams.size(); ++i) {
-      if (!selected(i)) continue;
+      if (!wanted[i]) continue;
       total_ += streams[i].size_bytes;
       for (std::uint32_t k = 0; k < streams[i].blocks.size(); ++k) items_.push_back({i, k});
     }
@@ -266,8 +267,17 @@ class Verifier {
     Buffer bytes;
   };
 
-  bool selected(std::uint32_t stream) const {
-    return !options_.selection || options_.selection(container_.subject(stream).tensor);
+  std::vector<bool> selected() const {
+    std::vector<bool> wanted(container_.index().streams.size(), !options_.selection);
+    if (!options_.selection) return wanted;
+    for (const QstoreLevel& level : container_.index().levels) {
+      for (const QstoreFile& file : level.files) {
+        for (const QstoreSegment& segment : file.segments) {
+          if (options_.selection(segment.name)) wanted[segment.stream] = true;
+        }
+      }
+    }
+    return wanted;
   }
 
   void check_blocks() {
@@ -322,7 +332,7 @@ class Verifier {
   }
 
   ContainerFault fault_of(std::uint32_t stream) const {
-    const QstoreContainer::Subject subject = container_.subject(stream);
+    const QstoreContainer::Subject& subject = container_.subject(stream);
     ContainerFault fault;
     fault.tensor = subject.tensor;
     fault.part = fmt::format("{}/{}", subject.level, subject.file);

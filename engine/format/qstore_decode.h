@@ -69,7 +69,8 @@ struct ContainerFault {
 struct VerifyOptions {
   unsigned threads = 0;
   bool checksums_only = false;
-  std::function<bool(std::string_view tensor)> selection;  // empty: all
+  /// Of tensors, by name; empty: all, and the bytes between them.
+  std::function<bool(std::string_view tensor)> selection;
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
   const std::atomic<bool>* cancel = nullptr;
 };
