@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/format/convert.h"
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
 #include "tests/support/error_of.h"
@@ -108,11 +109,26 @@ TEST_F(QstoreTest, HoldsTwoPrecisionsInLittleMoreThanOne) {
 }
 
 TEST_F(QstoreTest, HoldsF16WithItsInt8Version) {
+  const std::string low = kData + "/models/wap/wap-fp16-int8";
+  ConvertOptions convert;
+  convert.type = DType::kF16;
+  fs::create_directory(dir_ / "high");
+  convert_model(open_path(kData + "/models/wap"), dir_ / "high/model.safetensors", convert);
   EncodeOptions options;
   options.block_weights = 4096;  // many blocks a matrix
-  encode(out_, {kData + "/models/wap/wap-fp16-int8"}, options);
-  decode(out_, "high", dir_ / "back");
-  EXPECT_EQ(contents(dir_ / "back"), contents(kData + "/models/wap/wap-fp16-int8"));
+  encode(out_, {dir_ / "high", low}, options);
+  const auto container = open_container(out_);
+  std::size_t pairs = 0;
+  for (const QstoreStream& stream : container->index().streams) {
+    if (stream.method != QstoreMethod::kPair) continue;
+    EXPECT_TRUE(stream.pairing.is_f16);
+    EXPECT_GT(stream.blocks.size(), 1U);
+    ++pairs;
+  }
+  EXPECT_EQ(pairs, 28U);
+  decode(out_, "all", dir_ / "all");
+  EXPECT_EQ(contents(dir_ / "all/high"), contents(dir_ / "high"));
+  EXPECT_EQ(contents(dir_ / "all/wap-fp16-int8"), contents(low));
 }
 
 TEST_F(QstoreTest, ComputesAnInt8LevelThatIsACheckpoint) {
