@@ -65,24 +65,71 @@ Model open_safetensors_level(const LevelFolder& folder, const FileOpener& open) 
   return model;
 }
 
-// What each weight takes in the container: its parts' streams.
-void count_bytes(const QstoreContainer& container, std::uint32_t level, Model& model) {
-  std::unordered_map<std::string_view, std::uint64_t> stored;
+using StreamsByName = std::unordered_map<std::string_view, const QstoreStream*>;
+
+StreamsByName streams_of(const QstoreContainer& container, std::uint32_t level) {
+  StreamsByName streams;
   for (const QstoreFile& file : container.index().levels[level].files) {
     if (file.role != QstoreFileRole::kWeights) continue;
     for (const QstoreSegment& segment : file.segments) {
-      stored[segment.name] = container.index().streams[segment.stream].stored_bytes();
+      streams[segment.name] = &container.index().streams[segment.stream];
     }
   }
+  return streams;
+}
+
+// What each weight takes in the container: its parts' streams.
+void count_bytes(const QstoreContainer& container, std::uint32_t level, Model& model) {
+  const StreamsByName streams = streams_of(container, level);
   for (Weight& weight : model.weights) {
     std::uint64_t sum = 0;
     for (const Part& part : weight.parts) {
-      const auto found = stored.find(model.tensor(part).name);
-      if (found != stored.end()) sum += found->second;
+      const auto found = streams.find(model.tensor(part).name);
+      if (found != streams.end()) sum += found->second->stored_bytes();
     }
     weight.container_bytes = sum;
   }
 }
+
+const Weight* find_sorted(const Model& model, const std::string& name) {
+  const auto found = std::lower_bound(
+      model.weights.begin(), model.weights.end(), name,
+      [](const Weight& a, const std::string& wanted) { return compare_names(a.name, wanted) < 0; });
+  if (found != model.weights.end() && found->name == name) return &*found;
+  return model.find_weight(name);
+}
+
+// Weights that are stored as what the int8 version below them leaves open say so.
+void mark_pairs(const QstoreContainer& container, Model& all) {
+  std::vector<StreamsByName> streams;
+  for (std::uint32_t i = 0; i < all.levels.size(); ++i) streams.push_back(streams_of(container, i));
+  for (Weight& weight : all.weights) {
+    if (weight.scheme != Scheme::kNone || weight.level + 1 >= all.levels.size()) continue;
+    const auto found = streams[weight.level].find(all.tensor(weight.parts.front()).name);
+    if (found == streams[weight.level].end()) continue;
+    if (found->second->method != QstoreMethod::kPair) continue;
+    weight.scheme = Scheme::kQstore;
+    weight.format = "residual";
+  }
+}
+
+// The high version with the int8 codes below it: what the pair model looks at.
+class PairedReader : public WeightReader {
+ public:
+  PairedReader(const Model& model, const Weight& weight, std::unique_ptr<WeightReader> high,
+               std::unique_ptr<WeightReader> low)
+      : WeightReader(model, weight), high_(std::move(high)), low_(std::move(low)) {}
+
+  int code_bits() const override { return low_->code_bits(); }
+
+ protected:
+  void read_values(const Tile& tile, float* out) override { high_->values(tile, out); }
+  void read_codes(const Tile& tile, std::uint16_t* out) override { low_->codes(tile, out); }
+
+ private:
+  std::unique_ptr<WeightReader> high_;
+  std::unique_ptr<WeightReader> low_;
+};
 
 void append_level(Model& all, const Model& level, std::uint32_t number) {
   const auto first_file = static_cast<std::uint32_t>(all.files.size());
@@ -155,6 +202,7 @@ Model open_qstore(const std::string& path, bool first_level_only) {
     append_level(all, *level, i);
     all.levels.push_back({std::string(container->index().levels[i].name), std::move(level)});
   }
+  mark_pairs(*container, all);
   // One below the other, so that the levels of a weight stand together.
   if (levels > 1) {
     std::stable_sort(all.weights.begin(), all.weights.end(), [](const Weight& a, const Weight& b) {
@@ -166,17 +214,21 @@ Model open_qstore(const std::string& path, bool first_level_only) {
 }
 
 std::unique_ptr<WeightReader> open_qstore_reader(const Model& model, const Weight& weight) {
-  const Model& level = *model.levels[weight.level].model;
-  auto found = std::lower_bound(
-      level.weights.begin(), level.weights.end(), weight.name,
-      [](const Weight& a, const std::string& name) { return compare_names(a.name, name) < 0; });
-  // Weights of one name, should there be any, stand in the same order as in the whole model.
-  const Weight* own = found != level.weights.end() && found->name == weight.name
-                          ? &*found
-                          : level.find_weight(weight.name);
-  if (own == nullptr)
-    throw Error(ErrorCode::kMissing, "no such weight in its level", {}, level.path);
-  return open_scheme_reader(level, *own);
+  const auto reader_of = [&](std::size_t number, const Weight& own) {
+    return open_scheme_reader(*model.levels[number].model, own);
+  };
+  const Weight* own = find_sorted(*model.levels[weight.level].model, weight.name);
+  if (own == nullptr) {
+    throw Error(ErrorCode::kMissing, "no such weight in its level", {}, model.path);
+  }
+  std::unique_ptr<WeightReader> reader = reader_of(weight.level, *own);
+  if (weight.scheme != Scheme::kQstore) return reader;
+  for (std::size_t low = weight.level + std::size_t{1}; low < model.levels.size(); ++low) {
+    const Weight* below = find_sorted(*model.levels[low].model, weight.name);
+    if (below == nullptr || below->scheme != Scheme::kLlmInt8) continue;
+    return std::make_unique<PairedReader>(model, weight, std::move(reader), reader_of(low, *below));
+  }
+  return reader;
 }
 
 }  // namespace qi
