@@ -346,7 +346,9 @@ class Verifier {
     fault.block = at.block;
     fault.offset = block.offset;
     fault.length = block.stored_bytes;
-    fault.message = error.message;
+    // Codes and scales of a pair, or a base, are at fault elsewhere.
+    const bool own = error.file == container_.file().path() && error.offset == block.offset;
+    fault.message = own ? error.message : "stands on damage elsewhere: " + error.message;
     report_(fault);
   }
 
