@@ -160,8 +160,10 @@ std::string encode_topic() {
          "LLM.int8() of PATH computed here. Matrices that stand in both cost hardly more than the\n"
          "high one alone. --effort ratio is smaller and slower, --block WEIGHTS the unit of "
          "random\n"
-         "access. What was written is decoded and compared with the sources before OUT gets its\n"
-         "name; OUT appears whole or not at all.\n\n"
+         "access. --base OTHER.qstore stores tensors as the difference to those of that name in\n"
+         "another container, where that is smaller; it is then needed for reading, beside this\n"
+         "file or where --base says. What was written is decoded and compared with the sources\n"
+         "before OUT gets its name; OUT appears whole or not at all.\n\n"
          "A level is named after its source, or int8; the second of a name ends in -2. The format\n"
          "is described in engine/format/QSTORE.md.\n";
 }

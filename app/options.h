@@ -54,6 +54,7 @@ struct Options {
   bool exact = false;           // --stats: lz4 and zstd over all bytes
   bool checksums_only = false;  // --verify: of a container
 
+  std::string base;                      // of containers: the one they stand on
   std::string level;                     // --decode: a name, high, low or all
   std::vector<std::string> low_sources;  // --encode: paths, or int8
   std::uint64_t block_weights = 0;       // --encode; 0: the default

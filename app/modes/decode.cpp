@@ -61,7 +61,7 @@ void run_decode(Session& session) {
   if (candidate.container != Container::kQstore) {
     throw Error(ErrorCode::kUsage, "not a container", "a .qstore file", path);
   }
-  const auto container = QstoreContainer::open(File::open(candidate.path));
+  const auto container = QstoreContainer::open(File::open(candidate.path), options.base);
   std::vector<std::uint32_t> levels;
   const bool all = options.level == "all";
   if (all) {

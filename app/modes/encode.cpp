@@ -56,10 +56,12 @@ void run_encode(Session& session) {
       encode.levels.push_back(level_of(session, low, inputs));
     }
   }
+  if (!options.base.empty()) inputs.push_back(options.base);
   encode.output = output_options(options, inputs);
   check_output(options.encode_output, encode.output);
   encode.threads = options.threads;
   encode.effort = options.effort_ratio ? PlaneEffort::kRatio : PlaneEffort::kFast;
+  encode.base = options.base;
   if (options.block_weights != 0) encode.block_weights = options.block_weights;
   encode.open.prototype_dtype = options.prototype_dtype;
   Table table(options, kColumns, inputs);

@@ -138,7 +138,7 @@ void verify_qstore(Session& session, const Candidate& candidate, Table& table) {
   }
   std::shared_ptr<const QstoreContainer> container;
   try {
-    container = QstoreContainer::open(file);
+    container = QstoreContainer::open(file, options.base);
   } catch (const Error& error) {
     if (!is_fault(error.code)) throw;
     messages.error(error);

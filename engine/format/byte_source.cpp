@@ -83,6 +83,27 @@ class Memory : public ByteSource {
   std::vector<std::byte> bytes_;
 };
 
+class Difference : public ByteSource {
+ public:
+  Difference(ByteSourcePtr source, ByteReader other)
+      : source_(std::move(source)), other_(std::move(other)) {}
+  std::uint64_t size() const override { return source_->size(); }
+  std::span<const std::byte> bytes(std::uint64_t offset, std::size_t length,
+                                   Buffer& scratch) const override {
+    Buffer inner;
+    if (scratch.size() < length) scratch.resize(length);
+    other_(offset, std::span(scratch).first(length));
+    const auto own = source_->bytes(offset, length, inner);
+    for (std::size_t i = 0; i < length; ++i) scratch[i] ^= own[i];
+    return {scratch.data(), length};
+  }
+  void check() const override { source_->check(); }
+
+ private:
+  ByteSourcePtr source_;
+  ByteReader other_;
+};
+
 float number_at(const std::byte* words, std::size_t i, DType type) {
   const std::uint16_t word = load_u16(words + 2 * i);
   return type == DType::kF16 ? f16_to_float(word) : bf16_to_float(word);
@@ -143,6 +164,10 @@ ByteSourcePtr source_of_parts(std::vector<ByteSourcePtr> parts) {
 }
 ByteSourcePtr source_of_memory(std::vector<std::byte> bytes) {
   return std::make_shared<Memory>(std::move(bytes));
+}
+
+ByteSourcePtr source_of_difference(ByteSourcePtr source, ByteReader other) {
+  return std::make_shared<Difference>(std::move(source), std::move(other));
 }
 
 Int8Version int8_version(const ByteSourcePtr& high, DType type, std::uint64_t rows,

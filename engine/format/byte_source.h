@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,6 +34,10 @@ ByteSourcePtr source_of_file(std::shared_ptr<const File> file, std::uint64_t off
 /// One after the other.
 ByteSourcePtr source_of_parts(std::vector<ByteSourcePtr> parts);
 ByteSourcePtr source_of_memory(std::vector<std::byte> bytes);
+
+/// The bytes of `source` XORed with those that `other` puts into the span for the same range.
+using ByteReader = std::function<void(std::uint64_t offset, std::span<std::byte> out)>;
+ByteSourcePtr source_of_difference(ByteSourcePtr source, ByteReader other);
 
 /// LLM.int8() of a matrix of BF16 or F16 numbers: q = rint(w·fp32(127/s)), s = max |w| of the row.
 /// Rows whose s is 0, not finite or outside 2^±100 have q = 0 and their s all the same (0 where it

@@ -58,7 +58,7 @@ Model open_model(const Candidate& candidate, const OpenOptions& options) {
       model = open_prototype(candidate.path, options.prototype_dtype);
       break;
     case Container::kQstore:
-      model = open_qstore(candidate.path, options.first_level_only);
+      model = open_qstore(candidate.path, options.first_level_only, options.base);
       break;
   }
   model.path = candidate.path;

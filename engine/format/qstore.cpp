@@ -184,8 +184,8 @@ Model open_qstore_level(const std::shared_ptr<const QstoreContainer>& container,
   return model;
 }
 
-Model open_qstore(const std::string& path, bool first_level_only) {
-  const auto container = QstoreContainer::open(File::open(path));
+Model open_qstore(const std::string& path, bool first_level_only, const std::string& base) {
+  const auto container = QstoreContainer::open(File::open(path), base);
   const std::size_t levels = first_level_only ? 1 : container->index().levels.size();
   Model all;
   for (std::uint32_t i = 0; i < levels; ++i) {

@@ -14,7 +14,7 @@ namespace qi {
 
 /// The model of all levels, or of the first alone. Throws what opening the container and its files
 /// throws, naming the container where a block is at fault.
-Model open_qstore(const std::string& path, bool first_level_only);
+Model open_qstore(const std::string& path, bool first_level_only, const std::string& base = {});
 /// One level as a model of its own.
 Model open_qstore_level(const std::shared_ptr<const QstoreContainer>& container,
                         std::uint32_t level);

@@ -49,6 +49,10 @@ void StreamTables::forget(std::uint32_t number) {
   entries_.remove_if([&](const Entry& entry) { return entry.number == number; });
 }
 
+void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out) {
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] ^= with[i];
+}
+
 // ---- F32 that is narrower inside ----------------------------------------------------------------
 
 bool narrow_floats(QstoreView view, std::span<const std::byte> floats, std::byte* out) {

@@ -80,6 +80,9 @@ class BlockDecoder {
   Buffer field_;
 };
 
+/// out[i] ^= with[i].
+void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out);
+
 /// Level of the frames of kZstd streams.
 inline constexpr int kQstoreZstdLevel = 9;
 

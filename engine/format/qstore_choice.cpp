@@ -12,6 +12,7 @@ constexpr std::uint64_t kRuns = 512;
 constexpr std::uint64_t kRunBytes = 4096;
 // zstd decodes several times slower than planes: it has to be worth that.
 constexpr double kZstdHandicap = 1.03;
+constexpr double kWithoutBase = 0.98;
 constexpr std::uint32_t kCandidate = UINT32_MAX;  // the number under which candidates are coded
 constexpr std::size_t kNarrowPiece = std::size_t{1} << 18;
 // What an index entry of a table or of a method costs apart from it.
@@ -138,6 +139,25 @@ void StreamChooser::try_pair(const QstoreStream& wish, std::uint32_t number) {
   best_ = wish;
 }
 
+void StreamChooser::try_difference(std::uint32_t number) {
+  const PlannedStream& planned = plan_.streams[number];
+  QstoreStream base = plan_.index.streams[number];
+  base.base = base_[number].number;
+  base.method = QstoreMethod::kRaw;
+  PlannedStream difference = planned;
+  difference.source = base_[number].difference;
+  std::vector<FieldLayout> layouts = layouts_of(planned.dtype, planned.big_endian);
+  const std::uint64_t record = record_bytes(layouts.front());
+  if (base.size_bytes % record != 0 || base.unit_bytes % record != 0) return;
+  // Numbers that differ in their last bits are best looked at byte by byte.
+  const FieldLayout bytes = layouts_of(planned.dtype, true).front();
+  if (record_bytes(bytes) == record) layouts.push_back(bytes);
+  const Sample sample = sample_of(difference, record);
+  for (const FieldLayout& layout : layouts) try_layout(layout, base, sample);
+  base.method = QstoreMethod::kZstd;
+  try_method(base, sample, kZstdHandicap);
+}
+
 QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate) {
   const PlannedStream& planned = plan_.streams[number];
   const QstoreStream& wish = plan_.index.streams[number];
@@ -169,6 +189,11 @@ QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate
     try_method(base, sample_of(planned, 1), 1.0);
   }
   if (wish.method == QstoreMethod::kPair) try_pair(wish, number);
+  if (base_[number].number) {
+    // What needs another file has to be worth it.
+    best_bytes_ *= kWithoutBase;
+    try_difference(number);
+  }
   estimate = static_cast<std::uint64_t>(best_bytes_);
   return std::move(best_);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/format/qstore_blocks.h"
@@ -11,9 +12,17 @@
 
 namespace qi {
 
+/// A stream's difference to one of the base container.
+struct BaseStream {
+  std::optional<std::uint32_t> number;  // there
+  ByteSourcePtr difference;             // as many bytes as the stream has
+};
+
 class StreamChooser {
  public:
-  StreamChooser(const QstorePlan& plan, PlaneEffort effort) : plan_(plan), effort_(effort) {}
+  /// `base`: of each stream the bytes it is XORed with and their number, if there are any.
+  StreamChooser(const QstorePlan& plan, const std::vector<BaseStream>& base, PlaneEffort effort)
+      : plan_(plan), base_(base), effort_(effort) {}
 
   /// The stream with method, view and fields set; its blocks are left as they are. `estimate`
   /// becomes the bytes it will take.
@@ -30,7 +39,10 @@ class StreamChooser {
   void try_pair(const QstoreStream& wish, std::uint32_t number);
   QstoreView view_of(const PlannedStream& planned, const Sample& sample) const;
 
+  void try_difference(std::uint32_t number);
+
   const QstorePlan& plan_;
+  const std::vector<BaseStream>& base_;
   PlaneEffort effort_;
   BlockEncoder encoder_;
   QstoreStream best_;

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "engine/format/qstore_digest.h"
+
 namespace qi {
 namespace {
 
@@ -63,17 +65,45 @@ class LevelFile : public FileContent {
 
 // ---- container ----------------------------------------------------------------------------------
 
-std::shared_ptr<const QstoreContainer> QstoreContainer::open(std::shared_ptr<const File> file) {
-  return std::shared_ptr<const QstoreContainer>(new QstoreContainer(std::move(file)));
+std::shared_ptr<const QstoreContainer> QstoreContainer::open(std::shared_ptr<const File> file,
+                                                             std::string base) {
+  return std::shared_ptr<const QstoreContainer>(
+      new QstoreContainer(std::move(file), std::move(base)));
 }
 
-QstoreContainer::QstoreContainer(std::shared_ptr<const File> file)
+QstoreContainer::QstoreContainer(std::shared_ptr<const File> file, std::string base)
     : file_(std::move(file)),
       header_(read_qstore_header(*file_)),
       text_(read_qstore_index(*file_, header_)),
-      index_(parse_qstore_index(text_, header_, file_->path())) {}
+      index_(parse_qstore_index(text_, header_, file_->path())),
+      base_path_(std::move(base)) {}
 
 QstoreContainer::~QstoreContainer() = default;
+
+QstoreDigest QstoreContainer::digest() const {
+  DigestState state;
+  state.add(text_);
+  return state.value();
+}
+
+const QstoreContainer& QstoreContainer::base() const {
+  const std::lock_guard lock(base_mutex_);
+  if (base_ != nullptr) return *base_;
+  std::string path = base_path_;
+  if (path.empty()) {
+    path = file_->path();
+    path.resize(path.rfind('/') + 1);  // all of it goes where there is no folder
+    path += index_.base->name;
+  }
+  // A base's digest is part of what the digest above it covers: there are no circles.
+  auto opened = open(File::open(path, ErrorCode::kMissing));
+  if (!(opened->digest() == index_.base->digest)) {
+    throw Error(ErrorCode::kInconsistent, fmt::format("is not the base of {}", file_->path()),
+                "the container it was encoded against", path);
+  }
+  base_ = std::move(opened);
+  return *base_;
+}
 
 std::string QstoreContainer::Subject::text() const {
   return tensor.empty() ? fmt::format("{}/{}", level, file)
@@ -182,7 +212,22 @@ void QstoreReader::read_block(std::uint32_t stream, std::uint64_t block, std::sp
     container_.file().check();
     container_.fail_block(stream, block, error);
   }
+  if (of.base) add_base(of, block, out);
   container_.file().check();
+}
+
+void QstoreReader::add_base(const QstoreStream& stream, std::uint64_t block,
+                            std::span<std::byte> out) {
+  const QstoreContainer& base = container_.base();
+  const auto& streams = base.index().streams;
+  if (*stream.base >= streams.size() || streams[*stream.base].size_bytes != stream.size_bytes) {
+    throw Error(ErrorCode::kInconsistent, fmt::format("has no stream {} that fits", *stream.base),
+                "the container it was encoded against", base.file().path());
+  }
+  if (base_reader_ == nullptr) base_reader_ = std::make_unique<QstoreReader>(base, check_);
+  base_bytes_.resize(out.size());
+  base_reader_->read(*stream.base, block * stream.unit_bytes, base_bytes_);
+  xor_bytes(base_bytes_, out);
 }
 
 bool QstoreReader::holds(std::uint32_t stream, std::uint64_t block) const {

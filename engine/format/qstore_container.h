@@ -19,13 +19,20 @@ class QstoreReader;
 
 class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
  public:
-  /// Reads header and index. Throws as read_qstore_header() and parse_qstore_index().
-  static std::shared_ptr<const QstoreContainer> open(std::shared_ptr<const File> file);
+  /// Reads header and index. Throws as read_qstore_header() and parse_qstore_index(). `base` is the
+  /// path of the container it stands on; empty: the one of that name in the same folder.
+  static std::shared_ptr<const QstoreContainer> open(std::shared_ptr<const File> file,
+                                                     std::string base = {});
   ~QstoreContainer();
 
   const File& file() const { return *file_; }
   const QstoreHeader& header() const { return header_; }
   const QstoreIndex& index() const { return index_; }
+  /// XXH3-128 of the index: what containers that stand on this one know it by.
+  QstoreDigest digest() const;
+  /// The container this one stands on, opened when first asked for. Throws kMissing, kInconsistent
+  /// (another one), and what opening it throws.
+  const QstoreContainer& base() const;
 
   /// What a stream holds, for messages: a tensor's name, or a file's for bytes of no tensor.
   struct Subject {
@@ -50,12 +57,15 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   void read(std::uint32_t stream, std::uint64_t offset, std::span<std::byte> out) const;
 
  private:
-  explicit QstoreContainer(std::shared_ptr<const File> file);
+  QstoreContainer(std::shared_ptr<const File> file, std::string base);
 
   std::shared_ptr<const File> file_;
   QstoreHeader header_;
   std::vector<std::byte> text_;  // names of the index point into it
   QstoreIndex index_;
+  std::string base_path_;
+  mutable std::mutex base_mutex_;
+  mutable std::shared_ptr<const QstoreContainer> base_;
   mutable std::once_flag subjects_once_;
   mutable std::vector<Subject> subjects_;
   mutable std::mutex mutex_;
@@ -84,6 +94,7 @@ class QstoreReader {
   };
   const Buffer& decoded(std::uint32_t stream, std::uint64_t block);
   PairGiven given_for(const QstoreStream& stream, std::uint64_t block);
+  void add_base(const QstoreStream& stream, std::uint64_t block, std::span<std::byte> out);
 
   static constexpr std::size_t kKept = 4;
   const QstoreContainer& container_;
@@ -94,6 +105,8 @@ class QstoreReader {
   std::uint64_t clock_ = 0;
   std::uint32_t scales_stream_ = UINT32_MAX;
   Buffer scales_;
+  std::unique_ptr<QstoreReader> base_reader_;
+  Buffer base_bytes_;
 };
 
 }  // namespace qi

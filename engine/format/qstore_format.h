@@ -88,6 +88,8 @@ struct QstoreStream {
   QstoreView view = QstoreView::kAsStored;
   std::vector<QstoreField> fields;  // kPlanes
   QstorePairing pairing;            // kPair
+  /// A stream of the base container whose bytes are XORed with what the blocks decode to.
+  std::optional<std::uint32_t> base;
   std::vector<QstoreBlock> blocks;
 
   std::uint64_t block_bytes(std::uint64_t block) const;
@@ -126,7 +128,14 @@ struct QstoreLevel {
   std::vector<QstoreFile> files;
 };
 
+/// Another container that this one cannot be read without.
+struct QstoreBase {
+  std::string_view name;  // of its file, looked for beside this one
+  QstoreDigest digest;    // of the text of its index
+};
+
 struct QstoreIndex {
+  std::optional<QstoreBase> base;
   std::vector<QstoreLevel> levels;  // from high to low precision
   std::vector<QstoreStream> streams;
 };

@@ -61,6 +61,7 @@ void put_stream(IndexWriter& out, const QstoreStream& stream) {
   out.number(stream.size_bytes);
   out.digest(stream.digest);
   out.number(stream.unit_bytes);
+  out.number(stream.base ? *stream.base + std::uint64_t{1} : 0);
   out.byte(static_cast<std::uint64_t>(stream.method));
   out.byte(static_cast<std::uint64_t>(stream.view));
   if (stream.method == QstoreMethod::kPlanes) {
@@ -88,6 +89,7 @@ class IndexParser {
 
   QstoreIndex parse() {
     QstoreIndex index;
+    parse_base(index);
     parse_levels(index);
     parse_streams(index);
     if (at_ != text_.size()) {
@@ -158,6 +160,16 @@ class IndexParser {
     return *sum;
   }
 
+  void parse_base(QstoreIndex& index) {
+    const std::uint64_t bases = number();
+    if (bases > 1) fail(ErrorCode::kBadSchema, fmt::format("{} bases", bases), "one or none");
+    if (bases == 0) return;
+    std::unordered_set<std::string> taken;
+    QstoreBase& base = index.base.emplace();
+    base.name = name("base", taken);
+    base.digest = digest();
+  }
+
   void parse_levels(QstoreIndex& index) {
     const std::uint64_t levels = count(4, "levels");
     if (levels == 0 || levels > kQstoreMaxLevels) {
@@ -221,7 +233,7 @@ class IndexParser {
   }
 
   void parse_streams(QstoreIndex& index) {
-    const std::uint64_t streams = count(21, "streams");
+    const std::uint64_t streams = count(22, "streams");
     place_ = kQstoreHeaderBytes;
     for (std::uint64_t i = 0; i < streams; ++i) parse_stream(index.streams.emplace_back(), index);
     if (place_ != header_.index_offset) {
@@ -241,6 +253,10 @@ class IndexParser {
         (stream.unit_bytes == 0 || stream.unit_bytes > header_.block_limit)) {
       fail(ErrorCode::kLimit, fmt::format("blocks of {} bytes", stream.unit_bytes),
            fmt::format("1 to {}", header_.block_limit));
+    }
+    if (const std::uint64_t base = number(); base != 0) {
+      if (!index.base) fail(ErrorCode::kInconsistent, "a difference to a base that is not named");
+      stream.base = stream_number(base - 1);
     }
     stream.method = static_cast<QstoreMethod>(choice(4, "method"));
     stream.view = static_cast<QstoreView>(choice(3, "view"));
@@ -370,6 +386,11 @@ class IndexParser {
 
 std::vector<std::byte> qstore_index_text(const QstoreIndex& index) {
   IndexWriter out;
+  out.number(index.base ? 1 : 0);
+  if (index.base) {
+    out.text(index.base->name);
+    out.digest(index.base->digest);
+  }
   out.number(index.levels.size());
   for (const QstoreLevel& level : index.levels) {
     out.text(level.name);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -50,13 +51,16 @@ class Writer {
     plan_ = plan_container(levels_, options_.block_weights);
     result_.notes = plan_.notes;
     result_.source_bytes = plan_.source_bytes;
+    find_base();
     choose();
+    name_base();
     AtomicFile out(path_, output_options());
     out.reserve(predicted_);
     write(out);
     out.finish();
     verify(out.temporary_path());
     for (const auto& file : plan_.files) file->check_unchanged();
+    if (base_ != nullptr) base_->file().check_unchanged();
     out.commit();
     result_.container_bytes = out.size();
     return std::move(result_);
@@ -75,6 +79,7 @@ class Writer {
       for (const auto& file : model.files) output.inputs.push_back(file->identity());
     }
     for (const auto& file : plan_.files) output.inputs.push_back(file->identity());
+    if (base_ != nullptr) output.inputs.push_back(base_->file().identity());
     return output;
   }
 
@@ -111,6 +116,56 @@ class Writer {
     return is_safe_file_name(name) ? name : std::string("model");
   }
 
+  // ---- base ----
+
+  void find_base() {
+    differences_.resize(plan_.streams.size());
+    if (options_.base.empty()) return;
+    base_ = QstoreContainer::open(File::open(options_.base));
+    for (const QstoreLevel& level : plan_.index.levels) {
+      std::unordered_map<std::string_view, std::uint32_t> known;
+      for (const QstoreFile& file : base_level(level.name).files) {
+        for (const QstoreSegment& segment : file.segments) known[segment.name] = segment.stream;
+      }
+      for (const QstoreFile& file : level.files) {
+        for (const QstoreSegment& segment : file.segments) {
+          const auto found = known.find(segment.name);
+          if (found != known.end()) set_base(segment.stream, found->second);
+        }
+      }
+    }
+  }
+
+  // That of the same name, else the first.
+  const QstoreLevel& base_level(std::string_view name) const {
+    const auto& levels = base_->index().levels;
+    const auto same = std::find_if(levels.begin(), levels.end(),
+                                   [&](const QstoreLevel& level) { return level.name == name; });
+    return same != levels.end() ? *same : levels.front();
+  }
+
+  void set_base(std::uint32_t number, std::uint32_t there) {
+    if (base_->index().streams[there].size_bytes != plan_.index.streams[number].size_bytes) return;
+    const auto read = [base = base_, there](std::uint64_t offset, std::span<std::byte> out) {
+      base->read(there, offset, out);
+    };
+    differences_[number] = {there, source_of_difference(plan_.streams[number].source, read)};
+  }
+
+  void name_base() {
+    const auto& streams = plan_.index.streams;
+    const bool needed = std::any_of(streams.begin(), streams.end(), [](const QstoreStream& stream) {
+      return stream.base.has_value();
+    });
+    if (!needed) return;
+    std::string name = own_name(options_.base);
+    if (!is_safe_file_name(name)) {
+      throw Error(ErrorCode::kPath, fmt::format("base name \"{}\"", name),
+                  "a single name of at most 255 bytes", options_.base);
+    }
+    plan_.index.base = {plan_.keep(std::move(name)), base_->digest()};
+  }
+
   // ---- methods ----
 
   void choose() {
@@ -122,7 +177,9 @@ class Writer {
     OrderedWork work;
     work.produce = [&](unsigned worker, std::size_t item, std::size_t slot) {
       auto& chooser = choosers[worker];
-      if (chooser == nullptr) chooser = std::make_unique<StreamChooser>(plan_, options_.effort);
+      if (chooser == nullptr) {
+        chooser = std::make_unique<StreamChooser>(plan_, differences_, options_.effort);
+      }
       chosen[slot] = chooser->choose(static_cast<std::uint32_t>(item), estimates[slot]);
     };
     predicted_ = kQstoreHeaderBytes;
@@ -170,6 +227,15 @@ class Writer {
         scratch);
   }
 
+  // What is encoded: the source, or its difference to the base.
+  std::span<const std::byte> coded_block(BlockPlace place, Buffer& scratch) const {
+    const QstoreStream& stream = plan_.index.streams[place.stream];
+    if (!stream.base) return source_block(place, scratch);
+    return differences_[place.stream].difference->bytes(
+        place.block * stream.unit_bytes, static_cast<std::size_t>(stream.block_bytes(place.block)),
+        scratch);
+  }
+
   void check_sources(const QstoreStream& stream, std::uint32_t number) const {
     plan_.streams[number].source->check();
     if (stream.method == QstoreMethod::kPair) {
@@ -194,7 +260,7 @@ class Writer {
       const QstoreStream& stream = plan_.index.streams[place.stream];
       const PairGiven given = given_for(stream, place.block, worker->given);
       const auto coded =
-          worker->encoder.encode(stream, place.stream, source_block(place, worker->scratch), given);
+          worker->encoder.encode(stream, place.stream, coded_block(place, worker->scratch), given);
       check_sources(stream, place.stream);
       slots[slot].assign(coded.begin(), coded.end());
     };
@@ -263,7 +329,7 @@ class Writer {
   // ---- verification: what was written, read back, decodes to what the sources hold ----
 
   void verify(const std::string& written) {
-    const auto container = QstoreContainer::open(File::open(written));
+    const auto container = QstoreContainer::open(File::open(written), options_.base);
     const auto differs = [&](const std::string& what) {
       throw Error(ErrorCode::kIo, "what was written reads back differently: " + what, {}, path_);
     };
@@ -306,6 +372,8 @@ class Writer {
   std::vector<Model> models_;
   std::vector<PlanLevel> levels_;
   QstorePlan plan_;
+  std::shared_ptr<const QstoreContainer> base_;
+  std::vector<BaseStream> differences_;  // beside the plan's streams
   std::vector<BlockPlace> blocks_;
   std::vector<std::byte> index_text_;
   std::uint64_t predicted_ = 0;

@@ -30,6 +30,9 @@ struct EncodeLevel {
 
 struct EncodeOptions {
   std::vector<EncodeLevel> levels;
+  /// Another container whose tensors of the same names this one is stored as the difference to,
+  /// where that is smaller; it is then needed for reading. Empty: none.
+  std::string base;
   PlaneEffort effort = PlaneEffort::kFast;
   std::uint64_t block_weights = kDefaultBlockWeights;
   unsigned threads = 0;  // 0: all cores
