@@ -45,10 +45,6 @@ const StreamTables::Tables& StreamTables::get(const QstoreStream& stream, std::u
   return entries_.emplace_front(Entry{number, std::move(tables)}).tables;
 }
 
-void StreamTables::forget(std::uint32_t number) {
-  entries_.remove_if([&](const Entry& entry) { return entry.number == number; });
-}
-
 void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out) {
   for (std::size_t i = 0; i < out.size(); ++i) out[i] ^= with[i];
 }
@@ -86,6 +82,11 @@ void widen_floats(QstoreView view, std::span<const std::byte> halves, std::byte*
                                    : std::bit_cast<std::uint32_t>(f16_to_float(half));
     store_u32(out + 4 * i, bits);
   }
+}
+
+int zstd_level(const QstoreStream& stream) {
+  constexpr std::uint64_t kSmall = std::uint64_t{256} << 10;
+  return stream.size_bytes <= kSmall ? 9 : 4;
 }
 
 // ---- encoder ------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ std::span<const std::byte> BlockEncoder::encode(const QstoreStream& stream, std:
     case QstoreMethod::kRaw:
       return bytes;
     case QstoreMethod::kZstd: {
-      const auto frame = zstd_.pack(bytes, kQstoreZstdLevel);
+      const auto frame = zstd_.pack(bytes, zstd_level(stream));
       return frame.size() < bytes.size() ? frame : bytes;  // as many bytes: they are raw
     }
     case QstoreMethod::kPlanes: {

@@ -23,13 +23,12 @@ struct PairGiven {
   std::span<const std::byte> scales;
 };
 
-/// Parsed tables of the streams used last. `stream` is the key and must mean the same stream for
-/// as long as this lives, or be forgotten.
+/// Parsed tables of the streams used last; a number must mean the same stream for as long as this
+/// lives.
 class StreamTables {
  public:
   using Tables = std::vector<std::optional<PlaneTable>>;
   const Tables& get(const QstoreStream& stream, std::uint32_t number);
-  void forget(std::uint32_t number);
 
  private:
   struct Entry {
@@ -44,7 +43,6 @@ class BlockEncoder {
   /// The stored form of `bytes`, valid until the next call.
   std::span<const std::byte> encode(const QstoreStream& stream, std::uint32_t number,
                                     std::span<const std::byte> bytes, const PairGiven& given = {});
-  void forget(std::uint32_t number) { tables_.forget(number); }
 
  private:
   std::span<const std::byte> encode_planes(const QstoreStream& stream, std::uint32_t number,
@@ -83,8 +81,8 @@ class BlockDecoder {
 /// out[i] ^= with[i].
 void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out);
 
-/// Level of the frames of kZstd streams.
-inline constexpr int kQstoreZstdLevel = 9;
+/// Level of the frames of a kZstd stream: small ones are worth more time a byte.
+int zstd_level(const QstoreStream& stream);
 
 /// The 16-bit numbers of F32 ones, if `view` can hold every one of them.
 bool narrow_floats(QstoreView view, std::span<const std::byte> floats, std::byte* out);

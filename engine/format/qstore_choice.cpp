@@ -7,11 +7,15 @@ namespace qi {
 namespace {
 
 // A stream of at most so many bytes is its own sample; of longer ones so many runs.
-constexpr std::uint64_t kWholeSample = std::uint64_t{4} << 20;
-constexpr std::uint64_t kRuns = 512;
+constexpr std::uint64_t kWholeSample = std::uint64_t{512} << 10;
+constexpr std::uint64_t kRuns = 256;
 constexpr std::uint64_t kRunBytes = 4096;
 // zstd decodes several times slower than planes: it has to be worth that.
 constexpr double kZstdHandicap = 1.03;
+constexpr std::size_t kShortLook = std::size_t{32} << 10;
+constexpr double kHopeless = 1.1;
+// Sizes of fields: what an index entry and a block's head take for one.
+constexpr double kFieldBytes = 6;
 constexpr double kWithoutBase = 0.98;
 constexpr std::uint32_t kCandidate = UINT32_MAX;  // the number under which candidates are coded
 constexpr std::size_t kNarrowPiece = std::size_t{1} << 18;
@@ -65,17 +69,25 @@ QstoreView StreamChooser::view_of(const PlannedStream& planned, const Sample& sa
   return QstoreView::kAsStored;
 }
 
-void StreamChooser::try_method(QstoreStream candidate, const Sample& sample, double handicap) {
-  encoder_.forget(kCandidate);
-  const auto coded = encoder_.encode(candidate, kCandidate, sample.bytes);
-  double bytes = static_cast<double>(coded.size()) * handicap * static_cast<double>(sample.of) /
-                 static_cast<double>(std::max<std::size_t>(1, sample.bytes.size()));
-  for (const QstoreField& field : candidate.fields) {
-    bytes += static_cast<double>(field.table.size()) + kEntryBytes;
-  }
+void StreamChooser::consider(QstoreStream candidate, double bytes) {
   if (bytes >= best_bytes_) return;
   best_bytes_ = bytes;
   best_ = std::move(candidate);
+}
+
+// A short look at the sample's beginning tells whether a longer one is worth its time.
+void StreamChooser::try_zstd(QstoreStream candidate, const Sample& sample, double handicap) {
+  candidate.method = QstoreMethod::kZstd;
+  const double scale = handicap * static_cast<double>(sample.of);
+  for (const std::size_t bytes : {kShortLook, sample.bytes.size()}) {
+    const auto part = std::span<const std::byte>(sample.bytes)
+                          .first(std::min<std::size_t>(bytes, sample.bytes.size()));
+    if (part.empty()) return;
+    const auto coded = static_cast<double>(encoder_.encode(candidate, kCandidate, part).size());
+    const double total = coded * scale / static_cast<double>(part.size());
+    if (part.size() == sample.bytes.size()) return consider(std::move(candidate), total);
+    if (total > kHopeless * best_bytes_) return;
+  }
 }
 
 void StreamChooser::try_layout(const FieldLayout& layout, const QstoreStream& base,
@@ -91,12 +103,16 @@ void StreamChooser::try_layout(const FieldLayout& layout, const QstoreStream& ba
   }
   const auto record = static_cast<std::size_t>(record_bytes(layout));
   const std::size_t count = records.size() / record;
+  const double scale = static_cast<double>(sample.of) / static_cast<double>(sample.bytes.size());
+  double total = 0;
   std::size_t offset = 0;
-  Buffer bytes;
-  PlaneEncoder planes;
   for (const LayoutField& field : layout) {
-    bytes.resize(count * field.width);
-    gather_field(records, record, offset, field.width, bytes.data());
+    std::span<const std::byte> bytes = records;
+    if (layout.size() > 1) {
+      field_.resize(count * field.width);
+      gather_field(records, record, offset, field.width, field_.data());
+      bytes = field_;
+    }
     offset += field.width;
     PlaneHistogram histogram(field.kind);
     const std::size_t elements = bytes.size() / field.kind.element_bytes;
@@ -105,15 +121,14 @@ void StreamChooser::try_layout(const FieldLayout& layout, const QstoreStream& ba
     QstoreField& chosen = candidate.fields.emplace_back();
     chosen.width = field.width;
     std::vector<std::byte> packed = table.serialise();
+    const auto coded = static_cast<double>(planes_.encode(table, bytes.data(), elements).size());
+    const double with_table = coded * scale + static_cast<double>(packed.size());
+    const double raw = static_cast<double>(bytes.size()) * scale;
     // A field whose table does not pay for itself is stored as it is.
-    const double scale = static_cast<double>(sample.of) / static_cast<double>(sample.bytes.size());
-    const auto coded = static_cast<double>(planes.encode(table, bytes.data(), elements).size());
-    if (coded * scale + static_cast<double>(packed.size()) <
-        static_cast<double>(bytes.size()) * scale) {
-      chosen.table = std::move(packed);
-    }
+    if (with_table < raw) chosen.table = std::move(packed);
+    total += std::min(with_table, raw) + kFieldBytes;
   }
-  try_method(std::move(candidate), sample, 1.0);
+  consider(std::move(candidate), total);
 }
 
 // The residual's cost is known only by coding it: one block in the middle stands for all.
@@ -134,9 +149,7 @@ void StreamChooser::try_pair(const QstoreStream& wish, std::uint32_t number) {
       encoder_.encode(wish, kCandidate, streams[number].source->bytes(first, bytes, high), given);
   const double total = static_cast<double>(coded.size()) * static_cast<double>(wish.size_bytes) /
                        static_cast<double>(bytes);
-  if (total >= best_bytes_) return;
-  best_bytes_ = total;
-  best_ = wish;
+  consider(wish, total);
 }
 
 void StreamChooser::try_difference(std::uint32_t number) {
@@ -154,8 +167,7 @@ void StreamChooser::try_difference(std::uint32_t number) {
   if (record_bytes(bytes) == record) layouts.push_back(bytes);
   const Sample sample = sample_of(difference, record);
   for (const FieldLayout& layout : layouts) try_layout(layout, base, sample);
-  base.method = QstoreMethod::kZstd;
-  try_method(base, sample, kZstdHandicap);
+  try_zstd(base, sample, kZstdHandicap);
 }
 
 QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate) {
@@ -182,11 +194,9 @@ QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate
       }
     }
     base.view = QstoreView::kAsStored;
-    base.method = QstoreMethod::kZstd;
-    try_method(base, sample, kZstdHandicap);
+    try_zstd(base, sample, kZstdHandicap);
   } else if (planned.literal || planned.dtype == DType::kUnknown) {
-    base.method = QstoreMethod::kZstd;
-    try_method(base, sample_of(planned, 1), 1.0);
+    try_zstd(base, sample_of(planned, 1), 1.0);
   }
   if (wish.method == QstoreMethod::kPair) try_pair(wish, number);
   if (base_[number].number) {

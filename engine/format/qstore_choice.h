@@ -35,7 +35,8 @@ class StreamChooser {
   };
   Sample sample_of(const PlannedStream& planned, std::uint64_t record) const;
   void try_layout(const FieldLayout& layout, const QstoreStream& base, const Sample& sample);
-  void try_method(QstoreStream candidate, const Sample& sample, double handicap);
+  void try_zstd(QstoreStream candidate, const Sample& sample, double handicap);
+  void consider(QstoreStream candidate, double bytes);
   void try_pair(const QstoreStream& wish, std::uint32_t number);
   QstoreView view_of(const PlannedStream& planned, const Sample& sample) const;
 
@@ -45,6 +46,8 @@ class StreamChooser {
   const std::vector<BaseStream>& base_;
   PlaneEffort effort_;
   BlockEncoder encoder_;
+  PlaneEncoder planes_;
+  Buffer field_;
   QstoreStream best_;
   double best_bytes_ = 0;
 };
