@@ -164,7 +164,9 @@ std::string encode_topic() {
          "another container, where that is smaller; it is then needed for reading, beside this\n"
          "file or where --base says. What was written is decoded and compared with the sources\n"
          "before OUT gets its name; OUT appears whole or not at all.\n\n"
-         "A level is named after its source, or int8; the second of a name ends in -2. The format\n"
+         "A prototype directory is encoded anew, as the safetensors checkpoints of its two\n"
+         "precisions; row scales are computed. A level is named after its source, or int8; the "
+         "second of a name ends in -2. The format\n"
          "is described in engine/format/QSTORE.md.\n";
 }
 

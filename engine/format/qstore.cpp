@@ -50,7 +50,7 @@ Model open_safetensors_level(const LevelFolder& folder, const FileOpener& open) 
   source.files = folder.paths(QstoreFileRole::kWeights);
   const std::vector<std::string> indexes = folder.paths(QstoreFileRole::kShardIndex);
   if (!indexes.empty()) source.index = indexes.front();
-  source.whole_folder = !folder.level().single_file;
+  source.whole_folder = !folder.level().single_file && !folder.level().computed;
   source.open = open;
   Model model = open_hugging_face(source);
   const bool adapter = std::any_of(source.files.begin(), source.files.end(), [](const auto& path) {

@@ -124,7 +124,7 @@ struct QstoreLevel {
   std::string_view name;
   QstoreSource source = QstoreSource::kFiles;
   bool single_file = false;  // the source was a file, not a folder
-  bool computed = false;     // from the level above it when the container was made
+  bool computed = false;     // the files with weights were made with the container
   std::vector<QstoreFile> files;
 };
 

@@ -51,10 +51,10 @@ class Planner {
       QstoreLevel& level = plan_.index.levels.emplace_back();
       level.name = plan_.keep(levels_[i].name);
       plan_.file_sources.emplace_back();
-      if (levels_[i].source == nullptr) {
-        add_computed(i);
+      if (levels_[i].source != nullptr) add_files(i);
+      if (levels_[i].made) {
+        add_made(i, *levels_[i].made);
       } else {
-        add_files(i);
         find_layers(i);
       }
       check_names(level);
@@ -76,9 +76,8 @@ class Planner {
     const PlanLevel& from = levels_[number];
     const Candidate& source = *from.source;
     QstoreLevel& level = plan_.index.levels[number];
-    level.source = source.container == Container::kSafetensors ? QstoreSource::kSafetensors
-                   : source.container == Container::kGguf      ? QstoreSource::kGguf
-                                                               : QstoreSource::kFiles;
+    level.source =
+        source.container == Container::kGguf ? QstoreSource::kGguf : QstoreSource::kSafetensors;
     std::map<std::string, QstoreFileRole, NameLess> names;  // within the folder
     std::string folder;
     std::vector<std::string> weights;
@@ -89,13 +88,19 @@ class Planner {
     folder = fs::path(weights.front()).parent_path().string();
     if (folder.empty()) folder = ".";
     std::error_code ignored;
-    level.single_file = !fs::is_directory(from.path, ignored) && weights.size() == 1;
+    level.single_file = !from.made && !fs::is_directory(from.path, ignored) && weights.size() == 1;
     if (fs::is_directory(from.path, ignored)) {
       const FolderFiles beside = regular_files(folder);
       for (const std::string& name : beside.names) names[name] = QstoreFileRole::kBeside;
       links_ = beside.links;
     }
-    for (const std::string& path : weights) names[own_name(path)] = QstoreFileRole::kWeights;
+    for (const std::string& path : weights) {
+      if (from.made)
+        names.erase(own_name(path));
+      else
+        names[own_name(path)] = QstoreFileRole::kWeights;
+    }
+    if (from.made) names.erase("tensor_index.tsv");
     if (!source.index.empty()) names[own_name(source.index)] = QstoreFileRole::kShardIndex;
     for (const auto& [name, role] : names) {
       add_file(number, role, File::open(folder + "/" + name), name);
@@ -240,117 +245,79 @@ class Planner {
     }
   }
 
-  static bool is_narrow_matrix(const Model& model, const Weight& weight) {
-    const DType type = model.tensor(weight.parts.front()).dtype;
-    return weight.scheme == Scheme::kNone && weight.shape.size() == 2 && weight.params != 0 &&
-           (type == DType::kBF16 || type == DType::kF16) && !model.big_endian;
-  }
-
+  // 16-bit matrices of a level, each with the nearest int8 version below it.
   void pair_weights(std::uint32_t number) {
-    if (levels_[number].source == nullptr) return;
+    if (levels_[number].made) {
+      for (const MadeTensor& made : levels_[number].made->tensors) {
+        if (made.tensor.shape.size() == 2 && is_narrow(made.tensor.dtype)) {
+          pair_weight(number, made.tensor.name, made.tensor);
+        }
+      }
+      return;
+    }
     const Model& model = *levels_[number].model;
     for (const Weight& weight : model.weights) {
-      if (!is_narrow_matrix(model, weight)) continue;
       const Tensor& tensor = model.tensor(weight.parts.front());
-      const auto stream = stream_of(number, tensor.name);
-      if (!stream) continue;
-      for (std::uint32_t low = number + 1; low < levels_.size(); ++low) {
-        const auto layer = layers_[low].find(weight.name);
-        if (layer == layers_[low].end()) continue;
-        if (try_pair(*stream, layer->second, weight, tensor.dtype)) break;
+      const bool matrix = weight.scheme == Scheme::kNone && weight.shape.size() == 2 &&
+                          weight.shape == tensor.shape && weight.params != 0;
+      if (matrix && is_narrow(tensor.dtype) && !model.big_endian) {
+        pair_weight(number, weight.name, tensor);
       }
     }
   }
 
-  bool try_pair(std::uint32_t number, const LowLayer& layer, const Weight& weight, DType type) {
+  static bool is_narrow(DType type) { return type == DType::kBF16 || type == DType::kF16; }
+
+  void pair_weight(std::uint32_t number, const std::string& weight, const Tensor& tensor) {
+    const auto stream = stream_of(number, tensor.name);
+    if (!stream) return;
+    for (std::uint32_t low = number + 1; low < levels_.size(); ++low) {
+      const auto layer = layers_[low].find(weight);
+      if (layer == layers_[low].end()) continue;
+      if (try_pair(*stream, layer->second, tensor)) break;
+    }
+  }
+
+  bool try_pair(std::uint32_t number, const LowLayer& layer, const Tensor& tensor) {
+    const std::uint64_t rows = tensor.shape[0];
+    const std::uint64_t cols = tensor.shape[1];
     QstoreStream& high = plan_.index.streams[number];
     const QstoreStream& codes = plan_.index.streams[layer.codes];
     const QstoreStream& scales = plan_.index.streams[layer.scales];
-    const std::uint64_t row_bytes = 2 * weight.cols();
-    const bool fits = layer.rows == weight.rows() && layer.cols == weight.cols() &&
-                      codes.level >= high.level && scales.level >= high.level &&
-                      2 * codes.size_bytes == high.size_bytes &&
-                      2 * codes.unit_bytes == high.unit_bytes && high.unit_bytes % row_bytes == 0 &&
-                      scales.size_bytes == 4 * layer.rows && weight.cols() <= UINT32_MAX;
+    const bool fits =
+        cols != 0 && layer.rows == rows && layer.cols == cols && codes.level >= high.level &&
+        scales.level >= high.level && 2 * codes.size_bytes == high.size_bytes &&
+        2 * codes.unit_bytes == high.unit_bytes && high.unit_bytes % (2 * cols) == 0 &&
+        scales.size_bytes == 4 * layer.rows && cols <= UINT32_MAX;
     if (!fits || high.method == QstoreMethod::kPair) return false;
     high.method = QstoreMethod::kPair;  // a wish: the writer measures whether it pays
-    high.pairing = {type == DType::kF16, weight.cols(), layer.codes, layer.scales};
+    high.pairing = {tensor.dtype == DType::kF16, cols, layer.codes, layer.scales};
     return true;
   }
 
-  // ---- LLM.int8() of the first level, as a checkpoint of its own ----
+  // ---- checkpoints that are made ----
 
-  static bool is_linear(const Model& model, const Weight& weight) {
-    switch (weight.role) {
-      case Role::kEmbed:
-      case Role::kHead:
-      case Role::kNorm:
-      case Role::kBias:
-      case Role::kRouter:
-        return false;
-      default:
-        return is_narrow_matrix(model, weight) && weight.name.ends_with(".weight");
-    }
-  }
-
-  void add_computed(std::uint32_t number) {
-    const Model& model = *levels_[0].model;
-    if (levels_[0].source == nullptr || model.container != Container::kSafetensors) {
-      throw Error(ErrorCode::kUsage, "--low int8 of a model that is not in safetensors",
-                  "a safetensors model, or an int8 checkpoint after --low", levels_[0].path);
-    }
+  void add_made(std::uint32_t number, const MadeLevel& made) {
     QstoreLevel& level = plan_.index.levels[number];
     level.source = QstoreSource::kSafetensors;
     level.computed = true;
     std::vector<Tensor> tensors;
     std::vector<PlannedStream> streams;
-    std::uint64_t data_bytes = 0;
-    const auto put = [&](Tensor tensor, ByteSourcePtr source) {
-      tensor.offset = data_bytes;
-      tensor.size_bytes = source->size();
-      data_bytes += tensor.size_bytes;
-      streams.push_back(shaped(std::move(source), tensor, false));
-      tensors.push_back(std::move(tensor));
-    };
-    struct Named {
-      std::string weight;
-      std::size_t codes;
-    };
-    std::vector<Named> made;
-    for (const Weight& weight : model.weights) {
-      for (const Part& part : weight.parts) {
-        const Tensor& tensor = model.tensor(part);
-        const auto source =
-            source_of_file(model.files[tensor.file], tensor.offset, tensor.size_bytes);
-        if (!is_linear(model, weight)) {
-          put(tensor, source);
-          continue;
-        }
-        const Int8Version low = int8_version(source, tensor.dtype, weight.rows(), weight.cols());
-        made.push_back({weight.name, tensors.size()});
-        Tensor codes = tensor;
-        codes.dtype = DType::kI8;
-        put(codes, low.codes);
-        Tensor scales;
-        scales.name = weight.name.substr(0, weight.name.size() - std::strlen("weight")) + "SCB";
-        scales.dtype = DType::kF32;
-        scales.shape = {weight.rows()};
-        put(scales, low.scales);
-      }
-    }
-    if (made.empty()) {
-      throw Error(ErrorCode::kUsage, "--low int8 of a model without BF16 or F16 matrices",
-                  "a 16-bit model", levels_[0].path);
+    for (const MadeTensor& from : made.tensors) {
+      tensors.push_back(from.tensor);
+      streams.push_back(shaped(from.source, from.tensor, false));
     }
     const std::string header = safetensors_header(tensors, {{{"format", "pt"}}});
-    add_computed_file(number, "model.safetensors", header, tensors, std::move(streams));
-    for (const Named& named : made) {
-      const Tensor& codes = tensors[named.codes];
-      layers_[number][named.weight] = {*stream_of(number, codes.name),
-                                       *stream_of(number, tensors[named.codes + 1].name),
-                                       codes.shape[0], codes.shape[1]};
+    add_made_file(number, "model.safetensors", header, tensors, std::move(streams));
+    for (const MadeLevel::Layer& layer : made.layers) {
+      const Tensor& codes = tensors[layer.codes];
+      const auto codes_stream = stream_of(number, codes.name);
+      const auto scales_stream = stream_of(number, tensors[layer.scales].name);
+      if (!codes_stream || !scales_stream || codes.shape.size() != 2) continue;
+      layers_[number][layer.weight] = {*codes_stream, *scales_stream, codes.shape[0],
+                                       codes.shape[1]};
     }
-    add_computed_config(number);
+    if (levels_[number].source == nullptr) add_made_config(number);
   }
 
   static ByteSourcePtr text_source(const std::string& text) {
@@ -358,8 +325,8 @@ class Planner {
     return source_of_memory({bytes.begin(), bytes.end()});
   }
 
-  void add_computed_file(std::uint32_t number, const std::string& name, const std::string& header,
-                         const std::vector<Tensor>& tensors, std::vector<PlannedStream> streams) {
+  void add_made_file(std::uint32_t number, const std::string& name, const std::string& header,
+                     const std::vector<Tensor>& tensors, std::vector<PlannedStream> streams) {
     QstoreFile entry;
     entry.name = plan_.keep(name);
     entry.role = tensors.empty() ? QstoreFileRole::kBeside : QstoreFileRole::kWeights;
@@ -382,7 +349,7 @@ class Planner {
   }
 
   // What loads the checkpoint must know how it is quantized.
-  void add_computed_config(std::uint32_t number) {
+  void add_made_config(std::uint32_t number) {
     for (const QstoreFile& file : plan_.index.levels[0].files) {
       if (file.name != "config.json" || !file.literals || !file.segments.empty()) continue;
       const ByteSource& source = *plan_.streams[*file.literals].source;
@@ -393,7 +360,7 @@ class Planner {
           reinterpret_cast<const char*>(bytes.data() + bytes.size()), nullptr, false);
       if (!config.is_object()) return;
       config["quantization_config"] = {{"load_in_8bit", true}, {"quant_method", "bitsandbytes"}};
-      add_computed_file(number, "config.json", config.dump(2) + "\n", {}, {});
+      add_made_file(number, "config.json", config.dump(2) + "\n", {}, {});
       return;
     }
   }

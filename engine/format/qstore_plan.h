@@ -7,6 +7,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "engine/format/byte_source.h"
 #include "engine/format/open.h"
 #include "engine/format/qstore_format.h"
+#include "engine/format/qstore_made.h"
 
 namespace qi {
 
@@ -43,8 +45,9 @@ struct QstorePlan {
 struct PlanLevel {
   std::string name;
   std::string path;                   // as the user gave it
-  const Candidate* source = nullptr;  // nullptr: LLM.int8() of the first level
-  const Model* model = nullptr;
+  const Candidate* source = nullptr;  // nullptr: nothing but what is made
+  const Model* model = nullptr;       // of `source`
+  std::optional<MadeLevel> made;      // a checkpoint instead of the files with weights
 };
 
 /// `levels` from high to low precision, names unique. `block_weights`: weights a block.

@@ -49,7 +49,7 @@ class Writer {
     open_sources();
     check_output(path_, output_options());
     plan_ = plan_container(levels_, options_.block_weights);
-    result_.notes = plan_.notes;
+    result_.notes.insert(result_.notes.end(), plan_.notes.begin(), plan_.notes.end());
     result_.source_bytes = plan_.source_bytes;
     find_base();
     choose();
@@ -84,28 +84,44 @@ class Writer {
   }
 
   void open_sources() {
-    models_.reserve(options_.levels.size());
+    models_.reserve(options_.levels.size());  // sources refer to them
     for (const EncodeLevel& level : options_.levels) {
       PlanLevel planned;
       planned.path = level.path;
       if (level.int8_of_first) {
-        planned.name = distinct_name("int8", levels_);
-      } else {
-        if (level.source.container == Container::kQstore) {
-          throw Error(ErrorCode::kUsage, "a container as the source of a container",
-                      "a model folder or file", level.path);
-        }
-        models_.push_back(open_model(level.source, options_.open));
-        Model& model = models_.back();
-        result_.warnings.insert(result_.warnings.end(), model.warnings.begin(),
-                                model.warnings.end());
-        planned.name = distinct_name(level_name(level), levels_);
-        planned.source = &level.source;
-        planned.model = &model;
+        planned.made = int8_of(models_.front());
+        add_level("int8", std::move(planned));
+        continue;
       }
-      result_.levels.push_back(planned.name);
-      levels_.push_back(std::move(planned));
+      if (level.source.container == Container::kQstore) {
+        throw Error(ErrorCode::kUsage, "a container as the source of a container",
+                    "a model folder or file", level.path);
+      }
+      models_.push_back(open_model(level.source, options_.open));
+      const Model& model = models_.back();
+      result_.warnings.insert(result_.warnings.end(), model.warnings.begin(), model.warnings.end());
+      planned.source = &level.source;
+      planned.model = &model;
+      if (model.container != Container::kPrototype) {
+        add_level(level_name(level), std::move(planned));
+        continue;
+      }
+      PrototypeLevels made = prototype_levels(model);
+      planned.made = std::move(made.high);
+      add_level(level_name(level), std::move(planned));
+      planned = {};
+      planned.path = level.path;
+      planned.made = std::move(made.low);
+      add_level("int8", std::move(planned));
+      result_.notes.push_back(
+          "a prototype directory is encoded anew: its levels come back as safetensors");
     }
+  }
+
+  void add_level(const std::string& name, PlanLevel level) {
+    level.name = distinct_name(name, levels_);
+    result_.levels.push_back(level.name);
+    levels_.push_back(std::move(level));
   }
 
   static std::string level_name(const EncodeLevel& level) {

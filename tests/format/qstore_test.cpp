@@ -155,6 +155,39 @@ TEST_F(QstoreTest, ComputesAnInt8LevelThatIsACheckpoint) {
   EXPECT_LT(off, 200U);  // those that a cast to F16 rounds to the other side
 }
 
+TEST_F(QstoreTest, EncodesPrototypeDirectoriesAnew) {
+  for (const char* name : {"wap2-mixedprec-bf16-int8", "wap2-mixedprec-fp16-int8"}) {
+    SCOPED_TRACE(name);
+    const std::string source = kData + "/prototype-dirs/" + name;
+    const EncodeResult result = encode(out_, {source});
+    EXPECT_THAT(result.levels, testing::ElementsAre(name, "int8"));
+    fs::remove_all(dir_ / "all");
+    decode(out_, "all", dir_ / "all");
+    const Model prototype = open_path(source);
+    const Model high = open_path(dir_ / (std::string("all/") + name));
+    const Model low = open_path(dir_ / "all/int8");
+    ASSERT_EQ(high.weights.size(), prototype.weights.size());
+    for (const Weight& weight : prototype.weights) {
+      const Tile all{0, weight.rows(), 0, weight.cols()};
+      std::vector<float> a(weight.params);
+      std::vector<float> b(weight.params);
+      open_reader(prototype, weight)->values(all, a.data());
+      open_reader(high, *high.find_weight(weight.name))->values(all, b.data());
+      EXPECT_EQ(std::memcmp(a.data(), b.data(), 4 * a.size()), 0) << weight.name;
+      std::vector<std::uint16_t> p(weight.params);
+      std::vector<std::uint16_t> q(weight.params);
+      open_reader(prototype, weight)->codes(all, p.data());
+      open_reader(low, *low.find_weight(weight.name))->codes(all, q.data());
+      EXPECT_EQ(p, q) << weight.name;
+    }
+    const auto& streams = open_container(out_)->index().streams;
+    EXPECT_EQ(std::count_if(
+                  streams.begin(), streams.end(),
+                  [](const QstoreStream& stream) { return stream.method == QstoreMethod::kPair; }),
+              2);
+  }
+}
+
 TEST_F(QstoreTest, ReadsTheLowLevelWithoutTheOneAbove) {
   encode(out_, {kData + "/models/wap", kData + "/models/wap/wap-int8"});
   std::string bytes = read_file(out_);
