@@ -165,9 +165,8 @@ std::string encode_topic() {
          "file or where --base says. What was written is decoded and compared with the sources\n"
          "before OUT gets its name; OUT appears whole or not at all.\n\n"
          "A prototype directory is encoded anew, as the safetensors checkpoints of its two\n"
-         "precisions; row scales are computed. A level is named after its source, or int8; the "
-         "second of a name ends in -2. The format\n"
-         "is described in engine/format/QSTORE.md.\n";
+         "precisions; row scales are computed. A level is named after its source, or int8; the\n"
+         "second of a name ends in -2. The format is described in engine/format/QSTORE.md.\n";
 }
 
 std::string decode_topic() {
