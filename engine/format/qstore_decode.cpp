@@ -60,7 +60,8 @@ class Decoder {
         readers_(threads_),
         slots_(ordered_slots(threads_)) {}
 
-  void expect(std::uint64_t bytes) { total_ += bytes; }
+  void expect(std::uint64_t bytes) { total_ = checked_add(total_, bytes).value_or(UINT64_MAX); }
+  std::uint64_t expected() const { return total_; }
   const DecodeResult& result() const { return result_; }
 
   void write_file(const QstoreFile& file, const std::string& folder) {
@@ -179,6 +180,7 @@ DecodeResult decode_levels(const QstoreContainer& container,
     for (const std::uint32_t number : levels) {
       decoder.expect(level_bytes(container.index().levels[number]));
     }
+    folder.need(decoder.expected());
     for (const std::uint32_t number : levels) {
       const QstoreLevel& level = container.index().levels[number];
       const std::string inside =
@@ -219,6 +221,7 @@ DecodeResult decode_tensors(const QstoreContainer& container,
     AtomicFolder folder(path);
     Decoder decoder(container, options);
     decoder.expect(bytes);
+    folder.need(decoder.expected());
     decoder.write_tensors(tensors, header, folder.temporary_path());
     folder.commit();
     return decoder.result();

@@ -20,6 +20,7 @@
 #include "engine/format/hf_directory.h"
 #include "engine/format/qstore_dedup.h"
 #include "engine/format/safetensors.h"
+#include "engine/io/temporary.h"
 #include "engine/quant/part_bytes.h"
 #include "engine/tensor/roles.h"
 
@@ -397,7 +398,7 @@ class Planner {
     plan_.index.streams = std::move(streams);
     plan_.streams = std::move(planned);
     if (links_ != 0) {
-      plan_.notes.push_back(fmt::format("{} links beside the weights are left out", links_));
+      plan_.notes.push_back(fmt::format("links beside the weights are left out: {}", links_));
     }
   }
 
@@ -427,6 +428,7 @@ FolderFiles regular_files(const std::string& folder) {
   while (const dirent* entry = readdir(scan)) {
     struct stat st {};
     if (fstatat(dirfd(scan), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (is_temporary_name(entry->d_name)) continue;
     if (S_ISREG(st.st_mode)) found.names.emplace_back(entry->d_name);
     if (S_ISLNK(st.st_mode)) ++found.links;
   }

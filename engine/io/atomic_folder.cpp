@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/io/checked.h"
 #include "engine/io/temporary.h"
 
 namespace qi {
@@ -130,6 +132,19 @@ void AtomicFolder::fail(const char* call, int reason) {
 std::string AtomicFolder::add_folder(const std::string& name) {
   if (mkdirat(fd_, name.c_str(), 0777) != 0) fail("create a folder", errno);
   return temporary_path_ + "/" + name;
+}
+
+void AtomicFolder::need(std::uint64_t bytes) {
+  struct statvfs fs {};
+  // File systems that do not count blocks (some network ones) report none at all.
+  if (fstatvfs(fd_, &fs) != 0 || fs.f_blocks == 0) return;
+  const std::uint64_t free =
+      checked_mul<std::uint64_t>(fs.f_bavail, fs.f_frsize).value_or(UINT64_MAX);
+  if (free >= bytes) return;
+  discard();
+  throw Error(ErrorCode::kSpace,
+              fmt::format("not enough free space: {} bytes needed, {} free", bytes, free), {},
+              path_);
 }
 
 void AtomicFolder::commit() {

@@ -3,6 +3,7 @@
 // One thread at a time.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "engine/io/error.h"
@@ -26,6 +27,8 @@ class AtomicFolder {
   const std::string& temporary_path() const { return temporary_path_; }
   /// A folder inside; returns its temporary path. Throws kIo, kSpace.
   std::string add_folder(const std::string& name);
+  /// Throws kSpace with both numbers when the file system has not got so many bytes.
+  void need(std::uint64_t bytes);
   /// Gives the folder its name. Its files must have been committed.
   void commit();
 

@@ -103,6 +103,10 @@ void remove_contents(int fd, int depth) {
 
 }  // namespace
 
+bool is_temporary_name(std::string_view name) {
+  return owner_of(name).has_value();
+}
+
 void remove_folder(int parent_fd, const char* name) {
   const int fd =
       openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

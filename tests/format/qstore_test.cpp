@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/convert.h"
+#include "engine/io/atomic_folder.h"
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
 #include "tests/support/error_of.h"
@@ -362,12 +363,14 @@ TEST_F(QstoreTest, TakesRegularFilesOfTheFolderAlone) {
   dir_.write("m/config.json", "{}");
   dir_.write("m/.hidden", "x");
   dir_.write("m/empty.txt", "");
+  dir_.write("m/.qinspect-999999999-1-0.tmp", "left by a dead run");
   dir_.write("m/sub/inside.txt", "x");
   dir_.write("elsewhere.txt", "secret");
   fs::create_symlink(dir_ / "elsewhere.txt", dir_ / "m/link.txt");
   const EncodeResult result = encode(out_, {dir_ / "m"});
-  EXPECT_THAT(result.notes, testing::ElementsAre("1 links beside the weights are left out"));
+  EXPECT_THAT(result.notes, testing::ElementsAre("links beside the weights are left out: 1"));
   decode(out_, "high", dir_ / "back");
+  fs::remove(dir_ / "m/.qinspect-999999999-1-0.tmp");
   EXPECT_EQ(contents(dir_ / "back"), contents(dir_ / "m"));
   EXPECT_FALSE(fs::exists(dir_ / "back/sub"));
   EXPECT_FALSE(fs::exists(dir_ / "back/link.txt"));
@@ -439,6 +442,15 @@ TEST_F(QstoreTest, RefusesFoldersThatAreNotEmpty) {
   fs::create_directory(dir_ / "empty");
   decode(out_, "high", dir_ / "empty");
   EXPECT_FALSE(fs::is_empty(dir_ / "empty"));
+}
+
+// 320 KB may honestly decode to more than any disk holds: told before the first byte is written.
+TEST_F(QstoreTest, AsksForTheSpaceOfAWholeLevelFirst) {
+  AtomicFolder folder(dir_ / "huge");
+  const auto error = test::error_of([&] { folder.need(std::uint64_t{1} << 62); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::kSpace);
+  EXPECT_THAT(error->message, testing::HasSubstr("4611686018427387904 bytes needed"));
 }
 
 TEST_F(QstoreTest, RestoresChosenTensors) {
