@@ -181,7 +181,8 @@ TEST_F(QstoreTest, EncodesPrototypeDirectoriesAnew) {
       open_reader(low, *low.find_weight(weight.name))->codes(all, q.data());
       EXPECT_EQ(p, q) << weight.name;
     }
-    const auto& streams = open_container(out_)->index().streams;
+    const auto container = open_container(out_);
+    const auto& streams = container->index().streams;
     EXPECT_EQ(std::count_if(
                   streams.begin(), streams.end(),
                   [](const QstoreStream& stream) { return stream.method == QstoreMethod::kPair; }),
