@@ -1,9 +1,19 @@
+#include <array>
+#include <cstdint>
+
 #include "app/writer.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 
 namespace qi {
 namespace {
+
+/// Bytes that keep a field from being written as it is.
+constexpr std::array<std::uint8_t, 256> kNeedsCare = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (std::size_t c = 0; c < 256; ++c) table[c] = c < 0x20 || c >= 0x7F || c == ',' || c == '"';
+  return table;
+}();
 
 // Nearly every field: ASCII that needs neither quotes nor escapes nor a guard.
 bool is_plain(std::string_view text) {
@@ -18,9 +28,9 @@ bool is_plain(std::string_view text) {
     default:
       break;
   }
-  bool odd = false;  // looked at to the end, which a compiler turns into vectors
-  for (const char c : text) odd |= c < 0x20 || c >= 0x7F || c == ',' || c == '"';
-  return !odd;
+  unsigned odd = 0;
+  for (const char c : text) odd |= kNeedsCare[static_cast<unsigned char>(c)];
+  return odd == 0;
 }
 
 void append_text_field(std::string& out, std::string_view raw, bool terminal) {

@@ -22,8 +22,8 @@ bool is_left(ColumnKind kind) {
   return kind == ColumnKind::kText || kind == ColumnKind::kLabel;
 }
 
-// Holds all rows back: the width of a column is known only after its last cell. Text of shown
-// columns alone is kept, in one string.
+// Holds all rows back: the width of a column is known only after its last cell. Only text of shown
+// columns is kept, and once where rows below each other say the same, as most do.
 class TableWriter : public Writer {
  public:
   TableWriter(const WriterStyle& style, std::span<const Column> columns, Output& output)
@@ -37,19 +37,19 @@ class TableWriter : public Writer {
 
   void row(std::span<const Field> cells) override {
     for (Shown& column : shown_) {
-      const std::size_t begin = text_.size();
-      if (column.column->kind == ColumnKind::kBytes) {
-        add_bytes(column, cells[column.index]);
+      const Field& cell = cells[column.index];
+      if (rows_ > 0 && repeats(column, cell)) {
+        ++column.runs.back().rows;
       } else {
-        add_text(column, cells[column.index]);
+        add_run(column, cell);
       }
-      sizes_.push_back(static_cast<std::uint32_t>(text_.size() - begin));
     }
+    ++rows_;
   }
 
   void finish() override {
     output_.write(titles_);
-    if (!sizes_.empty()) {
+    if (rows_ > 0) {
       for (Shown& column : shown_) measure(column);
       fit();
       print_head();
@@ -59,45 +59,59 @@ class TableWriter : public Writer {
   }
 
  private:
+  // Rows below each other that say the same.
+  struct Run {
+    std::uint32_t rows;
+    std::uint32_t size;  // of their text
+  };
+
   struct Shown {
     Shown(const Column* of, std::size_t at) : column(of), index(at) {}
 
     const Column* column;
     std::size_t index;
-    Field above;             // the cell of the row above, with a text of its own
-    std::string above_text;  // as it is shown
-    std::string first;       // the first row's text
+    Field above;       // the cell of the row above, with a text of its own
+    std::string text;  // of all runs, one after the other
+    std::vector<Run> runs;
     int width = 0;
     std::uint64_t largest = 0;
     std::uint64_t smallest = UINT64_MAX;
     bool blank = true;    // no row has anything to say
     bool varies = false;  // not all rows say the same
     bool visible = true;
+    // Where printing is: the next run, its text, how often the cell is printed before that.
+    std::size_t run = 0;
+    std::size_t begin = 0;
+    std::uint32_t left = 0;
+    std::string cell;
   };
 
-  // Its unit depends on the largest: the number itself is kept.
-  void add_bytes(Shown& column, const Field& cell) {
-    const auto* bytes = std::get_if<std::uint64_t>(&cell);
-    if (bytes == nullptr) return;
-    column.largest = std::max(column.largest, *bytes);
-    if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
-    text_.append(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
-    column.blank = false;
+  static bool repeats(const Shown& column, const Field& cell) {
+    const auto text = text_of(cell);
+    return text ? text_of(column.above) == text : cell == column.above;
   }
 
-  // Most cells say what the row above says, and that has been looked at.
-  void add_text(Shown& column, const Field& cell) {
+  static void add_run(Shown& column, const Field& cell) {
     const auto raw = text_of(cell);
-    const bool same = raw ? text_of(column.above) == raw : cell == column.above;
-    if (!same) {
-      column.above = raw ? Field(std::string(*raw)) : cell;
-      column.above_text = human_cell(cell, column.column->kind);
-      column.width = std::max(column.width, display_width(column.above_text));
-      if (!column.above_text.empty()) column.blank = false;
-      if (sizes_.size() < shown_.size()) column.first = column.above_text;
-      if (column.above_text != column.first) column.varies = true;
+    column.above = raw ? Field(std::string(*raw)) : cell;
+    const std::size_t begin = column.text.size();
+    if (column.column->kind == ColumnKind::kBytes) {
+      // Its unit depends on the largest: the number itself is kept.
+      if (const auto* bytes = std::get_if<std::uint64_t>(&cell)) {
+        column.largest = std::max(column.largest, *bytes);
+        if (*bytes > 0) column.smallest = std::min(column.smallest, *bytes);
+        column.text.append(reinterpret_cast<const char*>(bytes), sizeof(*bytes));
+      }
+    } else {
+      column.text += human_cell(cell, column.column->kind);
     }
-    text_ += column.above_text;
+    const std::string_view text = std::string_view(column.text).substr(begin);
+    column.runs.push_back({1, static_cast<std::uint32_t>(text.size())});
+    if (!text.empty()) column.blank = false;
+    if (text != std::string_view(column.text).substr(0, column.runs[0].size)) column.varies = true;
+    if (column.column->kind != ColumnKind::kBytes) {
+      column.width = std::max(column.width, display_width(text));
+    }
   }
 
   // The whole column in one unit.
@@ -224,30 +238,30 @@ class TableWriter : public Writer {
     output_.write(line);
   }
 
+  void next_run(Shown& column, bool last) const {
+    const Run run = column.runs[column.run++];
+    const std::string_view text = std::string_view(column.text).substr(column.begin, run.size);
+    column.begin += run.size;
+    column.left = run.rows;
+    column.cell.clear();
+    const bool bytes = column.column->kind == ColumnKind::kBytes;
+    put(column.cell, column, bytes ? bytes_text(column, text) : std::string(text), last);
+  }
+
   void print_rows() {
     const std::size_t last = last_visible();
-    std::size_t begin = 0;
     std::string line;
-    for (std::size_t cell = 0; cell < sizes_.size(); ++cell) {
-      const std::size_t i = cell % shown_.size();
-      std::string_view text = std::string_view(text_).substr(begin, sizes_[cell]);
-      begin += sizes_[cell];
-      if (shown_[i].visible) {
+    for (std::uint64_t row = 0; row < rows_; ++row) {
+      line.clear();
+      for (std::size_t i = 0; i <= last; ++i) {
         Shown& column = shown_[i];
-        if (column.column->kind == ColumnKind::kBytes) {
-          if (const auto above = text_of(column.above); above != text) {
-            column.above = Field(std::string(text));
-            column.above_text = bytes_text(column, text);
-          }
-          text = column.above_text;
-        }
-        put(line, column, text, i == last);
+        if (!column.visible) continue;
+        if (column.left == 0) next_run(column, i == last);
+        --column.left;
+        line += column.cell;
       }
-      if (i + 1 == shown_.size()) {
-        line += '\n';
-        output_.write(line);
-        line.clear();
-      }
+      line += '\n';
+      output_.write(line);
     }
   }
 
@@ -255,8 +269,7 @@ class TableWriter : public Writer {
   Output& output_;
   std::vector<Shown> shown_;
   std::string titles_;
-  std::string text_;
-  std::vector<std::uint32_t> sizes_;
+  std::uint64_t rows_ = 0;
 };
 
 std::string human_real(double value, ColumnKind kind) {

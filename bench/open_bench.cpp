@@ -18,24 +18,15 @@
 #include "engine/format/open.h"
 #include "engine/format/safetensors.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/process.h"
 
 namespace {
 
+using qi::test::bytes_read;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-/// Bytes that read() and pread() gave this process so far (Linux).
-std::uint64_t bytes_read() {
-  std::ifstream io("/proc/self/io");
-  std::string key;
-  std::uint64_t value = 0;
-  while (io >> key >> value) {
-    if (key == "rchar:") return value;
-  }
-  return 0;
 }
 
 /// Bytes of mapped files that are in this process's memory: payload touched through a mapping.

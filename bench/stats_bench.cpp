@@ -2,18 +2,22 @@
 //   (a) moments, byte and plane entropies (a vector: no LLM.int8() rows), one thread
 //   (b) all columns but ratio_zstd and ratio_lz4 (a matrix), one thread
 //   (c) the same on two threads
+// and how much two threads of this machine do beside one, when they share nothing: the counting
+// loop over the same memory on each. No analysis can do better than that in (c).
 // Rounds alternate between all of them, so that a slow moment of the machine hits each alike; the
-// best of all rounds counts: CPU time on one thread, wall time for (c), which needs two idle cores.
+// best of all rounds counts: CPU time on one thread, wall time on two, which need two idle cores.
 // Exits with 1 when a target is missed.
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -85,6 +89,14 @@ std::uint64_t plain_count(std::span<const std::byte> bytes, std::vector<std::uin
   return counts[0];
 }
 
+// The counting loop on two threads at once, all of `bytes` on each.
+void count_twice(std::span<const std::byte> bytes,
+                 std::span<std::vector<std::uint64_t>, 2> counts) {
+  std::thread other([&] { plain_count(bytes, counts[1]); });
+  plain_count(bytes, counts[0]);
+  other.join();
+}
+
 double now_on(clockid_t clock) {
   timespec t{};
   clock_gettime(clock, &t);
@@ -114,7 +126,8 @@ int run(const std::string& path) {
   const Model matrix = model_of(path, {kRows, kCols});
   Buffer scratch;
   const auto memory = matrix.files[0]->bytes(0, 2 * kElements, scratch);
-  std::vector<std::uint64_t> counts(65536);
+  std::array<std::vector<std::uint64_t>, 2> counts;
+  for (auto& table : counts) table.resize(65536);
   volatile std::uint64_t sink = 0;
   Statistics all;
 
@@ -133,10 +146,11 @@ int run(const std::string& path) {
   };
   Case cases[] = {
       {"plain read", [&] { sink = plain_read(memory); }},
-      {"plain 16-bit counting loop", [&] { sink = plain_count(memory, counts); }},
+      {"plain 16-bit counting loop", [&] { sink = plain_count(memory, counts[0]); }},
       {"(a) moments, bytes, planes; 1 thread", [&] { analysed(vector, 1); }},
       {"(b) all but zstd and lz4; 1 thread", [&] { all = analysed(matrix, 1); }},
       {"(c) the same; 2 threads", [&] { analysed(matrix, 2); }},
+      {"counting loop twice; 2 threads", [&] { count_twice(memory, counts); }},
   };
   for (int round = 0; round < kRounds; ++round) {
     for (Case& c : cases) c.measure();
@@ -158,8 +172,9 @@ int run(const std::string& path) {
   fmt::print("  (a) {:.2f} of read, wanted 0.35 (or 1.5 x the loop: {:.2f}): {}\n", a_read, a_loop,
              a_ok ? "ok" : "MISSED");
   fmt::print("  (b) {:.2f} of read, wanted 0.1: {}\n", b_read, b_read >= 0.1 ? "ok" : "MISSED");
-  fmt::print("  (c) {:.2f} x on two threads, wanted 1.8: {}\n", speedup,
-             speedup >= 1.8 ? "ok" : "MISSED");
+  fmt::print(
+      "  (c) {:.2f} x on two threads, wanted 1.8: {}; two loops that share nothing: {:.2f} x\n",
+      speedup, speedup >= 1.8 ? "ok" : "MISSED", 2 * cases[1].wall / cases[5].wall);
   return a_ok && b_read >= 0.1 && speedup >= 1.8 ? 0 : 1;
 }
 

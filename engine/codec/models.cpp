@@ -15,7 +15,7 @@ constexpr std::uint32_t kF16Rebias = 112u << 10;  // exponent bias 127 − 15, i
 constexpr std::uint32_t kF16Largest = 0x7BFF;
 constexpr std::uint32_t kF16Infinity = 0x7C00;
 
-// log2 of every K the model can meet.
+// log2 of every K the model can meet, and of most counts.
 const std::array<double, 2048>& log2_table() {
   static const std::array<double, 2048> table = [] {
     std::array<double, 2048> logs{};
@@ -30,11 +30,12 @@ const std::array<double, 2048>& log2_table() {
 double order0_bits(std::span<const std::uint64_t> counts) {
   double total = 0;
   double weighted = 0;  // Σ c·log2 c
+  const auto& logs = log2_table();
   for (const std::uint64_t count : counts) {
     if (count == 0) continue;
     const auto c = static_cast<double>(count);
     total += c;
-    weighted += c * std::log2(c);
+    weighted += c * (count < logs.size() ? logs[count] : std::log2(c));
   }
   if (total == 0) return 0;
   // Rounding may leave −1e−16 where one symbol has everything.

@@ -1,6 +1,8 @@
 #include "engine/format/json.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -26,6 +28,26 @@ constexpr std::array<bool, 256> kStopsString = [] {
   table['"'] = table['\\'] = true;
   return table;
 }();
+
+/// The first byte from `at` on that ends a plain run, or the end of the text.
+std::size_t run_end(std::string_view text, std::size_t at) {
+  // Eight bytes at a time. A lane's top bit is set where x is 0; borrows may set some above it, so
+  // the lowest is the one to trust.
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  constexpr std::uint64_t kTops = 0x8080808080808080u;
+  const auto zeros = [](std::uint64_t x) { return (x - kOnes) & ~x & kTops; };
+  for (; at + 8 <= text.size(); at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + at, 8);
+    const std::uint64_t controls = (word - kOnes * 0x20) & ~word & kTops;
+    const std::uint64_t stops = controls | zeros(word ^ kOnes * '"') | zeros(word ^ kOnes * '\\');
+    if (stops == 0) continue;
+    if constexpr (std::endian::native != std::endian::little) break;
+    return at + static_cast<std::size_t>(std::countr_zero(stops)) / 8;
+  }
+  while (at < text.size() && !kStopsString[static_cast<unsigned char>(text[at])]) ++at;
+  return at;
+}
 
 std::string byte_text(char c) {
   const auto value = static_cast<unsigned char>(c);
@@ -172,24 +194,28 @@ bool JsonCursor::next_element() {
   return next_item(']');
 }
 
+void JsonCursor::expect_keys(std::size_t count) {
+  count = std::max(count, seen_count_);
+  std::vector<std::uint64_t> old(std::bit_ceil(std::max<std::size_t>(64, count + count / 3 + 2)));
+  old.swap(seen_);
+  for (const std::uint64_t hash : old) {
+    if (hash != 0) *find_key(hash) = hash;
+  }
+}
+
+/// The slot of the hash, or the free one where it belongs.
+std::uint64_t* JsonCursor::find_key(std::uint64_t hash) {
+  std::size_t slot = hash & (seen_.size() - 1);
+  while (seen_[slot] != 0 && seen_[slot] != hash) slot = (slot + 1) & (seen_.size() - 1);
+  return &seen_[slot];
+}
+
 bool JsonCursor::insert_key(std::uint64_t hash) {
   hash += hash == 0 ? 1 : 0;
-  if (4 * (seen_count_ + 1) > 3 * seen_.size()) {
-    std::vector<std::uint64_t> old(seen_.size() < 32 ? 64 : 2 * seen_.size());
-    old.swap(seen_);
-    for (const std::uint64_t value : old) {
-      if (value == 0) continue;
-      std::size_t slot = value & (seen_.size() - 1);
-      while (seen_[slot] != 0) slot = (slot + 1) & (seen_.size() - 1);
-      seen_[slot] = value;
-    }
-  }
-  std::size_t slot = hash & (seen_.size() - 1);
-  while (seen_[slot] != 0) {
-    if (seen_[slot] == hash) return false;
-    slot = (slot + 1) & (seen_.size() - 1);
-  }
-  seen_[slot] = hash;
+  if (4 * (seen_count_ + 1) > 3 * seen_.size()) expect_keys(2 * seen_count_ + 1);
+  std::uint64_t* const slot = find_key(hash);
+  if (*slot == hash) return false;
+  *slot = hash;
   ++seen_count_;
   return true;
 }
@@ -256,7 +282,7 @@ std::string_view JsonCursor::scan_string() {
   bool escaped = false;
   for (;;) {
     const std::size_t run = i;
-    while (i < text_.size() && !kStopsString[static_cast<unsigned char>(text_[i])]) ++i;
+    i = run_end(text_, i);
     if (i > bad_utf8_) fail_syntax(i, {});
     if (escaped) scratch_.append(text_, run, i - run);
     if (i == text_.size()) fail_syntax(i, "'\"' at the end of a string");
@@ -312,8 +338,18 @@ std::uint64_t JsonCursor::unsigned_number(std::string_view what, ErrorCode other
   if (found != Kind::kNumber) {
     fail(otherwise, where, fmt::format("{} is {}", what, kind_text(found)), "an unsigned integer");
   }
-  const std::string_view digits = number();
   std::uint64_t value = 0;
+  // Nearly all are a few plain digits, read as they are checked.
+  std::size_t i = at_;
+  for (; i < text_.size() && i - at_ < 19 && is_digit(text_[i]); ++i) {
+    value = value * 10 + static_cast<std::uint64_t>(text_[i] - '0');
+  }
+  const char next = i < text_.size() ? text_[i] : '\0';
+  if ((next == ',' || next == ']') && i > at_ && (text_[at_] != '0' || i == at_ + 1)) {
+    at_ = i;
+    return value;
+  }
+  const std::string_view digits = number();
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (end != digits.data() + digits.size()) {  // a sign, a fraction or an exponent
     fail(otherwise, where, fmt::format("{} is {}", what, digits.substr(0, 40)),

@@ -43,6 +43,8 @@ class JsonCursor {
   std::uint64_t key_position() const { return base_ + key_begin_; }
   /// Throws kDuplicate when this object had the current key before (of those that were asked for).
   void require_unique();
+  /// Room for as many keys at once; more are fine.
+  void expect_keys(std::size_t count);
 
   void begin_array();
   bool next_element();
@@ -79,6 +81,7 @@ class JsonCursor {
   std::uint32_t hex4(std::size_t at) const;
   void literal(std::string_view word);
   [[noreturn]] void fail_syntax(std::size_t at, std::string expected) const;
+  std::uint64_t* find_key(std::uint64_t hash);
   bool insert_key(std::uint64_t hash);
 
   std::string_view text_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -11,6 +12,7 @@
 #include "engine/format/json.h"
 #include "engine/format/magic.h"
 #include "engine/io/checked.h"
+#include "engine/io/large_pages.h"
 
 namespace qi {
 namespace {
@@ -50,8 +52,9 @@ class HeaderParser {
     }
     const auto braces = static_cast<std::size_t>(std::count(json_.begin(), json_.end(), '{'));
     const std::size_t most = std::min(braces, json_.size() / kShortestEntry + 1);
-    header_.tensors.reserve(most);
+    reserve_large(header_.tensors, most);
     places_.reserve(most);
+    cursor_.expect_keys(most);
 
     cursor_.begin_object();
     while (cursor_.next_key()) {
@@ -395,9 +398,11 @@ SafetensorsHeader read_safetensors(const File& file, std::uint32_t file_index) {
   if (length == 0) {
     refuse_length(file, ErrorCode::kBadJson, "header length 0", "a JSON object");
   }
-  std::string json(static_cast<std::size_t>(length), '\0');
-  file.read_at(kLengthBytes, std::as_writable_bytes(std::span(json)));
-  return parse_safetensors(json, file.size(), file.path(), file_index);
+  const auto size = static_cast<std::size_t>(length);
+  const auto json = std::make_unique_for_overwrite<char[]>(size);
+  prefer_large_pages(json.get(), size);
+  file.read_at(kLengthBytes, std::as_writable_bytes(std::span(json.get(), size)));
+  return parse_safetensors({json.get(), size}, file.size(), file.path(), file_index);
 }
 
 namespace {

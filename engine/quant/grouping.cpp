@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "engine/io/large_pages.h"
 #include "engine/quant/name_order.h"
 #include "engine/quant/plain.h"
 #include "engine/tensor/roles.h"
@@ -24,7 +25,7 @@ const std::string& file_path(const Model& model, const Tensor& tensor) {
 
 Grouping::Grouping(Model& model)
     : model_(model), config_(read_quant_config(model)), used_(model.tensors.size()) {
-  weights_.reserve(model.tensors.size());
+  reserve_large(weights_, model.tensors.size());
 }
 
 std::optional<std::uint32_t> Grouping::find(std::string_view module, std::string_view suffix) {

@@ -35,6 +35,20 @@ double top_value(const SymbolLayout& layout, std::uint32_t symbol) {
   return negative ? -magnitude : magnitude;
 }
 
+std::size_t occurring(std::span<const std::uint64_t> counts) {
+  return counts.size() -
+         static_cast<std::size_t>(std::count(counts.begin(), counts.end(), std::uint64_t{0}));
+}
+
+constexpr int kLowestExponent = -1074;  // of a double that is not 0
+constexpr int kHighestExponent = 1023;
+
+// std::ilogb() of a finite number that is not 0, without a call for nearly all.
+int exponent_of(double x) {
+  const auto field = static_cast<int>(std::bit_cast<std::uint64_t>(x) >> 52 & 0x7FF);
+  return field != 0 ? field - 1023 : std::ilogb(x);
+}
+
 }  // namespace
 
 std::optional<SymbolLayout> SymbolLayout::of(DType type) {
@@ -86,6 +100,9 @@ void add_symbol_bytes(int bits, std::span<const std::uint64_t> counts,
 CountedValues symbol_values(DType type, int bits, std::span<const std::uint64_t> counts) {
   CountedValues found;
   std::vector<std::uint32_t> symbols;
+  const std::size_t different = occurring(counts);
+  symbols.reserve(different);
+  found.counts.reserve(different);
   for (std::size_t s = 0; s < counts.size(); ++s) {
     if (counts[s] == 0) continue;
     symbols.push_back(static_cast<std::uint32_t>(s));
@@ -112,6 +129,9 @@ CountedValues symbol_values(DType type, int bits, std::span<const std::uint64_t>
 
 CountedValues top_values(const SymbolLayout& layout, std::span<const std::uint64_t> counts) {
   CountedValues found;
+  const std::size_t different = occurring(counts);
+  found.values.reserve(different);
+  found.counts.reserve(different);
   for (std::size_t s = 0; s < counts.size(); ++s) {
     if (counts[s] == 0) continue;
     found.values.push_back(top_value(layout, static_cast<std::uint32_t>(s)));
@@ -136,34 +156,29 @@ ValueHistogram value_histogram(const CountedValues& counted, double low, double 
 }
 
 ExponentHistogram exponent_histogram(const CountedValues& counted) {
-  ExponentHistogram histogram;
-  int low = std::numeric_limits<int>::max();
-  int high = std::numeric_limits<int>::min();
-  const auto usable = [](double x) { return std::isfinite(x) && x != 0; };
-  for (const double x : counted.values) {
-    if (!usable(x)) continue;
-    low = std::min(low, std::ilogb(x));
-    high = std::max(high, std::ilogb(x));
-  }
-  if (low > high) return histogram;
-  histogram.first = low;
-  histogram.counts.resize(static_cast<std::size_t>(high - low) + 1);
+  std::array<std::uint64_t, kHighestExponent - kLowestExponent + 1> counts{};
   for (std::size_t i = 0; i < counted.values.size(); ++i) {
-    if (!usable(counted.values[i])) continue;
-    histogram.counts[static_cast<std::size_t>(std::ilogb(counted.values[i]) - low)] +=
-        counted.counts[i];
+    const double x = counted.values[i];
+    if (!std::isfinite(x) || x == 0) continue;
+    counts[static_cast<std::size_t>(exponent_of(x) - kLowestExponent)] += counted.counts[i];
   }
+  ExponentHistogram histogram;
+  const auto occurs = [](std::uint64_t count) { return count != 0; };
+  const auto first = std::find_if(counts.begin(), counts.end(), occurs);
+  if (first == counts.end()) return histogram;
+  const auto end = std::find_if(counts.rbegin(), counts.rend(), occurs).base();
+  histogram.first = kLowestExponent + static_cast<int>(first - counts.begin());
+  histogram.counts.assign(first, end);
   return histogram;
 }
 
 std::uint64_t subnormals(const SymbolLayout& layout, std::span<const std::uint64_t> counts) {
   // A type without a mantissa (E8M0) has no subnormals: its field 0 is a power of two.
-  if (layout.mantissa_bits == 0) return 0;
-  const std::size_t magnitudes = std::size_t{1} << (layout.exponent_bits + layout.mantissa_bits);
+  const std::size_t mantissas = std::size_t{1} << layout.mantissa_bits;
+  const std::size_t magnitudes = mantissas << layout.exponent_bits;
   std::uint64_t total = 0;
-  for (std::size_t s = 0; s < counts.size(); ++s) {
-    const std::size_t magnitude = s & (magnitudes - 1);
-    if (magnitude != 0 && magnitude >> layout.mantissa_bits == 0) total += counts[s];
+  for (std::size_t zero = 0; zero < counts.size(); zero += magnitudes) {  // +0 and −0
+    for (std::size_t m = 1; m < mantissas; ++m) total += counts[zero + m];
   }
   return total;
 }

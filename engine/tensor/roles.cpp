@@ -140,40 +140,51 @@ bool any_of(std::string_view word, std::initializer_list<std::string_view> list)
 }
 
 /// The name cut at its dots (or slashes), lower-cased; components longer than any module's name
-/// become empty.
+/// become empty. Views of the name, or of a lower-cased copy: neither may move.
 class Components {
  public:
   explicit Components(std::string_view name) {
-    std::size_t length = 0;
-    for (const char c : name) {
-      if (c == '.' || c == '/') {
-        finish(length);
-        length = 0;
-        if (count_ == kMaxComponents) {
-          count_ = 0;  // nested deeper than names are: nothing to be known
-          return;
-        }
-      } else {
-        if (length < kMaxComponentBytes) {
-          text_[count_][length] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        }
-        ++length;
+    unsigned capitals = 0;
+    for (const char c : name) capitals |= is_capital(c);
+    if (capitals != 0) {
+      lowered_ = name;
+      for (char& c : lowered_) {
+        if (is_capital(c)) c = static_cast<char>(c - 'A' + 'a');
+      }
+      name = lowered_;
+    }
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+      if (name[i] != '.' && name[i] != '/') continue;
+      add(name.substr(begin, i - begin));
+      begin = i + 1;
+      if (count_ == kMaxComponents) {
+        count_ = 0;  // nested deeper than names are: nothing to be known
+        return;
       }
     }
-    finish(length);
+    add(name.substr(begin));
   }
+  Components(const Components&) = delete;
+  Components& operator=(const Components&) = delete;
+
   std::size_t size() const { return count_; }
   std::string_view operator[](std::size_t i) const {
-    return i < count_ ? std::string_view(text_[i].data(), length_[i]) : std::string_view();
+    return i < count_ ? std::string_view(parts_[i].begin, parts_[i].size) : std::string_view();
   }
 
  private:
-  void finish(std::size_t length) {
-    length_[count_++] = static_cast<std::uint8_t>(length <= kMaxComponentBytes ? length : 0);
+  static bool is_capital(char c) { return static_cast<unsigned char>(c - 'A') < 26; }
+  void add(std::string_view part) {
+    parts_[count_++] = {part.data(), part.size() <= kMaxComponentBytes ? part.size() : 0};
   }
-  // Not initialised: only the first length_[i] bytes of the first count_ are ever read.
-  std::array<std::array<char, kMaxComponentBytes>, kMaxComponents> text_;
-  std::array<std::uint8_t, kMaxComponents> length_;
+
+  std::string lowered_;
+  struct Part {
+    const char* begin;
+    std::size_t size;
+  };
+  std::array<Part, kMaxComponents> parts_;  // not initialised beyond count_
   std::size_t count_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -199,6 +200,39 @@ TEST(Table, MinorColumnsLeaveBeforeANameIsShortened) {
   EXPECT_NE(at(64).find("model.layers.17.…"), std::string::npos) << at(64);
   EXPECT_NE(at(50).find(name), std::string::npos) << at(50);
   EXPECT_EQ(at(50).find("compressed"), std::string::npos);
+}
+
+// Cells that repeat are kept once: whatever repeats where, the table is that of rows padded by
+// hand.
+TEST(Table, RowsThatRepeatAreAllThere) {
+  constexpr std::array kThree = {
+      Column{"a", "a", ColumnKind::kLabel, 50},
+      Column{"b", "b", ColumnKind::kInteger, 50},
+      Column{"c", "c", ColumnKind::kLabel, 50},
+  };
+  std::mt19937 random(4);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<Row> rows;
+    // A word in the first row, so that no column is left out and all widths are known.
+    rows.push_back({std::string("left"), std::uint64_t{1234}, std::string("last")});
+    for (unsigned n = random() % 40; n > 0; --n) {
+      const auto pick = [&] { return random() % 3; };
+      rows.push_back({pick() == 0 ? Field() : Field(std::string(pick() == 0 ? "x" : "yy")),
+                      pick() == 0 ? Field() : Field(std::uint64_t{pick() == 0 ? 7u : 70u}),
+                      pick() == 0 ? Field() : Field(std::string(pick() == 0 ? "z" : "zz"))});
+    }
+    std::string plain = "a        b  c\n";
+    for (const Row& row : rows) {
+      plain += pad_right(human_cell(row[0], ColumnKind::kLabel), 4) + "  " +
+               pad_left(human_cell(row[1], ColumnKind::kInteger), 4) + "  " +
+               human_cell(row[2], ColumnKind::kLabel) + "\n";
+    }
+    StringOutput output;
+    const auto writer = make_writer({Format::kTable}, kThree, output);
+    for (const Row& row : rows) writer->row(row);
+    writer->finish();
+    EXPECT_EQ(output.text, plain);
+  }
 }
 
 TEST(Table, OneEndlessNameDoesNotWidenEveryLine) {

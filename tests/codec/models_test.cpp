@@ -26,6 +26,17 @@ TEST(Order0, ByHand) {
   // One in 2^40: the rare symbol costs 40 bits, the others about 1.44 together.
   const std::vector<std::uint64_t> rare = {1, (std::uint64_t{1} << 40) - 1};
   EXPECT_NEAR(order0_bits(rare), 41.44, 0.01);
+  // Small counts come from a table, to the same last bit.
+  std::vector<std::uint64_t> all;
+  double total = 0;
+  double weighted = 0;
+  for (std::uint64_t count = 0; count < 5000; ++count) {
+    all.push_back(count);
+    const auto c = static_cast<double>(count);
+    total += c;
+    weighted += count == 0 ? 0 : c * std::log2(c);
+  }
+  EXPECT_EQ(order0_bits(all), total * std::log2(total) - weighted);
 }
 
 TEST(PlaneModel, CodesMantissaBitsOnlyWhereTheyHaveAShape) {

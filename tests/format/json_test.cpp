@@ -135,6 +135,47 @@ TEST(JsonTest, ManyKeysStayUnique) {
   EXPECT_EQ(walk(text + ",\"k17\":1}")->code, ErrorCode::kDuplicate);
 }
 
+TEST(JsonTest, KeysMaySurpassWhatWasExpected) {
+  std::string text = "{";
+  for (int i = 0; i < 1000; ++i) text += "\"k" + std::to_string(i) + "\":0,";
+  text += "\"k3\":0}";
+  for (const std::size_t expected : {0, 1, 63, 64, 1000, 100'000}) {
+    JsonCursor cursor(text, "f.json");
+    cursor.expect_keys(expected);
+    cursor.begin_object();
+    for (int i = 0; i < 1000; ++i) {
+      ASSERT_TRUE(cursor.next_key());
+      ASSERT_NO_THROW(cursor.require_unique());
+      cursor.skip();
+      if (i == 500) cursor.expect_keys(0);  // forgets none
+    }
+    ASSERT_TRUE(cursor.next_key());
+    EXPECT_EQ(error_of([&] { cursor.require_unique(); })->code, ErrorCode::kDuplicate);
+  }
+}
+
+// Eight bytes at a time against one at a time: any byte at any place of strings of any length.
+TEST(JsonTest, AStringEndsWhereItShould) {
+  for (std::size_t length = 1; length < 20; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 0x80; ++byte) {
+        std::string inside(length, byte == '!' ? '#' : '!');  // the bytes around the quote
+        inside[at] = static_cast<char>(byte);
+        const std::string text = "\"" + inside + "\"";
+        if (byte == '\\' && at + 1 == length) continue;  // escapes the quote
+        JsonCursor cursor(text, "f.json");
+        if (byte == '"') {
+          EXPECT_EQ(cursor.string(), inside.substr(0, at));
+        } else if (byte < 0x20 || byte == '\\') {
+          EXPECT_EQ(error_of([&] { cursor.string(); })->offset, 1 + at + (byte == '\\')) << byte;
+        } else {
+          EXPECT_EQ(cursor.string(), inside) << byte;
+        }
+      }
+    }
+  }
+}
+
 TEST(JsonTest, DepthHasALimit) {
   const auto nested = [](std::size_t depth) {
     return std::string(depth, '[') + std::string(depth, ']');
@@ -184,6 +225,48 @@ TEST(JsonTest, PlainDigitsOnly) {
   }
   EXPECT_EQ(error_of([&] { number("18446744073709551616"); })->code, ErrorCode::kOverflow);
   EXPECT_EQ(error_of([&] { number(std::string(50'000, '7')); })->code, ErrorCode::kOverflow);
+}
+
+// Digits right before a comma or bracket take a shorter way than before a blank.
+TEST(JsonTest, PlainDigitsTakeTwoWaysToTheSame) {
+  const auto read = [](const std::string& text) {
+    JsonCursor cursor(text, "f.json");
+    cursor.begin_array();
+    cursor.next_element();
+    std::uint64_t value = 0;
+    const auto error =
+        error_of([&] { value = cursor.unsigned_number("dimension", ErrorCode::kBadOffset); });
+    return error ? std::string(class_word(error->code)) : std::to_string(value);
+  };
+  for (const std::string number : {"0",
+                                   "00",
+                                   "01",
+                                   "1",
+                                   "9",
+                                   "10",
+                                   "007",
+                                   "-1",
+                                   "-0",
+                                   "1.0",
+                                   "1e3",
+                                   "1E3",
+                                   "1.",
+                                   "1e",
+                                   "0x1",
+                                   "999999999999999999",
+                                   "9999999999999999999",
+                                   "1000000000000000000",
+                                   "10000000000000000000",
+                                   "18446744073709551615",
+                                   "18446744073709551616",
+                                   "184467440737095516150",
+                                   "1a",
+                                   "+1"}) {
+    const std::string longer = read("[" + number + " ]");
+    EXPECT_EQ(read("[" + number + "]"), longer) << number;
+    EXPECT_EQ(read("[" + number + ",2]"), longer) << number;
+    EXPECT_EQ(read("[" + number), longer) << number;
+  }
 }
 
 TEST(JsonTest, DocumentsKeepValuesAndNameOddOnes) {

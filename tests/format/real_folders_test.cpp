@@ -15,24 +15,15 @@
 
 #include "engine/format/open.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
 namespace {
 
 using test::BuiltModel;
+using test::bytes_read;
 using test::TempDir;
-
-/// Bytes that this process asked the kernel to read so far.
-std::uint64_t bytes_read() {
-  std::ifstream io("/proc/self/io");
-  std::string key;
-  std::uint64_t value = 0;
-  while (io >> key >> value) {
-    if (key == "rchar:") return value;
-  }
-  return 0;
-}
 
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");

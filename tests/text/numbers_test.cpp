@@ -59,7 +59,7 @@ TEST(Numbers, WholeNumbersAreWrittenAsAllOthersAre) {
   const auto same = [](double value) {
     EXPECT_EQ(exact_number(value), fmt::format("{}", value));
     EXPECT_EQ(exact_number(-value), fmt::format("{}", -value));
-    EXPECT_EQ(exact_number(-value), "-" + exact_number(value));
+    EXPECT_EQ(exact_number(-value), fmt::format("-{}", exact_number(value)));
   };
   for (const double value : {0.0, 1.0, 16.0, 4.5, 65536.0, 999999999999999.0, 1e15, 1e15 + 1, 1e16,
                              9007199254740993.0, 1e17, 1e22, 1.8e19, 0.5, 1e-7}) {
