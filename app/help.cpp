@@ -63,7 +63,8 @@ std::string overview() {
   out += "\nOptions\n" + group_lines(OptionGroup::kEveryMode);
   out += "\nScreen\n" + group_lines(OptionGroup::kInterface);
   out +=
-      "\nPATH is a .safetensors or .gguf file, a model folder, or a QStore prototype directory.\n";
+      "\nPATH is a .safetensors, .gguf or .qstore file, a model folder, or a QStore prototype\n"
+      "directory.\n";
   out += fmt::format("Topics of --help: {}\n", fmt::join(help_topics(), ", "));
   return out;
 }
@@ -108,6 +109,10 @@ std::string stats_topic() {
                        wrapped_text(column.formula, 100 - kIndent, kIndent));
   }
   out +=
+      "\nOf containers also, in bits/weight: h_given_next, the entropy of the values given the "
+      "next\n"
+      "lower level (h_residual of its int8 codes), and bits_spent, what the level's own bytes of\n"
+      "the weight take in the file.\n"
       "\nAn empty cell does not apply to the weight. ratio_zstd and ratio_lz4 come from evenly\n"
       "spaced blocks of at most 4 MiB a weight; --exact takes all bytes. Results are kept in the\n"
       "database (--db) by file identity, so that a second run shows them at once.\n";
@@ -115,8 +120,9 @@ std::string stats_topic() {
 }
 
 std::string verify_topic() {
-  return "qinspect --verify PATH\n\n"
-         "Reads every payload byte and decodes it. One row per fault found; nothing and exit 0 "
+  return "qinspect --verify [--checksums-only] PATH\n\n"
+         "Reads every payload byte and decodes it (of a container: checks every checksum, then\n"
+         "decodes, which --checksums-only leaves out). One row per fault found; nothing and exit 0 "
          "when\n"
          "sound, else exit 2. A malformed file also gives its error line on stderr.\n\n"
          "Columns:\n" +
@@ -146,6 +152,34 @@ std::string convert_topic() {
          "Writes the logical weights, dequantized, as one safetensors file OUT. TYPE is F32, BF16\n"
          "or F16 (rounded to nearest even). OUT appears whole or not at all; --force replaces an\n"
          "existing file, never a file that is read.\n";
+}
+
+std::string encode_topic() {
+  return "qinspect --encode OUT.qstore PATH [--low PATH|int8]...\n\n"
+         "Stores the model of PATH without loss: its files with weights, their index and every\n"
+         "other regular file directly in the folder (no sub-folders, no links but of weights). A\n"
+         "--low adds a precision, from high to low: a checkpoint folder or file, or int8, which "
+         "is\n"
+         "LLM.int8() of PATH computed here. Matrices that stand in both cost hardly more than the\n"
+         "high one alone. --effort ratio is smaller and slower, --block WEIGHTS the unit of "
+         "random\n"
+         "access. --base OTHER.qstore stores tensors as the difference to those of that name in\n"
+         "another container, where that is smaller; it is then needed for reading, beside this\n"
+         "file or where --base says. What was written is decoded and compared with the sources\n"
+         "before OUT gets its name; OUT appears whole or not at all.\n\n"
+         "A prototype directory is encoded anew, as the safetensors checkpoints of its two\n"
+         "precisions; row scales are computed. A level is named after its source, or int8; the\n"
+         "second of a name ends in -2. The format is described in engine/format/QSTORE.md.\n";
+}
+
+std::string decode_topic() {
+  return "qinspect --decode OUT_DIR --level NAME IN.qstore\n\n"
+         "Writes the files of one level back, bit for bit, into the new folder OUT_DIR. NAME is a\n"
+         "level's name (--list shows them), high or low for the first and the last, or all, which\n"
+         "writes OUT_DIR/<level>/ for each. Digests of all tensors and files are checked first; a\n"
+         "damaged container gives no folder. --tensors GLOB restores only those weights, as\n"
+         "OUT_DIR/model.safetensors: of a damaged container all that is sound. Block types that\n"
+         "safetensors does not know become bytes (U8) and are named in its metadata.\n";
 }
 
 std::string error_topic() {
@@ -205,10 +239,10 @@ struct Topic {
   std::string (*text)();
 };
 constexpr std::array kTopics = {
-    Topic{"list", list_topic},       Topic{"stats", stats_topic}, Topic{"verify", verify_topic},
-    Topic{"show", show_topic},       Topic{"diff", diff_topic},   Topic{"convert", convert_topic},
-    Topic{"errors", error_topic},    Topic{"keys", keys_topic},   Topic{"config", config_topic},
-    Topic{"completion", completion},
+    Topic{"list", list_topic},     Topic{"stats", stats_topic},   Topic{"verify", verify_topic},
+    Topic{"show", show_topic},     Topic{"diff", diff_topic},     Topic{"convert", convert_topic},
+    Topic{"encode", encode_topic}, Topic{"decode", decode_topic}, Topic{"errors", error_topic},
+    Topic{"keys", keys_topic},     Topic{"config", config_topic}, Topic{"completion", completion},
 };
 
 }  // namespace

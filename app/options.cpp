@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "engine/format/qstore_writer.h"
 #include "engine/io/error.h"
 
 namespace qi {
@@ -34,6 +35,11 @@ DType prototype_dtype(const std::string& text) {
   if (text == "bf16") return DType::kBF16;
   if (text == "f16") return DType::kF16;
   usage("--dtype " + text, "bf16 or f16");
+}
+
+bool effort_ratio(const std::string& text) {
+  if (text == "fast" || text == "ratio") return text == "ratio";
+  usage("--effort " + text, "fast or ratio");
 }
 
 ColorMode color_mode(const std::string& text) {
@@ -85,6 +91,20 @@ constexpr std::array kTable = {
                  o.mode = Mode::kConvert;
                  o.convert_output = not_empty("--convert", v);
                }},
+    OptionSpec{"--encode", "OUT", "PATH",
+               "write the model's files into OUT (.qstore), without loss, in one or more precisions",
+               kModes, Mode::kEncode, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kEncode;
+                 o.encode_output = not_empty("--encode", v);
+               }},
+    OptionSpec{"--decode", "OUT_DIR", "IN",
+               "write the files of --level NAME of a container back, bit for bit", kModes,
+               Mode::kDecode, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kDecode;
+                 o.decode_output = not_empty("--decode", v);
+               }},
     OptionSpec{"--help", "", "[TOPIC]", "this overview, or a TOPIC of it", kModes, Mode::kHelp,
                kAny, false, [](O& o, const S&) { o.mode = Mode::kHelp; }},
     OptionSpec{"--version", "", "", "versions of qinspect and what it is built from", kModes,
@@ -107,6 +127,28 @@ constexpr std::array kTable = {
                kEvery, kAny, Mode::kStats, false, [](O& o, const S&) { o.exact = true; }},
     OptionSpec{"--to", "TYPE", "", "--convert: F32, BF16 or F16", kEvery, kAny, Mode::kConvert,
                false, [](O& o, const S& v) { o.convert_type = not_empty("--to", v); }},
+    OptionSpec{"--checksums-only", "", "", "--verify: of a container, without the decoders", kEvery,
+               kAny, Mode::kVerify, false, [](O& o, const S&) { o.checksums_only = true; }},
+    OptionSpec{"--low", "PATH", "",
+               "--encode: a lower precision, a checkpoint, or int8: computed (repeatable)", kEvery, kAny,
+               Mode::kEncode, true,
+               [](O& o, const S& v) { o.low_sources.push_back(not_empty("--low", v)); }},
+    OptionSpec{"--base", "FILE", "",
+               "--encode: store the difference to this container; else where it lies now", kEvery,
+               kAny, kAny, false,
+               [](O& o, const S& v) { o.base = not_empty("--base", v); }},
+    OptionSpec{"--effort", "fast|ratio", "", "--encode: what counts more (default: fast)", kEvery,
+               kAny, Mode::kEncode, false,
+               [](O& o, const S& v) { o.effort_ratio = effort_ratio(v); }},
+    OptionSpec{"--block", "WEIGHTS", "", "--encode: weights a block (default 262144)", kEvery, kAny,
+               Mode::kEncode, false,
+               [](O& o, const S& v) {
+                 o.block_weights =
+                     number_between("--block", v, kMinBlockWeights, kMaxBlockWeights);
+               }},
+    OptionSpec{"--level", "NAME", "", "--decode: a level's name, high, low or all", kEvery, kAny,
+               Mode::kDecode, false,
+               [](O& o, const S& v) { o.level = not_empty("--level", v); }},
     OptionSpec{"--dtype", "bf16|f16", "", "of prototype directories whose name does not tell",
                kEvery, kAny, kAny, false,
                [](O& o, const S& v) { o.prototype_dtype = prototype_dtype(v); }},
@@ -185,6 +227,9 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   if (options.quiet && options.verbose) usage("--quiet and --verbose do not go together");
   if (options.mode == Mode::kConvert && options.convert_type.empty()) {
     usage("--convert without --to TYPE");
+  }
+  if (options.mode == Mode::kDecode && options.level.empty()) {
+    usage("--decode without --level NAME");
   }
 }
 

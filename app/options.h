@@ -23,6 +23,8 @@ enum class Mode : std::uint8_t {
   kShow,
   kDiff,
   kConvert,
+  kEncode,
+  kDecode,
   kHelp,
   kVersion,
 };
@@ -33,6 +35,8 @@ struct Options {
   std::string show_name;           // --show NAME
   std::string convert_output;      // --convert OUT
   std::string convert_type;        // --to TYPE
+  std::string encode_output;       // --encode OUT
+  std::string decode_output;       // --decode OUT_DIR
   std::string help_topic;          // empty: the overview
 
   bool csv = false;
@@ -46,8 +50,15 @@ struct Options {
   bool quiet = false;
   bool verbose = false;
 
-  bool parts = false;  // --list: the stored tensors
-  bool exact = false;  // --stats: lz4 and zstd over all bytes
+  bool parts = false;           // --list: the stored tensors
+  bool exact = false;           // --stats: lz4 and zstd over all bytes
+  bool checksums_only = false;  // --verify: of a container
+
+  std::string base;                      // of containers: the one they stand on
+  std::string level;                     // --decode: a name, high, low or all
+  std::vector<std::string> low_sources;  // --encode: paths, or int8
+  std::uint64_t block_weights = 0;       // --encode; 0: the default
+  bool effort_ratio = false;             // --encode: smaller, not faster
 
   ColorMode color = ColorMode::kAuto;
   bool ascii = false;

@@ -122,6 +122,12 @@ int run_mode(const Options& options, Settings& settings, Messages& messages) {
     case Mode::kConvert:
       run_convert(session);
       break;
+    case Mode::kEncode:
+      run_encode(session);
+      break;
+    case Mode::kDecode:
+      run_decode(session);
+      break;
     default:
       run_list(session);
       break;

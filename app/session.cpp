@@ -55,24 +55,30 @@ Catalog Session::find(const std::string& path) {
   return catalog;
 }
 
-Model Session::open(const Candidate& candidate) {
+void Session::warn(const std::vector<Warning>& warnings, const std::string& path) {
+  const std::size_t shown =
+      options_.verbose ? warnings.size() : std::min(warnings.size(), kWarningsShown);
+  for (std::size_t i = 0; i < shown; ++i) messages_.warning(warnings[i]);
+  if (shown < warnings.size()) {
+    messages_.warning(
+        {path, fmt::format("{} more warnings (--verbose shows all)", warnings.size() - shown)});
+  }
+}
+
+Model Session::open(const Candidate& candidate, bool first_level_only) {
   poll();
   OpenOptions open_options;
   open_options.prototype_dtype = options_.prototype_dtype;
+  open_options.first_level_only = first_level_only;
+  open_options.base = options_.base;
   Model model = open_model(candidate, open_options);
-  const std::size_t shown =
-      options_.verbose ? model.warnings.size() : std::min(model.warnings.size(), kWarningsShown);
-  for (std::size_t i = 0; i < shown; ++i) messages_.warning(model.warnings[i]);
-  if (shown < model.warnings.size()) {
-    messages_.warning({model.path, fmt::format("{} more warnings (--verbose shows all)",
-                                               model.warnings.size() - shown)});
-  }
+  warn(model.warnings, model.path);
   for (const std::string& note : model.notes) messages_.note(note);
   if (options_.verbose) tell_links(candidate, messages_);
   return model;
 }
 
-Model Session::open_only(const std::string& path, const Catalog& catalog) {
+const Candidate& Session::only_one(const std::string& path, const Catalog& catalog) {
   if (catalog.models.size() != 1) {
     std::string names;
     for (const Candidate& candidate : catalog.models) {
@@ -82,7 +88,11 @@ Model Session::open_only(const std::string& path, const Catalog& catalog) {
     throw Error(ErrorCode::kUsage, fmt::format("{} models", catalog.models.size()),
                 "one of " + names, path);
   }
-  return open(catalog.models.front());
+  return catalog.models.front();
+}
+
+Model Session::open_only(const std::string& path, const Catalog& catalog) {
+  return open(only_one(path, catalog), true);
 }
 
 std::vector<const Weight*> Session::selected(const Model& model) const {

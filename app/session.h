@@ -34,10 +34,14 @@ class Session {
   /// What stands at `path`; its notes are printed. Throws as find_models().
   Catalog find(const std::string& path);
   /// Opens a candidate and prints its warnings. Throws as open_model().
-  Model open(const Candidate& candidate);
-  /// The one model at `path`, for modes that need one. Throws kUsage naming them where there are
-  /// several.
+  Model open(const Candidate& candidate, bool first_level_only = false);
+  /// The one model at `path`, for modes that need one; of a container its highest precision.
+  /// Throws kUsage naming them where there are several.
   Model open_only(const std::string& path, const Catalog& catalog);
+  /// What it would open.
+  static const Candidate& only_one(const std::string& path, const Catalog& catalog);
+  /// Prints warnings, the first ones in full.
+  void warn(const std::vector<Warning>& warnings, const std::string& path);
 
   /// Weights that --tensors selects, in the model's order.
   std::vector<const Weight*> selected(const Model& model) const;

@@ -91,6 +91,11 @@ std::vector<Column> make_parts_columns() {
   return columns;
 }
 
+constexpr std::array kContainer = {
+    Column{"h_given_next", "h_given_next", K::kFixed2, 65},
+    Column{"bits_spent", "bits_spent", K::kFixed2, 67},
+};
+
 std::vector<Column> make_stats_columns() {
   std::vector<Column> columns(kList.begin(), kList.end());
   // Statistics need the room that facts from headers take in --list.
@@ -120,6 +125,11 @@ Field word(std::string_view text) {
 
 Field number(std::int64_t value) {
   return value < 0 ? Field() : Field(value);
+}
+
+// Containers only.
+Field level_name(const Model& model, const Weight& weight) {
+  return model.levels.empty() ? Field() : word(model.levels[weight.level].name);
 }
 
 // What rows of weights and of their stored tensors begin with.
@@ -161,9 +171,17 @@ std::span<const Column> parts_columns() {
   static const std::vector<Column> columns = make_parts_columns();
   return columns;
 }
-std::span<const Column> stats_columns() {
+std::span<const Column> stats_columns(bool container) {
   static const std::vector<Column> columns = make_stats_columns();
-  return columns;
+  static const std::vector<Column> with_container = [] {
+    std::vector<Column> all = columns;
+    all.insert(all.end(), kContainer.begin(), kContainer.end());
+    return all;
+  }();
+  return container ? with_container : columns;
+}
+std::span<const Column> container_columns() {
+  return kContainer;
 }
 std::span<const Column> verify_columns() {
   return kVerify;
@@ -196,7 +214,7 @@ void list_row(const Model& model, const Weight& weight, Row& row) {
   row.push_back(word(zero_point_name(weight.zero_point)));
   row.emplace_back(std::uint64_t{weight.parts.size()});
   row.emplace_back(codes.offset);
-  row.emplace_back();  // level: containers only
+  row.push_back(level_name(model, weight));
   row.push_back(word(weight.format));
 }
 
@@ -208,6 +226,7 @@ void part_row(const Model& model, const Weight& weight, const Part& part, Row& r
             weight.scheme);
   row.resize(kList.size());  // what only a whole weight has
   row[kList.size() - 3] = tensor.offset;
+  row[kList.size() - 2] = level_name(model, weight);
   row.emplace_back(std::string_view(weight.name));
   row.push_back(word(part_word(part.role)));
 }
@@ -222,6 +241,17 @@ void append_statistics(Row& row, const Statistics* statistics) {
       row.emplace_back(*(statistics->*stat.value));
     }
   }
+}
+
+void append_container(Row& row, const Weight& weight, const Statistics* statistics) {
+  const bool stands_on_next = weight.scheme == Scheme::kQstore && weight.container_bytes;
+  const std::optional<double> given =
+      stands_on_next && statistics != nullptr ? statistics->h_residual : std::nullopt;
+  row.push_back(field_if(given.has_value(), given.value_or(0)));
+  const bool known = weight.container_bytes && weight.params != 0;
+  row.push_back(field_if(known, known ? 8.0 * static_cast<double>(*weight.container_bytes) /
+                                            static_cast<double>(weight.params)
+                                      : 0.0));
 }
 
 std::string_view part_word(PartRole role) {

@@ -15,8 +15,10 @@ namespace qi {
 std::span<const Column> list_columns();
 /// Those of --list, then `weight` and `part`: which weight the stored tensor belongs to, as what.
 std::span<const Column> parts_columns();
-/// Those of --list, then every column of the statistics.
-std::span<const Column> stats_columns();
+/// Those of --list, then every column of the statistics; with `container` then container_columns().
+std::span<const Column> stats_columns(bool container = false);
+/// What only weights in a container have.
+std::span<const Column> container_columns();
 std::span<const Column> verify_columns();
 std::span<const Column> diff_columns();
 
@@ -26,6 +28,9 @@ void list_row(const Model& model, const Weight& weight, Row& row);
 void part_row(const Model& model, const Weight& weight, const Part& part, Row& row);
 /// Appends the statistics; all empty for nullptr.
 void append_statistics(Row& row, const Statistics* statistics);
+
+/// Appends the cells of container_columns().
+void append_container(Row& row, const Weight& weight, const Statistics* statistics);
 
 /// The word of a part's role: "codes", "scales".
 std::string_view part_word(PartRole role);

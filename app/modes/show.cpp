@@ -113,6 +113,14 @@ Shown collect(const Model& model, const Weight& weight, Session& session) {
     const Column& column = stats_columns()[list_columns().size() + i];
     shown.facts.push_back({"stats", std::string(column.name), statistics[i], column.kind});
   }
+  if (weight.container_bytes) {
+    Row contained;
+    append_container(contained, weight, shown.statistics ? &*shown.statistics : nullptr);
+    for (std::size_t i = 0; i < contained.size(); ++i) {
+      const Column& column = container_columns()[i];
+      shown.facts.push_back({"stats", std::string(column.name), contained[i], column.kind});
+    }
+  }
   for (const Part& part : weight.parts) {
     part_row(model, weight, part, shown.parts.emplace_back());
   }
@@ -269,7 +277,7 @@ void run_show(Session& session) {
   const Options& options = session.options();
   const std::string& path = options.paths.front();
   const Catalog catalog = session.find(path);
-  const Model model = session.open_only(path, catalog);
+  const Model model = session.open(Session::only_one(path, catalog));
   const Weight& weight = find_weight(model, options.show_name);
   const Shown shown = collect(model, weight, session);
   const std::vector<std::string> inputs = input_paths(path, catalog);

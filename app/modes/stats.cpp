@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "app/analysis.h"
@@ -8,7 +9,7 @@ namespace qi {
 namespace {
 
 void stats_of_model(Session& session, const Candidate& candidate, Analyser& analyser,
-                    Table& table) {
+                    bool container, Table& table) {
   const Model model = session.open(candidate);
   table.title(model_line(model, session.options().ascii));
   const std::vector<const Weight*> weights = session.selected(model);
@@ -24,6 +25,7 @@ void stats_of_model(Session& session, const Candidate& candidate, Analyser& anal
     Row row;
     list_row(model, *weights[i], row);
     append_statistics(row, results[i].get());
+    if (container) append_container(row, *weights[i], results[i].get());
     table.row(row);
     results[i].reset();
   };
@@ -40,12 +42,15 @@ void run_stats(Session& session) {
   const Options& options = session.options();
   const std::string& path = options.paths.front();
   const Catalog catalog = session.find(path);
-  Table table(options, stats_columns(), input_paths(path, catalog));
+  const bool container = std::any_of(
+      catalog.models.begin(), catalog.models.end(),
+      [](const Candidate& candidate) { return candidate.container == Container::kQstore; });
+  Table table(options, stats_columns(container), input_paths(path, catalog));
   Analyser analyser(options, session.messages());
   try {
     for (const Candidate& candidate : catalog.models) {
       try {
-        stats_of_model(session, candidate, analyser, table);
+        stats_of_model(session, candidate, analyser, container, table);
       } catch (const Error& error) {
         // A model that does not open does not stop the others.
         session.messages().error(error);

@@ -1,7 +1,10 @@
 #include "eval/verify.h"
 
 #include "app/modes/modes.h"
+#include "app/progress.h"
+#include "app/signals.h"
 #include "app/weight_rows.h"
+#include "engine/format/qstore_decode.h"
 
 namespace qi {
 namespace {
@@ -16,7 +19,49 @@ void print(const std::string& model, const Fault& fault, Table& table) {
              number(fault.offset), number(fault.length), text(fault.message)});
 }
 
+// Header and index, then every block. What is wrong with the first two ends it: nothing behind them
+// can be found.
+void verify_qstore(Session& session, const Candidate& candidate, Table& table) {
+  const Options& options = session.options();
+  Messages& messages = session.messages();
+  const auto file = File::open(candidate.path);
+  try {
+    read_qstore_header(*file);
+  } catch (const Error& error) {
+    if (!is_fault(error.code)) throw;
+    messages.error(error);
+    return print(candidate.name, fault_of(error, "", "header"), table);
+  }
+  std::shared_ptr<const QstoreContainer> container;
+  try {
+    container = QstoreContainer::open(file, options.base);
+  } catch (const Error& error) {
+    if (!is_fault(error.code)) throw;
+    messages.error(error);
+    return print(candidate.name, fault_of(error, "", "index"), table);
+  }
+  Progress progress("verify", options.quiet, options.ascii);
+  VerifyOptions verify;
+  verify.threads = options.threads;
+  verify.checksums_only = options.checksums_only;
+  verify.cancel = &cancel_requested();
+  verify.progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  if (!session.filter().empty()) {
+    verify.selection = [&](std::string_view name) { return session.filter().matches(name); };
+  }
+  const auto report = [&](const ContainerFault& found) {
+    progress.clear();
+    messages.error(Error(found.code, found.message, {}, file->path(), found.offset));
+    print(candidate.name,
+          {file->path(), found.tensor, found.code, found.part, found.block, found.offset,
+           found.length, found.message},
+          table);
+  };
+  if (!verify_container(*container, verify, report)) throw Interrupted{};
+}
+
 void verify_model(Session& session, const Candidate& candidate, Table& table) {
+  if (candidate.container == Container::kQstore) return verify_qstore(session, candidate, table);
   const Model model = session.open(candidate);
   Messages& messages = session.messages();
   if (const std::string_view remark = unchecked_remark(model.container); !remark.empty()) {

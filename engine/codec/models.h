@@ -49,6 +49,12 @@ class PairRow {
   /// Exponent field of d/2, d = s/127: the largest one a weight with q = 0 can have.
   std::uint32_t zero_exponent() const { return zero_exponent_; }
 
+  /// d, widened downwards and upwards, and the bit pattern of s rounded down: what radix() and
+  /// lowest() are made of.
+  float step_down() const { return static_cast<float>(down_); }
+  float step_up() const { return static_cast<float>(up_); }
+  std::uint32_t top() const { return top_; }
+
   /// K: how many values of the type round to a q of this magnitude (1 … 127), the bounds widened
   /// by a relative 2^−20 so that ties fall inside whatever the order of operations was.
   std::uint32_t radix(std::uint32_t magnitude) const;

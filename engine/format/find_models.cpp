@@ -207,7 +207,7 @@ class Finder {
                                   : fmt::format("no model in this folder, but {}: a Python pickle, "
                                                 "which is never opened",
                                                 pickle_),
-                  "*.safetensors, *.gguf or tensor_index.tsv", path);
+                  "*.safetensors, *.gguf, *.qstore or tensor_index.tsv", path);
     }
     tell_apart(folder);
     for (const Candidate& other : catalog_.others) {
@@ -416,10 +416,16 @@ class Finder {
               .kind = gguf_kind(path)};
     }
     if (likely == "a safetensors file") return lone_file(path);
+    if (likely == "a QStore container") {
+      return {.path = path,
+              .name = own_name(path),
+              .container = Container::kQstore,
+              .files = {path}};
+    }
     throw Error(
         ErrorCode::kBadMagic,
         likely.empty() ? "not a model file" : fmt::format("not a model file, but {}", likely),
-        ".safetensors, .gguf, or a folder with either", path, 0);
+        ".safetensors, .gguf, .qstore, or a folder with one", path, 0);
   }
 
   static Candidate gguf_file(const std::string& path, const std::string& folder) {

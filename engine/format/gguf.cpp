@@ -113,7 +113,7 @@ void describe_model(Model& model) {
 
 }  // namespace
 
-Model open_gguf(const std::vector<std::string>& shard_paths) {
+Model open_gguf(const std::vector<std::string>& shard_paths, const FileOpener& open) {
   assert(!shard_paths.empty());
   Model model;
   model.path = shard_paths.front();
@@ -123,7 +123,7 @@ Model open_gguf(const std::vector<std::string>& shard_paths) {
   const bool split = shard_paths.size() > 1;
   std::optional<GgufHeader> first;
   for (std::size_t i = 0; i < shard_paths.size(); ++i) {
-    auto file = File::open(shard_paths[i], split ? ErrorCode::kMissing : ErrorCode::kIo);
+    auto file = open(shard_paths[i], split ? ErrorCode::kMissing : ErrorCode::kIo);
     GgufHeader header = read_gguf_header(file, model.warnings);
     if (split) check_shard(header, i, shard_paths.size(), first ? &*first : nullptr);
     std::vector<Tensor> placed =

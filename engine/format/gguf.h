@@ -15,6 +15,6 @@ namespace qi {
 /// Throws Error with the shard at fault: the README's error classes, and
 /// kInconsistent when shards contradict each other (number, count, byte order, tensor count).
 /// A single shard of a split model opens with a warning.
-Model open_gguf(const std::vector<std::string>& shard_paths);
+Model open_gguf(const std::vector<std::string>& shard_paths, const FileOpener& open = &File::open);
 
 }  // namespace qi

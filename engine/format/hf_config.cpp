@@ -29,8 +29,8 @@ constexpr std::array<std::string_view, 3> kObjects = {"quantization_config", "te
                                                       "compression_config"};
 
 /// The file as an object; nothing when it is absent.
-std::optional<Json> read_object(const std::string& path, Model& model) {
-  const std::optional<std::string> text = read_text_file(path, kMaxConfigBytes);
+std::optional<Json> read_object(const std::string& path, const FileOpener& open, Model& model) {
+  const std::optional<std::string> text = read_text_file(path, kMaxConfigBytes, open);
   if (!text) return std::nullopt;
   std::vector<std::string> odd;
   Json object = parse_json(*text, path, odd);
@@ -120,14 +120,15 @@ void read_adapter_facts(const Json& adapter, const std::string& path, Model& mod
 
 }  // namespace
 
-void read_configuration(const std::string& folder, bool lenient, bool expect_config, Model& model) {
+void read_configuration(const HuggingFaceSource& source, Model& model) {
+  const std::string& folder = source.folder;
   Json merged = Json::object();
   const auto read = [&](std::string_view name) -> std::optional<Json> {
     const std::string path = folder + "/" + std::string(name);
     try {
-      return read_object(path, model);
+      return read_object(path, source.open, model);
     } catch (const Error& error) {
-      if (!lenient) throw;
+      if (source.whole_folder) throw;
       model.warnings.push_back({path, fmt::format("ignored: {}", error.message)});
       return std::nullopt;
     }
@@ -149,7 +150,7 @@ void read_configuration(const std::string& folder, bool lenient, bool expect_con
     merged["adapter_config"] = std::move(*adapter);
     has_config = true;
   }
-  if (expect_config && !has_config) model.warnings.push_back({folder, "no config.json"});
+  if (source.whole_folder && !has_config) model.warnings.push_back({folder, "no config.json"});
   model.config = std::make_shared<const Json>(std::move(merged));
 }
 

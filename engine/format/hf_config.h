@@ -3,15 +3,14 @@
 // wrong type or range is removed with a warning. Any thread.
 #pragma once
 
-#include <string>
-
+#include "engine/format/hf_directory.h"
 #include "engine/tensor/model.h"
 
 namespace qi {
 
-/// Fills config, architecture, adapter_rank and base_model of `model` from the files in `folder`.
-/// With `lenient`, a file that cannot be read is a warning. Sets nothing else.
-/// `expect_config`: warns when there is neither a config.json nor an adapter_config.json.
-void read_configuration(const std::string& folder, bool lenient, bool expect_config, Model& model);
+/// Fills config, architecture, adapter_rank and base_model of `model` from the files in the
+/// source's folder. For a lone file, one that cannot be read is a warning; a whole folder without
+/// config.json and adapter_config.json gets one. Sets nothing else.
+void read_configuration(const HuggingFaceSource& source, Model& model);
 
 }  // namespace qi

@@ -20,11 +20,11 @@ constexpr std::size_t kMaxWarningsEach = 8;
 
 class ModelBuilder {
  public:
-  explicit ModelBuilder(Model& model) : model_(model) {}
+  ModelBuilder(Model& model, const FileOpener& open) : model_(model), open_(open) {}
 
   void add_file(const std::string& path, ErrorCode absent) {
     const auto index = static_cast<std::uint32_t>(model_.files.size());
-    auto file = File::open(path, absent);
+    auto file = open_(path, absent);
     SafetensorsHeader header = read_safetensors(*file, index);
     model_.files.push_back(std::move(file));
     if (model_.tensors.empty()) {
@@ -47,6 +47,7 @@ class ModelBuilder {
   }
 
   Model& model_;
+  const FileOpener& open_;
   std::unordered_set<std::string> keys_;
 };
 
@@ -158,12 +159,12 @@ std::string own_name(std::string_view path, std::string_view ending) {
 Model open_hugging_face(const HuggingFaceSource& source) {
   Model model;
   model.container = Container::kSafetensors;
-  read_configuration(source.folder, !source.whole_folder, source.whole_folder, model);
-  ModelBuilder builder(model);
+  read_configuration(source, model);
+  ModelBuilder builder(model, source.open);
   if (source.index.empty()) {
     for (const std::string& path : source.files) builder.add_file(path, ErrorCode::kIo);
   } else {
-    ShardIndex index = read_shard_index(source.index);
+    ShardIndex index = read_shard_index(source.index, source.open);
     for (const std::string& shard : index.shards) {
       builder.add_file(source.folder + "/" + shard, ErrorCode::kMissing);
     }

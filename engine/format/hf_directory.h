@@ -39,7 +39,7 @@ struct ShardIndex {
 
 /// Reads and checks an index. Throws kMissing when it is absent, kLimit, kBadJson, kBadEncoding,
 /// kBadSchema, kDuplicate, and kPath for a shard name that is not a single safe name.
-ShardIndex read_shard_index(const std::string& path);
+ShardIndex read_shard_index(const std::string& path, const FileOpener& open = &File::open);
 
 struct HuggingFaceSource {
   std::string folder;              // where configuration files are looked for
@@ -48,6 +48,7 @@ struct HuggingFaceSource {
   /// A folder is a model and should have a config.json; a lone file may stand anywhere, so there
   /// configuration that cannot be read is a warning.
   bool whole_folder = true;
+  FileOpener open = &File::open;
 };
 
 /// Opens the model; leaves Model::path, name and weights empty. Model::config is config.json with

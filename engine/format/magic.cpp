@@ -28,6 +28,7 @@ constexpr std::array kSignatures = {
     Signature{"ggmf"sv, "an old GGMF file from before GGUF, big-endian: convert it to GGUF"sv},
     Signature{"ggml"sv, "an old GGML file from before GGUF, big-endian: convert it to GGUF"sv},
     Signature{"GGUF"sv, "a GGUF file"sv},
+    Signature{"\x89QST\r\n\x1a\n"sv, "a QStore container"sv},
     Signature{"PK\x03\x04"sv, "a ZIP archive or PyTorch checkpoint: convert it to safetensors"sv},
     Signature{"\x80\x02"sv, "a Python pickle: convert it to safetensors"sv},
     Signature{"\x80\x03"sv, "a Python pickle: convert it to safetensors"sv},

@@ -1,6 +1,5 @@
 #include "engine/format/open.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -9,6 +8,7 @@
 #include "engine/format/gguf.h"
 #include "engine/format/hf_directory.h"
 #include "engine/format/prototype.h"
+#include "engine/format/qstore.h"
 #include "engine/quant/scheme.h"
 #include "engine/tensor/roles.h"
 
@@ -58,8 +58,8 @@ Model open_model(const Candidate& candidate, const OpenOptions& options) {
       model = open_prototype(candidate.path, options.prototype_dtype);
       break;
     case Container::kQstore:
-      throw Error(ErrorCode::kBadVersion, "QStore containers cannot be read by this version",
-                  "safetensors, GGUF or a prototype directory", candidate.path, 0);
+      model = open_qstore(candidate.path, options.first_level_only, options.base);
+      break;
   }
   model.path = candidate.path;
   model.name = candidate.name;
@@ -70,8 +70,14 @@ Model open_model(const Candidate& candidate, const OpenOptions& options) {
 }
 
 std::unique_ptr<WeightReader> open_reader(const Model& model, const Weight& weight) {
-  return model.container == Container::kPrototype ? open_prototype_reader(model, weight)
-                                                  : open_scheme_reader(model, weight);
+  switch (model.container) {
+    case Container::kPrototype:
+      return open_prototype_reader(model, weight);
+    case Container::kQstore:
+      return open_qstore_reader(model, weight);
+    default:
+      return open_scheme_reader(model, weight);
+  }
 }
 
 }  // namespace qi

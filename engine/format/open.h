@@ -34,6 +34,8 @@ struct Catalog {
 
 struct OpenOptions {
   std::optional<DType> prototype_dtype;  // for prototype directories whose name does not tell
+  bool first_level_only = false;         // of containers: the highest precision alone
+  std::string base = {};  // of containers that stand on another one: where it is, if not beside
 };
 
 /// What `path` (file or directory) is. Throws kIo when it is absent or unreadable, kMissing for a

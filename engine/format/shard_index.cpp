@@ -134,8 +134,8 @@ class IndexParser {
 
 }  // namespace
 
-ShardIndex read_shard_index(const std::string& path) {
-  const auto file = File::open(path, ErrorCode::kMissing);
+ShardIndex read_shard_index(const std::string& path, const FileOpener& open) {
+  const auto file = open(path, ErrorCode::kMissing);
   if (file->size() > kMaxIndexBytes) {
     throw Error(ErrorCode::kLimit, fmt::format("index of {} bytes", file->size()),
                 fmt::format("at most {}", kMaxIndexBytes), path, 0);

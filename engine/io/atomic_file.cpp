@@ -1,18 +1,15 @@
 #include "engine/io/atomic_file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
-#include <atomic>
 #include <cassert>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -20,13 +17,12 @@
 #include <fmt/format.h>
 
 #include "engine/io/checked.h"
+#include "engine/io/temporary.h"
 
 namespace qi {
 namespace {
 
 constexpr std::size_t kPendingBytes = 256 * 1024;
-constexpr std::string_view kPrefix = ".qinspect-";
-constexpr std::string_view kSuffix = ".tmp";
 
 ErrorCode code_of(int reason) {
   return reason == ENOSPC || reason == EDQUOT ? ErrorCode::kSpace : ErrorCode::kIo;
@@ -45,78 +41,6 @@ Split split(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return {".", path};
   return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
-}
-
-/// Clock ticks from boot to the start of process `pid`: with the pid it names one process.
-std::optional<std::uint64_t> start_time(std::uint64_t pid) {
-  const int fd = ::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  std::array<char, 4096> text;
-  const ssize_t got = ::read(fd, text.data(), text.size());
-  ::close(fd);
-  if (got <= 0) return std::nullopt;
-  std::string_view line(text.data(), static_cast<std::size_t>(got));
-  // Field 2 is the command in parentheses and may hold spaces; field 22 is the twentieth after it.
-  const std::size_t command_end = line.rfind(')');
-  if (command_end == std::string_view::npos) return std::nullopt;
-  line.remove_prefix(command_end + 1);
-  for (int field = 0; field < 20; ++field) {
-    const std::size_t space = line.find(' ');
-    if (space == std::string_view::npos) return std::nullopt;
-    line.remove_prefix(space + 1);
-  }
-  std::uint64_t ticks = 0;
-  if (std::from_chars(line.data(), line.data() + line.size(), ticks).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  return ticks;
-}
-
-struct Owner {
-  std::uint64_t pid = 0;
-  std::uint64_t start = 0;
-};
-
-/// The owner named by a temporary's name; nothing when the name is not one of ours.
-std::optional<Owner> owner_of(std::string_view name) {
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
-  if (name.size() <= kPrefix.size() + kSuffix.size()) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  name.remove_suffix(kSuffix.size());
-  std::array<std::uint64_t, 3> numbers{};  // pid, start, counter
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const char* end = name.data() + name.size();
-    const auto [next, error] = std::from_chars(name.data(), end, numbers[i]);
-    if (error != std::errc{}) return std::nullopt;
-    const bool last = i + 1 == numbers.size();
-    if (last ? next != end : (next == end || *next != '-')) return std::nullopt;
-    name.remove_prefix(static_cast<std::size_t>(next - name.data()) + (last ? 0 : 1));
-  }
-  return Owner{numbers[0], numbers[1]};
-}
-
-/// Removes the temporaries of dead runs. Two proofs are asked for: no process of that pid and start
-/// time, and a free lock – the owner may live in another pid namespace or on another host.
-void remove_leftovers(int folder_fd) {
-  const int scan_fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (scan_fd < 0) return;
-  DIR* scan = fdopendir(scan_fd);
-  if (scan == nullptr) {
-    ::close(scan_fd);
-    return;
-  }
-  while (const dirent* entry = readdir(scan)) {
-    const std::optional<Owner> owner = owner_of(entry->d_name);
-    if (!owner || start_time(owner->pid) == owner->start) continue;
-    const int fd = openat(folder_fd, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) continue;
-    struct stat st {};
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-      unlinkat(folder_fd, entry->d_name, 0);
-    }
-    ::close(fd);
-  }
-  closedir(scan);
 }
 
 int open_folder(const std::string& path, const Split& parts) {
@@ -196,12 +120,9 @@ AtomicFile::AtomicFile(std::string path, const OutputOptions& options)
   const std::optional<mode_t> mode = judge_target(folder.get(), path_, name_, options);
   remove_leftovers(folder.get());
 
-  static std::atomic<std::uint64_t> counter{0};
-  const auto pid = static_cast<std::uint64_t>(getpid());
-  const std::uint64_t start = start_time(pid).value_or(0);
   int fd = -1;
   do {
-    temporary_ = fmt::format("{}{}-{}-{}{}", kPrefix, pid, start, counter++, kSuffix);
+    temporary_ = temporary_name();
     fd = openat(folder.get(), temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (fd < 0 && errno == EEXIST);
   if (fd < 0) throw_call("create a temporary file beside it", errno, path_);
@@ -248,6 +169,9 @@ void AtomicFile::reserve(std::uint64_t bytes) {
       throw Error(ErrorCode::kSpace, message, {}, path_);
     }
   }
+  // On tmpfs it would fill the pages with zeros, at half the cost of writing them.
+  struct statfs kind {};
+  if (fstatfs(fd_, &kind) == 0 && kind.f_type == TMPFS_MAGIC) return;
   // Finds a quota too. Where blocks cannot be claimed ahead, write() will tell.
   if (bytes == 0 || bytes > static_cast<std::uint64_t>(INT64_MAX) - size_) return;
   if (fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(size_), static_cast<off_t>(bytes)) !=
@@ -283,6 +207,18 @@ void AtomicFile::write(std::string_view text) {
 void AtomicFile::flush() {
   put(pending_);
   pending_.clear();
+}
+
+void AtomicFile::patch(std::uint64_t offset, std::span<const std::byte> bytes) {
+  assert(fd_ >= 0 && range_fits(offset, bytes.size(), size_));
+  flush();
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) fail("pwrite", written < 0 ? errno : EIO);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
 }
 
 void AtomicFile::finish() {

@@ -48,6 +48,8 @@ class AtomicFile {
   /// Appends. Throws kIo, or kSpace when the disk or the quota is full; the temporary is then gone.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// Replaces bytes that were written already. Throws as write().
+  void patch(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Everything to the disk; nothing may be written afterwards. The file can then be read back
   /// through temporary_path() and be judged before commit().
   void finish();

@@ -158,6 +158,13 @@ std::shared_ptr<const File> File::open(const std::string& path, ErrorCode absent
   return std::shared_ptr<const File>(new File(path, fd, identity_of(st)));
 }
 
+std::shared_ptr<const File> File::of_content(std::string path, const FileIdentity& identity,
+                                             std::shared_ptr<const FileContent> content) {
+  std::shared_ptr<File> file(new File(std::move(path), -1, identity));
+  file->content_ = std::move(content);
+  return file;
+}
+
 File::File(std::string path, int fd, FileIdentity identity)
     : path_(std::move(path)), fd_(fd), identity_(identity) {}
 
@@ -167,10 +174,11 @@ File::~File() {
     unregister_mapping(slot_);
     munmap(const_cast<std::byte*>(map_), identity_.size_bytes);
   }
-  ::close(fd_);
+  if (fd_ >= 0) ::close(fd_);
 }
 
 const std::byte* File::mapping() const {
+  if (content_ != nullptr) return nullptr;
   std::call_once(map_once_, [this] {
     if (g_mapping_disabled || size() == 0) return;
     install_sigbus_handler();
@@ -190,6 +198,10 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   if (!range_fits(offset, out.size(), size())) {
     throw Error(ErrorCode::kTruncated, fmt::format("file ends at byte {}", size()),
                 fmt::format("{} bytes", out.size()), path_, offset);
+  }
+  if (content_ != nullptr) {
+    if (!out.empty()) content_->read_at(offset, out);
+    return;
   }
   std::size_t done = 0;
   while (done < out.size()) {
@@ -225,6 +237,7 @@ void File::check() const {
 }
 
 void File::check_unchanged() const {
+  if (content_ != nullptr) return content_->check_unchanged();
   check();
   struct stat st {};
   if (fstat(fd_, &st) != 0) {
@@ -235,10 +248,11 @@ void File::check_unchanged() const {
   }
 }
 
-std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit) {
+std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit,
+                                          const FileOpener& open) {
   std::shared_ptr<const File> file;
   try {
-    file = File::open(path, ErrorCode::kMissing);
+    file = open(path, ErrorCode::kMissing);
   } catch (const Error& error) {
     if (error.code == ErrorCode::kMissing) return std::nullopt;
     throw;

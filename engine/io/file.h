@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,17 @@ struct FileIdentity {
   bool operator==(const FileIdentity&) const = default;
 };
 
+/// The bytes of a file that is not one of the disk's: it lies inside another one and is made when
+/// asked for. Any thread.
+class FileContent {
+ public:
+  virtual ~FileContent() = default;
+  /// Fills `out`, a range that lies inside the file. Throws what keeps it from doing so.
+  virtual void read_at(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  /// Throws kChanged when the file it lies in is no longer the one that was opened.
+  virtual void check_unchanged() const = 0;
+};
+
 class File {
  public:
   /// Opens without blocking and refuses anything but a plain file (kNotRegular; links are
@@ -35,6 +47,9 @@ class File {
   /// shard that another file refers to.
   static std::shared_ptr<const File> open(const std::string& path,
                                           ErrorCode absent = ErrorCode::kIo);
+  /// A file of `identity.size_bytes` bytes that `content` makes; `path` is its name in errors.
+  static std::shared_ptr<const File> of_content(std::string path, const FileIdentity& identity,
+                                                std::shared_ptr<const FileContent> content);
   ~File();
   File(const File&) = delete;
   File& operator=(const File&) = delete;
@@ -66,10 +81,15 @@ class File {
   std::string path_;
   int fd_;
   FileIdentity identity_;
+  std::shared_ptr<const FileContent> content_;
   mutable std::once_flag map_once_;
   mutable const std::byte* map_ = nullptr;
   mutable int slot_ = -1;
 };
+
+/// How a reader opens a file that another one names: File::open(), or a place inside a container.
+using FileOpener =
+    std::function<std::shared_ptr<const File>(const std::string& path, ErrorCode absent)>;
 
 /// For tests: makes every later mapping fail, so that the pread path runs.
 void set_mapping_disabled_for_testing(bool disabled);
@@ -80,6 +100,7 @@ void install_sigbus_handler();
 
 /// The whole of a small file as text; nothing when it is absent. Throws kLimit when it is larger
 /// than `limit` bytes, and as File::open() and File::read_at().
-std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit);
+std::optional<std::string> read_text_file(const std::string& path, std::uint64_t limit,
+                                          const FileOpener& open = &File::open);
 
 }  // namespace qi

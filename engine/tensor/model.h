@@ -22,6 +22,14 @@ std::string_view container_name(Container container);
 enum class ModelKind : std::uint8_t { kModel, kAdapter, kProjector, kImatrix };
 std::string_view kind_name(ModelKind kind);
 
+struct Model;
+
+/// One precision of a model in a container: a whole checkpoint of its own.
+struct ModelLevel {
+  std::string name;
+  std::shared_ptr<const Model> model;
+};
+
 struct Model {
   std::string path;  // what was opened: a file or a directory, as given
   std::string name;  // the model column: the folder's or file's own name
@@ -37,6 +45,9 @@ struct Model {
   std::vector<Weight> weights;                   // in natural order: layers by number
   Metadata metadata;                             // GGUF keys, safetensors __metadata__
   std::shared_ptr<const nlohmann::json> config;  // config.json; never null (an empty object)
+  /// Of a container, from high to low precision: files, tensors and weights are those of all
+  /// levels, everything else is the first level's. Empty for all others.
+  std::vector<ModelLevel> levels;
   std::vector<Warning> warnings;
   std::vector<std::string> notes;  // facts worth a line: other models beside this one
 

@@ -118,6 +118,10 @@ struct Weight {
   std::optional<bool> symmetric;
   ZeroPoint zero_point = ZeroPoint::kAbsent;
   bool act_order = false;
+  /// Of a container with several precisions: index into Model::levels.
+  std::uint32_t level = 0;
+  /// Bytes that its parts take in the container, where the file is one.
+  std::optional<std::uint64_t> container_bytes;
 
   double bits_per_weight() const {
     return params == 0 ? 0.0 : 8.0 * static_cast<double>(size_bytes) / static_cast<double>(params);

@@ -82,8 +82,7 @@ TEST(Options, RefusesWhatIsNotInTheTable) {
   EXPECT_THAT(usage_error({"--no-such"}), HasSubstr("--no-such"));
   EXPECT_THAT(usage_error({"--list", "m", "--threads"}), HasSubstr("--threads"));
   // Modes of the contract that are not built yet.
-  for (const char* later :
-       {"--sweep", "--encode", "--decode", "--eval", "--results", "--quantize"}) {
+  for (const char* later : {"--sweep", "--eval", "--results", "--quantize"}) {
     EXPECT_THAT(usage_error({later, "x", "m"}), HasSubstr(later));
   }
 }
@@ -98,6 +97,10 @@ TEST(Options, RefusesContradictions) {
   EXPECT_THAT(usage_error({"--list", ""}), HasSubstr("empty"));
   EXPECT_THAT(usage_error({"--diff", "a"}), HasSubstr("A and B"));
   EXPECT_THAT(usage_error({"--convert", "o", "m"}), HasSubstr("--to"));
+  EXPECT_THAT(usage_error({"--decode", "o", "m"}), HasSubstr("--level"));
+  EXPECT_THAT(usage_error({"--list", "--low", "int8", "m"}), HasSubstr("--low without --encode"));
+  EXPECT_THAT(usage_error({"--encode", "o", "--block", "1", "m"}), HasSubstr("1024 to 2097152"));
+  EXPECT_THAT(usage_error({"--encode", "o", "--effort", "all", "m"}), HasSubstr("fast or ratio"));
   EXPECT_THAT(usage_error({"--threads", "0"}), HasSubstr("1 to 1024"));
   EXPECT_THAT(usage_error({"--threads", "2x"}), HasSubstr("1 to 1024"));
   EXPECT_THAT(usage_error({"--threads", "-1"}), HasSubstr("[usage]"));

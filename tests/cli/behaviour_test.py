@@ -77,7 +77,7 @@ class Case(unittest.TestCase):
 
 class Usage(Case):
     def test_modes_that_are_not_built_are_not_known(self):
-        for later in ("--sweep", "--encode", "--decode", "--eval", "--results", "--quantize"):
+        for later in ("--sweep", "--eval", "--results", "--quantize"):
             self.usage(later, "x", WAP)
         status, out, _ = self.run_program("--help")
         self.assertEqual(status, 0)
@@ -184,6 +184,144 @@ class Convert(Case):
         self.assertEqual(status, 0, err)
         status, _, _ = self.run_program("--diff", STORIES, out, "--quiet")
         self.assertEqual(status, 2)
+
+
+class Containers(Case):
+    def encode(self, *arguments, **how):
+        out = self.path("m.qstore")
+        status, _, err = self.run_program("--encode", out, "--quiet", *arguments, **how)
+        self.assertEqual(status, 0, err)
+        return out
+
+    def same_files(self, a, b):
+        names = lambda d: sorted(n for n in os.listdir(d) if os.path.isfile(os.path.join(d, n)))
+        self.assertEqual(names(a), names(b))
+        for name in names(a):
+            self.assertEqual(read(os.path.join(a, name)), read(os.path.join(b, name)), name)
+
+    def test_all_levels_come_back(self):
+        low = os.path.join(WAP, "wap-int8")
+        container = self.encode(WAP, "--low", low)
+        status, _, err = self.run_program("--decode", self.path("out"), "--level", "all", container)
+        self.assertEqual(status, 0, err)
+        self.same_files(WAP, self.path("out/wap"))
+        self.same_files(low, self.path("out/wap-int8"))
+        self.assertEqual(self.run_program("--verify", container)[:2], (0, b""))
+        status, out, err = self.run_program("--diff", WAP, container, "--csv", "--quiet")
+        self.assertEqual(status, 0, err)
+
+    def test_statistics_of_a_container_are_those_of_its_source(self):
+        container = self.encode(WAP)
+        columns = ("tensor", "min", "h_symbol", "h_exponent", "ratio_planes", "ratio_pair")
+        rows = {}
+        for path in (WAP, container):
+            status, out, err = self.run_program("--stats", path, "--csv", "--quiet", "--tensors",
+                                                "*layers.0*")
+            self.assertEqual(status, 0, err)
+            rows[path] = list(csv.DictReader(io.StringIO(out.decode())))
+        pick = lambda path: [[row[c] for c in columns] for row in rows[path]]
+        self.assertEqual(pick(WAP), pick(container))
+        self.assertTrue(all(float(row["bits_spent"]) <= 16.01 for row in rows[container]))
+
+    def test_damage_is_named_and_the_rest_is_saved(self):
+        container = self.encode(WAP)
+        blob = bytearray(read(container))
+        blob[len(blob) // 2] ^= 1
+        with open(container, "wb") as f:
+            f.write(blob)
+        status, out, err = self.run_program("--verify", container, "--csv")
+        self.assertEqual(status, 2, err)
+        rows = list(csv.DictReader(io.StringIO(out.decode())))
+        self.assertEqual(len(rows), 1)
+        self.assertEqual(rows[0]["class"], "corrupt")
+        bad = rows[0]["tensor"]
+        self.assertTrue(bad)
+        begin = int(rows[0]["offset"])
+        self.assertTrue(begin <= len(blob) // 2 < begin + int(rows[0]["length"]))
+        status, _, err = self.run_program("--decode", self.path("out"), "--level", "high", container)
+        self.assertEqual(status, 2, err)
+        self.assertEqual(sorted(os.listdir(self.tmp)), ["m.qstore"])
+        status, _, err = self.run_program("--decode", self.path("out"), "--level", "high", container,
+                                          "--tensors", "*", "--tensors", "!" + bad)
+        self.assertEqual(status, 0, err)
+        status, out, err = self.run_program("--diff", WAP, self.path("out"), "--csv", "--quiet")
+        rows = list(csv.DictReader(io.StringIO(out.decode())))
+        self.assertEqual([r["tensor"] for r in rows if r["status"] != "same"], [bad])
+
+    def test_a_full_disk_leaves_nothing(self):
+        import resource
+
+        def small():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+        status, _, err = self.run_program("--encode", self.path("m.qstore"), WAP, preexec_fn=small)
+        self.assertEqual(status, 1, err)
+        self.assertIn(b"File too large", err)
+        self.assertEqual(os.listdir(self.tmp), [])
+        container = self.encode(WAP)
+        status, _, err = self.run_program("--decode", self.path("out"), "--level", "high", container,
+                                          preexec_fn=small)
+        self.assertEqual(status, 1, err)
+        self.assertEqual(os.listdir(self.tmp), ["m.qstore"])
+
+    def test_a_killed_run_leaves_no_final_name_and_the_next_one_cleans_up(self):
+        big = self.path("big.safetensors")
+        size = 1 << 30
+        write_safetensors(big, {"w": ("BF16", [size // 256, 128], size)})
+        out, home = self.path("m.qstore"), self.path("home")
+        os.mkdir(home)
+        for mode in (["--encode", out, big], ["--decode", self.path("out"), "--level", "high", out]):
+            for delay in (0.02, 0.1, 0.3):
+                process = self.start(*mode, "--quiet")
+                try:
+                    process.wait(timeout=delay)
+                    break  # done before it could be killed
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+                self.assertFalse(os.path.exists(mode[1]))
+            process.communicate()
+            status, _, err = self.run_program(*mode, "--quiet", "--force")
+            if process.returncode != 0:
+                self.assertEqual(status, 0, err)
+            left = [n for n in os.listdir(self.tmp) if n.startswith(".qinspect-")]
+            self.assertEqual(left, [])
+
+    def test_an_interrupted_run_leaves_nothing(self):
+        big = self.path("big.safetensors")
+        size = 4 << 30
+        write_safetensors(big, {"w": ("BF16", [size // 256, 128], size)})
+        process = self.start("--encode", self.path("m.qstore"), big, "--threads", "1")
+        try:
+            process.wait(timeout=0.3)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertEqual(os.listdir(self.tmp), ["big.safetensors"])
+
+    def test_usage(self):
+        container = self.encode(STORIES)
+        out = self.path("out")
+        os.mkdir(self.path("full"))
+        with open(self.path("full/file"), "w"):
+            pass
+        self.usage("--encode", self.path("m.bin"), WAP)
+        self.usage("--encode", container, WAP)  # exists
+        self.usage("--encode", self.path("x.qstore"), container)
+        self.usage("--encode", self.path("x.qstore"), WAP, "--tensors", "*")
+        self.usage("--encode", self.path("x.qstore"), WAP, "--block", "10")
+        self.usage("--encode", self.path("x.qstore"), WAP, "--effort", "best")
+        self.usage("--encode", self.path("x.qstore"), STORIES + "/stories260K-F16.gguf", "--low",
+                   "int8")
+        self.usage("--decode", out, container)  # no --level
+        self.usage("--decode", out, "--level", "medium", container)
+        self.usage("--decode", out, "--level", "high", WAP)
+        self.usage("--decode", self.path("full"), "--level", "high", container)
+        self.usage("--decode", container, "--level", "high", container)
+        self.usage("--decode", out, "--level", "high", container, "--tensors", "no-such-weight")
+        self.usage("--list", WAP, "--level", "high")
+        self.assertEqual(sorted(os.listdir(self.tmp)), ["full", "m.qstore"])
 
 
 class Stats(Case):

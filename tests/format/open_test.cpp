@@ -204,7 +204,9 @@ TEST_F(FindModelsTest, FilesAreKnownByEndingOrContent) {
   dir_.write("x.qstore", "QSTORE");
   const Catalog catalog = find("x.qstore");
   EXPECT_EQ(catalog.models.at(0).container, Container::kQstore);
-  EXPECT_EQ(class_of([&] { open_model(catalog.models[0]); }), "bad_version");
+  EXPECT_EQ(class_of([&] { open_model(catalog.models[0]); }), "bad_magic");
+  dir_.write("blob-c", "\x89QST\r\n\x1a\n");
+  EXPECT_EQ(find("blob-c").models.at(0).container, Container::kQstore);
   EXPECT_EQ(class_of([&] {
               ASSERT_EQ(mkfifo((dir_ / "fifo").c_str(), 0600), 0);
               find("fifo");

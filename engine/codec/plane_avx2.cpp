@@ -1,0 +1,527 @@
+// The plane codec's loops with AVX2: 64 lanes in eight registers. Two-level tables are looked up as
+// byte planes, 32 lanes a vpshufb; other tables in memory, an entry a lane. Where nothing but the
+// order of independent steps differs from plane_portable.cpp, that file has the formulas.
+#include "engine/codec/plane_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <hwy/base.h>
+
+#include "engine/codec/little_endian.h"
+
+HWY_PUSH_ATTRIBUTES("avx2,bmi,bmi2,fma,f16c,popcnt")
+#include "engine/codec/avx2_lanes.h"
+#include "engine/codec/plane_splits.h"
+
+namespace qi::avx2 {
+namespace {
+
+// ---- how heads are split and put together -------------------------------------------------------
+
+// 32 heads as 16-bit numbers.
+struct Wide {
+  __m256i first, second;
+};
+// 32 raw values: their low bytes, and the bits above (R > 8 only), in natural order.
+struct RawBytes {
+  __m256i low, high;
+};
+
+HWY_INLINE Wide widen(__m256i bytes) {
+  return {_mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes)),
+          _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1))};
+}
+HWY_INLINE __m256i narrow(const Wide& w) {
+  return _mm256_permute4x64_epi64(_mm256_packus_epi16(w.first, w.second), 0xd8);
+}
+
+// The bit fields below whole bytes: `at` is their first bit in the result.
+template <unsigned kBits>
+HWY_INLINE __m256i load_fields(const std::byte* in, int half) {
+  __m256i out = _mm256_setzero_si256();
+  unsigned at = 0;
+  if constexpr ((kBits & 4) != 0) {
+    const __m256i v = load(in);
+    out = _mm256_and_si256(half != 0 ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
+    in += 32;
+    at = 4;
+  }
+  if constexpr ((kBits & 2) != 0) {
+    const __m256i v = _mm256_broadcastsi128_si256(load_128(in));
+    const __m256i down = half != 0 ? _mm256_setr_epi32(4, 4, 4, 4, 6, 6, 6, 6)
+                                   : _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2);
+    const __m256i two = _mm256_and_si256(_mm256_srlv_epi32(v, down), _mm256_set1_epi8(3));
+    out = _mm256_or_si256(out, _mm256_slli_epi16(two, static_cast<int>(at)));
+    in += 16;
+    at += 2;
+  }
+  if constexpr ((kBits & 1) != 0) {
+    const __m256i v = _mm256_set1_epi32(static_cast<int>(load_u32(in + 4 * half)));
+    const __m256i spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+    const __m256i set =
+        _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(v, spread), bit), bit);
+    out =
+        _mm256_or_si256(out, _mm256_and_si256(set, _mm256_set1_epi8(static_cast<char>(1u << at))));
+  }
+  return out;
+}
+
+template <unsigned kBits>
+HWY_INLINE void store_fields(__m256i half0, __m256i half1, std::byte* out) {
+  unsigned at = 0;
+  if constexpr ((kBits & 4) != 0) {
+    const __m256i mask = _mm256_set1_epi8(15);
+    const __m256i high = _mm256_slli_epi16(_mm256_and_si256(half1, mask), 4);
+    store(out, _mm256_or_si256(_mm256_and_si256(half0, mask), high));
+    out += 32;
+    at = 4;
+  }
+  if constexpr ((kBits & 2) != 0) {
+    const __m256i mask = _mm256_set1_epi8(3);
+    const int down = static_cast<int>(at);
+    const __m256i a = _mm256_and_si256(_mm256_srli_epi16(half0, down), mask);
+    const __m256i b = _mm256_and_si256(_mm256_srli_epi16(half1, down), mask);
+    const __m256i both = _mm256_or_si256(a, _mm256_slli_epi16(b, 4));
+    const __m128i upper = _mm_slli_epi16(_mm256_extracti128_si256(both, 1), 2);
+    store_128(out, _mm_or_si128(_mm256_castsi256_si128(both), upper));
+    out += 16;
+    at += 2;
+  }
+  if constexpr ((kBits & 1) != 0) {
+    const int up = static_cast<int>(7 - at);
+    const auto bits = [](__m256i v)
+                          QI_ATTR { return static_cast<std::uint32_t>(_mm256_movemask_epi8(v)); };
+    store_u32(out, bits(_mm256_slli_epi16(half0, up)));
+    store_u32(out + 4, bits(_mm256_slli_epi16(half1, up)));
+  }
+}
+
+template <unsigned kBits>
+HWY_INLINE RawBytes load_raw(const std::byte* in, int half) {
+  if constexpr (kBits < 8) return {load_fields<kBits>(in, half), _mm256_setzero_si256()};
+  const __m256i low = load(in + 32 * half);
+  if constexpr (kBits == 8) return {low, _mm256_setzero_si256()};
+  return {low, load_fields<kBits & 7>(in + kRansLanes, half)};
+}
+
+// Heads of a split, 32 at a time.
+template <typename S>
+struct Heads {
+  // symbol + base (+ classes) and raw bits → 32 heads.
+  static HWY_INLINE void merge(const Wide& code, const RawBytes& raw, std::byte* out) {
+    Wide low = widen(raw.low);
+    if constexpr (S::kRawBits > 8) {
+      const Wide high = widen(raw.high);
+      low.first = _mm256_or_si256(low.first, _mm256_slli_epi16(high.first, 8));
+      low.second = _mm256_or_si256(low.second, _mm256_slli_epi16(high.second, 8));
+    }
+    const Wide heads = {merge_16(code.first, low.first), merge_16(code.second, low.second)};
+    if constexpr (S::kHeadBytes == 2) {
+      store(out, heads.first);
+      store(out + 32, heads.second);
+    } else {
+      store(out, narrow(heads));
+    }
+  }
+
+  static HWY_INLINE __m256i merge_16(__m256i code, __m256i raw) {
+    __m256i head = _mm256_and_si256(_mm256_slli_epi16(code, S::kShift), set1_16(S::kField));
+    if constexpr (S::kShift > 0) {
+      const __m256i low = _mm256_and_si256(raw, set1_16(S::kLowMask));
+      head = _mm256_or_si256(head, low);
+    }
+    if constexpr (S::kSign) {
+      const __m256i sign = _mm256_slli_epi16(raw, S::kSignMove);
+      const __m256i top = _mm256_set1_epi16(static_cast<short>(1u << (8 * S::kHeadBytes - 1)));
+      head = _mm256_or_si256(head, _mm256_and_si256(sign, top));
+    }
+    return head;
+  }
+
+  static HWY_INLINE Wide load_heads(const std::byte* in) {
+    if constexpr (S::kHeadBytes == 2) return {load(in), load(in + 32)};
+    return widen(load(in));
+  }
+  static HWY_INLINE __m256i code_16(__m256i head) {
+    return _mm256_and_si256(_mm256_srli_epi16(head, S::kShift), set1_16(S::kCodeMask));
+  }
+  static HWY_INLINE __m256i raw_16(__m256i head) {
+    __m256i raw = _mm256_and_si256(head, set1_16(S::kLowMask));
+    if constexpr (S::kSign) {
+      const __m256i sign = _mm256_srli_epi16(head, S::kSignMove);
+      raw = _mm256_or_si256(
+          raw, _mm256_and_si256(sign, _mm256_set1_epi16(static_cast<short>(1u << S::kShift))));
+    }
+    return raw;
+  }
+  static HWY_INLINE void store_raw(const Wide* heads, std::byte* out) {
+    if constexpr (S::kRawBits == 0) return;
+    const __m256i byte = _mm256_set1_epi16(255);
+    __m256i low[2];
+    __m256i high[2];
+    for (int half = 0; half < 2; ++half) {
+      const Wide raw = {raw_16(heads[half].first), raw_16(heads[half].second)};
+      low[half] = narrow({_mm256_and_si256(raw.first, byte), _mm256_and_si256(raw.second, byte)});
+      if constexpr (S::kRawBits > 8) {
+        high[half] = narrow({_mm256_srli_epi16(raw.first, 8), _mm256_srli_epi16(raw.second, 8)});
+      }
+    }
+    if constexpr (S::kRawBits < 8) return store_fields<S::kRawBits>(low[0], low[1], out);
+    store(out, low[0]);
+    store(out + 32, low[1]);
+    if constexpr (S::kRawBits > 8)
+      store_fields<S::kRawBits & 7>(high[0], high[1], out + kRansLanes);
+  }
+};
+
+// From the order of packed bytes (see find_32()) to the natural one.
+HWY_INLINE std::uint64_t natural_order(std::uint64_t packed) {
+  const std::uint64_t outer = packed & 0xff0000ffff0000ffu;
+  return outer | (packed >> 8 & 0x0000ff000000ff00u) | (packed << 8 & 0x00ff000000ff0000u);
+}
+
+// Class vectors of 16 heads: c mod 4 and ⌊c/4⌋.
+struct ClassLanes {
+  __m256i table, code_shift;
+};
+HWY_INLINE ClassLanes classes_16(const std::int8_t* column, __m256i row) {
+  const __m256i c = _mm256_add_epi16(
+      _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(column))), row);
+  return {_mm256_and_si256(c, _mm256_set1_epi16(3)), _mm256_srai_epi16(c, 2)};
+}
+
+// ---- tables in memory ---------------------------------------------------------------------------
+
+template <typename S, bool kClasses>
+std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
+  __m256i x[8];
+  load_lanes(cursor.lanes, x);
+  const std::uint32_t* slots = run.slots;
+  const std::byte* words = cursor.words;
+  const __m256i slot_mask = _mm256_set1_epi32(kRansSlots - 1);
+  const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
+  const __m256i row = _mm256_set1_epi16(static_cast<short>(run.row_class));
+  std::size_t group = 0;
+  for (; group < run.groups && words <= cursor.words_limit; ++group) {
+    alignas(32) std::uint32_t index[kRansLanes];
+    __m256i code_shift[4];
+    for (int k = 0; k < 8; k += 4) {
+      __m256i slot[4];
+      for (int j = 0; j < 4; ++j) slot[j] = _mm256_and_si256(x[k + j], slot_mask);
+      if constexpr (kClasses) {
+        for (int j = 0; j < 2; ++j) {
+          const ClassLanes c =
+              classes_16(run.column_class + kRansLanes * group + 8 * k + 16 * j, row);
+          code_shift[k / 2 + j] = c.code_shift;
+          const __m256i even =
+              _mm256_slli_epi32(_mm256_and_si256(c.table, _mm256_set1_epi32(3)), kRansSlotBits);
+          const __m256i odd = _mm256_slli_epi32(_mm256_srli_epi32(c.table, 16), kRansSlotBits);
+          slot[j] = _mm256_or_si256(slot[j], even);
+          slot[j + 2] = _mm256_or_si256(slot[j + 2], odd);
+        }
+      }
+      for (int j = 0; j < 4; ++j) store(index + 8 * (k + j), slot[j]);
+    }
+    std::uint64_t escaped = 0;
+    for (int half = 0; half < 2; ++half) {
+      __m256i entry[4];
+      for (int j = 0; j < 4; ++j) {
+        __m256i& lanes = x[4 * half + j];
+        entry[j] = look_up_8(slots, index + 32 * half + 8 * j);
+        const __m256i rank = _mm256_and_si256(_mm256_srli_epi32(entry[j], 8), slot_mask);
+        const __m256i scaled = _mm256_mullo_epi32(_mm256_srli_epi32(lanes, kRansSlotBits),
+                                                  _mm256_srli_epi32(entry[j], 20));
+        lanes = _mm256_add_epi32(scaled, rank);
+      }
+      for (int j = 0; j < 4; ++j) renormalise(x[4 * half + j], words);
+      const __m256i low = _mm256_set1_epi32(255);
+      const __m256i high = _mm256_set1_epi32(255 << 16);
+      Wide symbol;
+      symbol.first = _mm256_or_si256(_mm256_and_si256(entry[0], low),
+                                     _mm256_and_si256(_mm256_slli_epi32(entry[2], 16), high));
+      symbol.second = _mm256_or_si256(_mm256_and_si256(entry[1], low),
+                                      _mm256_and_si256(_mm256_slli_epi32(entry[3], 16), high));
+      const __m256i escape = _mm256_set1_epi16(kEscapeSymbol);
+      const __m256i found = _mm256_packs_epi16(_mm256_cmpeq_epi16(symbol.first, escape),
+                                               _mm256_cmpeq_epi16(symbol.second, escape));
+      const auto packed = static_cast<std::uint32_t>(_mm256_movemask_epi8(found));
+      escaped |= std::uint64_t{packed} << (32 * half);
+      Wide code = {_mm256_add_epi16(symbol.first, base), _mm256_add_epi16(symbol.second, base)};
+      if constexpr (kClasses) {
+        code.first = _mm256_add_epi16(code.first, code_shift[2 * half]);
+        code.second = _mm256_add_epi16(code.second, code_shift[2 * half + 1]);
+      }
+      Heads<S>::merge(code, load_raw<S::kRawBits>(cursor.raw, half),
+                      cursor.out + 32 * S::kHeadBytes * static_cast<std::size_t>(half));
+    }
+    if (escaped != 0) [[unlikely]] {
+      patch_escapes<S>(cursor, natural_order(escaped));
+    }
+    cursor.raw += 8 * S::kRawBits;
+    cursor.out += kRansLanes * S::kHeadBytes;
+  }
+  cursor.words = words;
+  store_lanes(x, cursor.lanes);
+  return group;
+}
+
+// ---- two-level tables as byte planes ------------------------------------------------------------
+
+template <unsigned kEntries>
+struct BytePlane {
+  __m256i part[kEntries / 16];
+};
+
+template <unsigned kEntries>
+BytePlane<kEntries> byte_plane(const std::uint8_t* values) {
+  BytePlane<kEntries> plane;
+  for (unsigned k = 0; k < kEntries / 16; ++k) {
+    plane.part[k] = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(values + 16 * k)));
+  }
+  return plane;
+}
+
+// vpshufb gives 0 for an index with bit 7 set and ignores bits 4 to 6. So for each sixteenth of a
+// table the indices get bit 7 wherever they belong to another one: index ⊕ 16·k is below 16 in
+// part k alone, and + 0x70 carries the others into bit 7.
+template <unsigned kEntries>
+HWY_INLINE BytePlane<kEntries> part_indices(__m256i index) {
+  BytePlane<kEntries> parts;
+  if constexpr (kEntries == 16) {
+    parts.part[0] = index;
+    return parts;
+  }
+  for (unsigned k = 0; k < kEntries / 16; ++k) {
+    const __m256i flipped = _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(16 * k)));
+    parts.part[k] = _mm256_add_epi8(flipped, _mm256_set1_epi8(0x70));
+  }
+  return parts;
+}
+
+template <unsigned kEntries>
+HWY_INLINE __m256i look_up_bytes(const BytePlane<kEntries>& plane,
+                                 const BytePlane<kEntries>& parts) {
+  __m256i found = _mm256_shuffle_epi8(plane.part[0], parts.part[0]);
+  for (unsigned k = 1; k < kEntries / 16; ++k) {
+    found = _mm256_or_si256(found, _mm256_shuffle_epi8(plane.part[k], parts.part[k]));
+  }
+  return found;
+}
+
+// Upper byte of a bf16 head that is an escape, in the table, and of hardly any other: enough to
+// know when to look closer.
+constexpr char kEscapeHigh = 0x7f;
+
+template <unsigned kPositions>
+struct TwoLevelPlanes {
+  BytePlane<64> position, boundary;
+  BytePlane<kPositions> frequency_low, frequency_high, start_low, start_high, symbol;
+  BytePlane<kPositions> head_low, head_high;  // code << 7
+
+  TwoLevelPlanes(const RansTable& t, unsigned base)
+      : position(byte_plane<64>(t.bucket_position.data())),
+        boundary(byte_plane<64>(t.bucket_boundary.data())),
+        symbol(byte_plane<kPositions>(t.position_symbol.data())) {
+    std::array<std::uint8_t, 32> bytes[6];
+    for (std::size_t j = 0; j < 32; ++j) {
+      bytes[0][j] = static_cast<std::uint8_t>(t.position_frequency[j]);
+      bytes[1][j] = static_cast<std::uint8_t>(t.position_frequency[j] >> 8);
+      bytes[2][j] = static_cast<std::uint8_t>(t.position_cumulative[j]);
+      bytes[3][j] = static_cast<std::uint8_t>(t.position_cumulative[j] >> 8);
+      const bool escape = t.position_symbol[j] == kEscapeSymbol;
+      const unsigned head = (t.position_symbol[j] + base) << 7;
+      bytes[4][j] = static_cast<std::uint8_t>(escape ? 0 : head & 255);
+      bytes[5][j] = static_cast<std::uint8_t>(escape ? kEscapeHigh : head >> 8 & 127);
+    }
+    head_low = byte_plane<kPositions>(bytes[4].data());
+    head_high = byte_plane<kPositions>(bytes[5].data());
+    frequency_low = byte_plane<kPositions>(bytes[0].data());
+    frequency_high = byte_plane<kPositions>(bytes[1].data());
+    start_low = byte_plane<kPositions>(bytes[2].data());
+    start_high = byte_plane<kPositions>(bytes[3].data());
+  }
+};
+
+// Slots of 16 heads as 16-bit numbers.
+HWY_INLINE __m256i slots_16(__m256i even, __m256i odd) {
+  return _mm256_and_si256(_mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa),
+                          _mm256_set1_epi16(kRansSlots - 1));
+}
+
+HWY_INLINE __m256i bucket_16(__m256i slot) {
+  // max(slot >> 7, 32 + (slot − 3840 >> 3)); 3840 − 8·32 keeps the 32 inside the shift.
+  const __m256i fine =
+      _mm256_srai_epi16(_mm256_sub_epi16(slot, _mm256_set1_epi16(3840 - 8 * 32)), 3);
+  return _mm256_max_epi16(_mm256_srli_epi16(slot, 7), fine);
+}
+
+// x ← f·⌊x/4096⌋ + rank for the even and odd lanes of 16 heads.
+HWY_INLINE void advance_16(__m256i& even, __m256i& odd, __m256i frequency, __m256i rank) {
+  const __m256i low = _mm256_set1_epi32(0xffff);
+  const __m256i scaled_even =
+      _mm256_mullo_epi32(_mm256_srli_epi32(even, kRansSlotBits), _mm256_and_si256(frequency, low));
+  const __m256i scaled_odd =
+      _mm256_mullo_epi32(_mm256_srli_epi32(odd, kRansSlotBits), _mm256_srli_epi32(frequency, 16));
+  even = _mm256_add_epi32(scaled_even, _mm256_and_si256(rank, low));
+  odd = _mm256_add_epi32(scaled_odd, _mm256_srli_epi32(rank, 16));
+}
+
+// Positions of 32 heads, in the order of packed bytes: 0–7, 16–23 | 8–15, 24–31. Unpacking the
+// bytes of two such vectors gives heads 0–15 and 16–31.
+template <unsigned kPositions>
+HWY_INLINE BytePlane<kPositions> find_32(const TwoLevelPlanes<kPositions>& t, __m256i* x) {
+  const __m256i slot0 = slots_16(x[0], x[2]);
+  const __m256i slot1 = slots_16(x[1], x[3]);
+  const __m256i in_bucket = _mm256_set1_epi16(127);
+  const BytePlane<64> bucket =
+      part_indices<64>(_mm256_packus_epi16(bucket_16(slot0), bucket_16(slot1)));
+  const __m256i place =
+      _mm256_packus_epi16(_mm256_and_si256(slot0, in_bucket), _mm256_and_si256(slot1, in_bucket));
+  const __m256i boundary = look_up_bytes(t.boundary, bucket);
+  const __m256i past = _mm256_cmpeq_epi8(_mm256_max_epu8(place, boundary), place);
+  const BytePlane<kPositions> position =
+      part_indices<kPositions>(_mm256_sub_epi8(look_up_bytes(t.position, bucket), past));
+  const __m256i start_low = look_up_bytes(t.start_low, position);
+  const __m256i start_high = look_up_bytes(t.start_high, position);
+  const __m256i f_low = look_up_bytes(t.frequency_low, position);
+  const __m256i f_high = look_up_bytes(t.frequency_high, position);
+  advance_16(x[0], x[2], _mm256_unpacklo_epi8(f_low, f_high),
+             _mm256_sub_epi16(slot0, _mm256_unpacklo_epi8(start_low, start_high)));
+  advance_16(x[1], x[3], _mm256_unpackhi_epi8(f_low, f_high),
+             _mm256_sub_epi16(slot1, _mm256_unpackhi_epi8(start_low, start_high)));
+  return position;
+}
+
+template <typename S, unsigned kPositions>
+std::size_t decode_two_level(DecodeCursor& cursor, const PlaneRun& run) {
+  const TwoLevelPlanes<kPositions> table(*run.table, run.split.base);
+  __m256i x[8];
+  load_lanes(cursor.lanes, x);
+  const std::byte* words = cursor.words;
+  const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
+  const __m256i zero = _mm256_setzero_si256();
+  std::size_t group = 0;
+  for (; group < run.groups && words <= cursor.words_limit; ++group) {
+    // Both halves go through each stage together: there is more to do at once.
+    const BytePlane<kPositions> position[2] = {find_32(table, x), find_32(table, x + 4)};
+    for (__m256i& lanes : x) renormalise(lanes, words);
+    __m256i escaped = _mm256_setzero_si256();
+    for (int half = 0; half < 2; ++half) {
+      std::byte* out = cursor.out + 32 * S::kHeadBytes * static_cast<std::size_t>(half);
+      if constexpr (S::kHeadBytes == 2 && S::kRawBits == 8) {
+        // A byte of raw bits a head: the two bytes of a head come from tables of their own.
+        const __m256i raw = _mm256_permute4x64_epi64(load(cursor.raw + 32 * half), 0xd8);
+        const __m256i low = look_up_bytes(table.head_low, position[half]);
+        const __m256i high = look_up_bytes(table.head_high, position[half]);
+        const __m256i sign = _mm256_set1_epi8(-128);
+        const __m256i head_low = _mm256_or_si256(low, _mm256_andnot_si256(sign, raw));
+        const __m256i head_high = _mm256_or_si256(high, _mm256_and_si256(sign, raw));
+        store(out, _mm256_unpacklo_epi8(head_low, head_high));
+        store(out + 32, _mm256_unpackhi_epi8(head_low, head_high));
+        const __m256i escape = _mm256_cmpeq_epi8(high, _mm256_set1_epi8(kEscapeHigh));
+        escaped = _mm256_or_si256(escaped, escape);
+        continue;
+      }
+      const __m256i symbol = look_up_bytes(table.symbol, position[half]);
+      const Wide code = {_mm256_add_epi16(_mm256_unpacklo_epi8(symbol, zero), base),
+                         _mm256_add_epi16(_mm256_unpackhi_epi8(symbol, zero), base)};
+      const __m256i escape = _mm256_cmpeq_epi8(symbol, _mm256_set1_epi8(-1));
+      escaped = _mm256_or_si256(escaped, escape);
+      Heads<S>::merge(code, load_raw<S::kRawBits>(cursor.raw, half), out);
+    }
+    if (_mm256_movemask_epi8(escaped) != 0) [[unlikely]] {
+      std::uint64_t packed = 0;
+      for (int half = 0; half < 2; ++half) {
+        const __m256i symbol = look_up_bytes(table.symbol, position[half]);
+        const __m256i escape = _mm256_cmpeq_epi8(symbol, _mm256_set1_epi8(-1));
+        packed |= std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(escape))}
+                  << (32 * half);
+      }
+      patch_escapes<S>(cursor, natural_order(packed));
+    }
+    cursor.raw += 8 * S::kRawBits;
+    cursor.out += kRansLanes * S::kHeadBytes;
+  }
+  cursor.words = words;
+  store_lanes(x, cursor.lanes);
+  return group;
+}
+
+// ---- encoder ------------------------------------------------------------------------------------
+
+template <typename S, bool kClasses, bool kSlotTable>
+void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
+  __m256i x[8];
+  load_lanes(cursor.lanes, x);
+  std::byte* words = cursor.words;
+  const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
+  const __m256i row = _mm256_set1_epi16(static_cast<short>(run.row_class));
+  const __m256i escape = _mm256_set1_epi16(kEscapeSymbol);
+  for (std::size_t group = run.groups; group-- > 0;) {
+    const std::byte* in = cursor.in + group * kRansLanes * S::kHeadBytes;
+    const Wide heads[2] = {Heads<S>::load_heads(in), Heads<S>::load_heads(in + 32 * S::kHeadBytes)};
+    Heads<S>::store_raw(heads, cursor.raw + 8 * S::kRawBits * group);
+    alignas(32) std::uint16_t entry_of[kRansLanes];
+    for (int k = 0; k < 4; ++k) {
+      const __m256i head = k % 2 == 0 ? heads[k / 2].first : heads[k / 2].second;
+      __m256i symbol = _mm256_sub_epi16(Heads<S>::code_16(head), base);
+      if constexpr (kClasses) {
+        const ClassLanes c = classes_16(run.column_class + kRansLanes * group + 16 * k, row);
+        symbol = _mm256_min_epu16(_mm256_sub_epi16(symbol, c.code_shift), escape);
+        symbol = _mm256_or_si256(symbol, _mm256_slli_epi16(c.table, 8));
+      } else {
+        symbol = _mm256_min_epu16(symbol, escape);
+      }
+      store(entry_of + 16 * k, symbol);
+    }
+    __m256i flags = _mm256_setzero_si256();
+    for (int k = 7; k >= 0; --k) {
+      // Vector k serves every second head from here on.
+      const std::uint16_t* first = entry_of + k / 4 * 32 + k % 2 * 16 + k / 2 % 2;
+      const EncodeLanes e = look_up_encode(run.encode, first);
+      flags = _mm256_or_si256(flags, e.frequency_start);
+      encode_8<kSlotTable>(x[k], e, words, run.slot_of, first);
+    }
+    if (_mm256_movemask_ps(_mm256_castsi256_ps(flags)) != 0) [[unlikely]] {
+      write_escapes<S>(cursor, run, entry_of, in);
+    }
+  }
+  cursor.words = words;
+  store_lanes(x, cursor.lanes);
+}
+
+struct Loops {
+  template <typename S>
+  static std::size_t decode(DecodeCursor& cursor, const PlaneRun& run) {
+    if (run.has_classes()) return decode_slots<S, true>(cursor, run);
+    if (run.table == nullptr || run.table->layout != RansLayout::kTwoLevel) {
+      return decode_slots<S, false>(cursor, run);
+    }
+    return run.table->count <= 16 ? decode_two_level<S, 16>(cursor, run)
+                                  : decode_two_level<S, 32>(cursor, run);
+  }
+  template <typename S>
+  static void encode(EncodeCursor& cursor, const PlaneRun& run) {
+    const bool mapped = run.slot_of != nullptr;
+    if (run.has_classes()) {
+      return mapped ? encode_heads<S, true, true>(cursor, run)
+                    : encode_heads<S, true, false>(cursor, run);
+    }
+    return mapped ? encode_heads<S, false, true>(cursor, run)
+                  : encode_heads<S, false, false>(cursor, run);
+  }
+};
+
+}  // namespace
+
+const PlaneKernels kPlaneKernels = {&AllSplits<Loops>::decode, &AllSplits<Loops>::encode};
+
+}  // namespace qi::avx2
+HWY_POP_ATTRIBUTES
+
+#endif  // __x86_64__

@@ -1,0 +1,210 @@
+#include "engine/codec/plane_codec.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/codec/little_endian.h"
+#include "engine/codec/rans_stream.h"
+#include "engine/io/error.h"
+
+namespace qi {
+namespace {
+
+enum Mode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2 };
+enum LowMode : std::uint8_t { kLowRaw = 0, kLowConstant = 1 };
+
+constexpr std::size_t kCodedHead = 12;
+
+[[noreturn]] void bad_block(const char* what) {
+  throw Error(ErrorCode::kCorrupt, std::string("plane block: ") + what,
+              "a block of as many elements as its tensor says");
+}
+
+bool all_equal(const std::byte* values, std::size_t count, std::size_t bytes) {
+  return count > 0 && std::memcmp(values, values + bytes, (count - 1) * bytes) == 0;
+}
+
+// Upper 16 bits of wide elements to `heads`, the bytes below to `low`.
+template <std::size_t kBytes>
+void take_apart(const std::byte* values, std::size_t count, std::byte* heads, std::byte* low) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::memcpy(low + i * (kBytes - 2), values + i * kBytes, kBytes - 2);
+    std::memcpy(heads + 2 * i, values + i * kBytes + kBytes - 2, 2);
+  }
+}
+template <std::size_t kBytes>
+void put_together(const std::byte* heads, const std::byte* low, std::size_t low_stride,
+                  std::size_t count, std::byte* values) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::memcpy(values + i * kBytes, low + i * low_stride, kBytes - 2);
+    std::memcpy(values + i * kBytes + kBytes - 2, heads + 2 * i, 2);
+  }
+}
+
+void split_nibbles(const std::byte* bytes, std::size_t count, std::byte* heads) {
+  for (std::size_t i = 0; i < count; i += kRansLanes) {
+    const std::size_t n = std::min(kRansLanes, count - i);
+    for (std::size_t k = 0; k < n; ++k) heads[2 * i + k] = bytes[i + k] & std::byte{15};
+    for (std::size_t k = 0; k < n; ++k) heads[2 * i + n + k] = bytes[i + k] >> 4;
+  }
+}
+void join_nibbles(const std::byte* heads, std::size_t count, std::byte* bytes) {
+  for (std::size_t i = 0; i < count; i += kRansLanes) {
+    const std::size_t n = std::min(kRansLanes, count - i);
+    for (std::size_t k = 0; k < n; ++k) bytes[i + k] = heads[2 * i + k] | heads[2 * i + n + k] << 4;
+  }
+}
+
+PlaneRun run_of(const PlaneTable& table, std::size_t groups) {
+  PlaneRun run;
+  run.split = table.split();
+  run.table = &table.rans();
+  run.slots = table.rans().slots.data();
+  run.encode = table.rans().encode.data();
+  if (table.rans().layout == RansLayout::kAlias) run.slot_of = table.rans().slot_of.data();
+  run.groups = groups;
+  return run;
+}
+
+}  // namespace
+
+// ---- encoder ------------------------------------------------------------------------------------
+
+PlaneEncoder::PlaneEncoder(CodecPath path) : kernels_(plane_kernels(path)) {}
+
+// Raw bits, states, words, escapes and the last heads, after the place of the head of the block.
+std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte* heads,
+                                       std::size_t count, std::byte* out) {
+  const PlaneSplit& split = table.split();
+  const PlaneRun run = run_of(table, count / kRansLanes);
+  EncodeCursor cursor;
+  cursor.in = heads;
+  cursor.raw = out + kCodedHead;
+  start_encoding(cursor, words_, escapes_, count);
+  kernels_.encode(cursor, run);
+  std::byte* end = cursor.raw + 8 * split.raw_bits() * run.groups;
+  const StreamSizes sizes = finish_encoding(cursor, words_, escapes_, split, end);
+  end += sizes.bytes;
+  const std::size_t coded = run.groups * kRansLanes * split.head_bytes;
+  const std::size_t rest = count * split.head_bytes - coded;
+  std::memcpy(end, heads + coded, rest);
+  store_u32(out + 4, sizes.words);
+  store_u32(out + 8, sizes.escapes);
+  return static_cast<std::size_t>(end + rest - out);
+}
+
+std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const std::byte* values,
+                                                std::size_t count) {
+  const std::size_t element = table.element_bytes();
+  const std::size_t head = table.split().head_bytes;
+  const std::size_t raw_bytes = count * element;
+  const std::size_t head_count = table.nibbles() ? 2 * count : count;
+  // Raw bits, states, a word and an escape a head, the heads of the rest, and low bytes.
+  const std::size_t bound = kCodedHead + 4 * kRansLanes + 8 * head_count + raw_bytes + kWordsAhead;
+  if (out_.size() < bound) out_.resize(bound);
+  std::byte* out = out_.data();
+  if (all_equal(values, count, element)) {
+    out[0] = std::byte{kConstant};
+    std::memcpy(out + 1, values, element);
+    return {out, 1 + element};
+  }
+  std::size_t size = raw_bytes + 1;
+  if (head_count >= kRansLanes) {
+    const std::byte* heads = values;
+    std::size_t low_bytes = 0;
+    if (table.nibbles()) {
+      heads_.resize(head_count);
+      split_nibbles(values, count, heads_.data());
+      heads = heads_.data();
+    } else if (element > head) {
+      heads_.resize(raw_bytes);  // heads, then low bytes
+      const auto split = element == 4 ? take_apart<4> : take_apart<8>;
+      split(values, count, heads_.data(), heads_.data() + 2 * count);
+      heads = heads_.data();
+      low_bytes = element - head;
+    }
+    std::memset(out, 0, kCodedHead);
+    out[0] = std::byte{kCoded};
+    size = encode_heads(table, heads, head_count, out);
+    if (low_bytes != 0) {
+      const std::byte* low = heads_.data() + 2 * count;
+      const bool constant = all_equal(low, count, low_bytes);
+      out[1] = std::byte{constant ? kLowConstant : kLowRaw};
+      const std::size_t bytes = constant ? low_bytes : low_bytes * count;
+      if (size + bytes < raw_bytes + 1) std::memcpy(out + size, low, bytes);
+      size += bytes;
+    }
+  }
+  if (size >= raw_bytes + 1) {
+    out[0] = std::byte{kRaw};
+    if (raw_bytes != 0) std::memcpy(out + 1, values, raw_bytes);
+    size = raw_bytes + 1;
+  }
+  return {out, size};
+}
+
+// ---- decoder ------------------------------------------------------------------------------------
+
+PlaneDecoder::PlaneDecoder(CodecPath path) : kernels_(plane_kernels(path)) {}
+
+void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> block,
+                          std::size_t count, std::byte* out) {
+  const std::size_t element = table.element_bytes();
+  const PlaneSplit& split = table.split();
+  const std::size_t raw_bytes = count * element;
+  if (block.empty()) bad_block("empty");
+  const unsigned mode = load_u8(block.data());
+  if (mode == kRaw) {
+    if (block.size() != raw_bytes + 1) bad_block("size of raw elements");
+    if (raw_bytes != 0) std::memcpy(out, block.data() + 1, raw_bytes);
+    return;
+  }
+  if (mode == kConstant) {
+    if (block.size() != element + 1) bad_block("size of one element");
+    for (std::size_t i = 0; i < count; ++i) {
+      std::memcpy(out + i * element, block.data() + 1, element);
+    }
+    return;
+  }
+  if (mode != kCoded || block.size() < kCodedHead) bad_block("mode");
+  const unsigned low_mode = load_u8(block.data() + 1);
+  const std::size_t low_bytes = element - split.head_bytes;
+  if (load_u16(block.data() + 2) != 0 || low_mode > (low_bytes != 0 ? kLowConstant : kLowRaw)) {
+    bad_block("mode of the low bytes");
+  }
+  const std::size_t head_count = table.nibbles() ? 2 * count : count;
+  const PlaneRun run = run_of(table, head_count / kRansLanes);
+  const std::uint64_t words = load_u32(block.data() + 4);
+  const std::uint64_t escapes = load_u32(block.data() + 8);
+  const std::size_t raw_plane = 8 * split.raw_bits() * run.groups;
+  const std::size_t rest = (head_count - run.groups * kRansLanes) * split.head_bytes;
+  const std::size_t low = low_mode == kLowConstant ? low_bytes : low_bytes * count;
+  // No sum overflows: words and escapes are below 2^32, the others no more than the output.
+  if (block.size() != kCodedHead + raw_plane + 4 * kRansLanes + 2 * words +
+                          split.escape_bytes() * escapes + rest + low) {
+    bad_block("sizes of its streams");
+  }
+  std::byte* heads = out;
+  if (table.nibbles() || low_bytes != 0) {
+    heads_.resize(head_count * split.head_bytes);
+    heads = heads_.data();
+  }
+  const std::byte* at = block.data() + kCodedHead;
+  DecodeStream stream(at + raw_plane, words, escapes * split.escape_bytes());
+  stream.cursor.raw = at;
+  stream.cursor.out = heads;
+  stream.decode(kernels_, run);
+  stream.finish();
+  at += raw_plane + 4 * kRansLanes + 2 * words + split.escape_bytes() * escapes;
+  std::memcpy(heads + run.groups * kRansLanes * split.head_bytes, at, rest);
+  at += rest;
+  if (table.nibbles()) {
+    // The rest is stored in whole bytes: nothing has checked that these are halves.
+    join_nibbles(heads, count, out);
+  } else if (low_bytes != 0) {
+    const auto join = element == 4 ? put_together<4> : put_together<8>;
+    join(heads, at, low_mode == kLowConstant ? 0 : low_bytes, count, out);
+  }
+}
+
+}  // namespace qi

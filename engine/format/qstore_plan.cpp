@@ -1,0 +1,459 @@
+#include "engine/format/qstore_plan.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <unordered_set>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <xxhash.h>
+
+#include "engine/format/gguf_header.h"
+#include "engine/format/gguf_layout.h"
+#include "engine/format/hf_directory.h"
+#include "engine/format/qstore_dedup.h"
+#include "engine/format/safetensors.h"
+#include "engine/io/temporary.h"
+#include "engine/quant/part_bytes.h"
+#include "engine/tensor/roles.h"
+
+namespace qi {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kByteUnit = std::uint64_t{1} << 20;
+constexpr std::uint64_t kLongRow = 4;  // blocks a row may have before it is cut
+
+/// The int8 layer of a matrix in a level.
+struct LowLayer {
+  std::uint32_t codes = 0;
+  std::uint32_t scales = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t cols = 0;
+};
+
+class Planner {
+ public:
+  Planner(const std::vector<PlanLevel>& levels, std::uint64_t block_weights)
+      : levels_(levels), block_weights_(block_weights) {}
+
+  QstorePlan plan() {
+    layers_.resize(levels_.size());
+    tensors_.resize(levels_.size());
+    for (std::uint32_t i = 0; i < levels_.size(); ++i) {
+      QstoreLevel& level = plan_.index.levels.emplace_back();
+      level.name = plan_.keep(levels_[i].name);
+      plan_.file_sources.emplace_back();
+      if (levels_[i].source != nullptr) add_files(i);
+      if (levels_[i].made) {
+        add_made(i, *levels_[i].made);
+      } else {
+        find_layers(i);
+      }
+      check_names(level);
+    }
+    for (std::uint32_t i = 0; i < levels_.size(); ++i) pair_weights(i);
+    order_streams();
+    return std::move(plan_);
+  }
+
+ private:
+  struct Cut {
+    std::vector<Tensor> tensors;
+    bool big_endian = false;
+  };
+
+  // ---- files ----
+
+  void add_files(std::uint32_t number) {
+    const PlanLevel& from = levels_[number];
+    const Candidate& source = *from.source;
+    QstoreLevel& level = plan_.index.levels[number];
+    level.source =
+        source.container == Container::kGguf ? QstoreSource::kGguf : QstoreSource::kSafetensors;
+    std::map<std::string, QstoreFileRole, NameLess> names;  // within the folder
+    std::string folder;
+    std::vector<std::string> weights;
+    for (const auto& file : from.model->files) weights.push_back(file->path());
+    if (weights.empty()) {
+      throw Error(ErrorCode::kMissing, "no files with weights", "one or more", from.path);
+    }
+    folder = fs::path(weights.front()).parent_path().string();
+    if (folder.empty()) folder = ".";
+    std::error_code ignored;
+    level.single_file = !from.made && !fs::is_directory(from.path, ignored) && weights.size() == 1;
+    if (fs::is_directory(from.path, ignored)) {
+      const FolderFiles beside = regular_files(folder);
+      for (const std::string& name : beside.names) names[name] = QstoreFileRole::kBeside;
+      links_ = beside.links;
+    }
+    for (const std::string& path : weights) {
+      if (from.made)
+        names.erase(own_name(path));
+      else
+        names[own_name(path)] = QstoreFileRole::kWeights;
+    }
+    if (from.made) names.erase("tensor_index.tsv");
+    if (!source.index.empty()) names[own_name(source.index)] = QstoreFileRole::kShardIndex;
+    for (const auto& [name, role] : names) {
+      add_file(number, role, File::open(folder + "/" + name), name);
+    }
+  }
+
+  // Where the tensors of a file lie; of anything that is no sound file of ours, nowhere.
+  static Cut cut(const std::shared_ptr<const File>& file, const std::string& name) {
+    Cut found;
+    try {
+      std::vector<Warning> warnings;
+      if (name.ends_with(".safetensors")) {
+        found.tensors = read_safetensors(*file).tensors;
+      } else if (name.ends_with(".gguf")) {
+        GgufHeader header = read_gguf_header(file, warnings);
+        found.tensors = place_gguf_tensors(header, 0, warnings);
+        found.big_endian = header.big_endian;
+      }
+    } catch (const Error& error) {
+      if (exit_status(error.code) != 2) throw;
+      found = {};
+    }
+    std::sort(found.tensors.begin(), found.tensors.end(),
+              [](const Tensor& a, const Tensor& b) { return a.offset < b.offset; });
+    return found;
+  }
+
+  void add_file(std::uint32_t number, QstoreFileRole role, std::shared_ptr<const File> file,
+                const std::string& name) {
+    QstoreFile entry;
+    entry.name = plan_.keep(name);
+    entry.role = role;
+    entry.size_bytes = file->size();
+    // Blobs of a hub cache have no ending: what the level is says what they hold.
+    std::string kind = name;
+    if (role == QstoreFileRole::kWeights) {
+      kind = plan_.index.levels[number].source == QstoreSource::kGguf ? ".gguf" : ".safetensors";
+    }
+    const Cut found = cut(file, kind);
+    std::vector<ByteSourcePtr> literals;
+    std::uint64_t literal = 0;
+    std::uint64_t at = 0;
+    const auto put_literal = [&](std::uint64_t end) {
+      if (end == at) return;
+      literals.push_back(source_of_file(file, at, end - at));
+      literal += end - at;
+      at = end;
+    };
+    for (const Tensor& tensor : found.tensors) {
+      if (tensor.size_bytes == 0) continue;
+      put_literal(tensor.offset);
+      const std::uint32_t stream = add_stream(
+          number,
+          shaped(source_of_file(file, tensor.offset, tensor.size_bytes), tensor, found.big_endian));
+      entry.segments.push_back({literal, stream, plan_.keep(tensor.name)});
+      if (role == QstoreFileRole::kWeights) tensors_[number].emplace(tensor.name, stream);
+      literal = 0;
+      at = tensor.offset + tensor.size_bytes;
+    }
+    put_literal(file->size());
+    if (!literals.empty()) entry.literals = add_literals(number, std::move(literals));
+    plan_.source_bytes += file->size();
+    plan_.file_sources[number].push_back(source_of_file(file, 0, file->size()));
+    plan_.index.levels[number].files.push_back(std::move(entry));
+    plan_.files.push_back(std::move(file));
+  }
+
+  static PlannedStream shaped(ByteSourcePtr source, const Tensor& tensor, bool big_endian) {
+    PlannedStream stream;
+    stream.source = std::move(source);
+    stream.dtype = tensor.dtype;
+    stream.big_endian = big_endian;
+    const auto elements = element_count(tensor.shape);
+    const bool known = tensor.dtype != DType::kUnknown && elements && *elements != 0 &&
+                       stored_bytes(tensor.dtype, *elements) == tensor.size_bytes;
+    if (!known) {
+      stream.dtype = DType::kUnknown;
+      return stream;
+    }
+    stream.cols = tensor.shape.empty() ? 1 : tensor.shape.back();
+    stream.rows = *elements / stream.cols;
+    return stream;
+  }
+
+  std::uint32_t add_literals(std::uint32_t level, std::vector<ByteSourcePtr> parts) {
+    PlannedStream stream;
+    stream.source = parts.size() == 1 ? parts.front() : source_of_parts(std::move(parts));
+    stream.literal = true;
+    return add_stream(level, std::move(stream));
+  }
+
+  // The same bytes are stored once, in the lowest level that needs them.
+  std::uint32_t add_stream(std::uint32_t level, PlannedStream stream) {
+    if (const auto known = distinct_.find(*stream.source)) {
+      QstoreStream& first = plan_.index.streams[*known];
+      first.level = std::max(first.level, level);
+      return *known;
+    }
+    const auto number = static_cast<std::uint32_t>(plan_.index.streams.size());
+    distinct_.add(stream.source, number);
+    QstoreStream& entry = plan_.index.streams.emplace_back();
+    entry.level = level;
+    entry.size_bytes = stream.source->size();
+    entry.unit_bytes = unit_of(stream, block_weights_);
+    plan_.streams.push_back(std::move(stream));
+    return number;
+  }
+
+  static void check_names(const QstoreLevel& level) {
+    std::unordered_set<std::string> taken;
+    for (const QstoreFile& file : level.files) {
+      if (!is_safe_file_name(file.name)) {
+        throw Error(ErrorCode::kPath, fmt::format("file name \"{}\"", file.name),
+                    "a single name of at most 255 bytes", std::string(file.name));
+      }
+      if (!taken.insert(folded_name(file.name)).second) {
+        throw Error(ErrorCode::kDuplicate,
+                    fmt::format("two files are called \"{}\" but for their case", file.name),
+                    "names that can stand in any file system", std::string(file.name));
+      }
+    }
+  }
+
+  // ---- int8 layers ----
+
+  std::optional<std::uint32_t> stream_of(std::uint32_t level, const std::string& tensor) const {
+    const auto found = tensors_[level].find(tensor);
+    if (found == tensors_[level].end()) return std::nullopt;
+    return found->second;
+  }
+
+  void find_layers(std::uint32_t number) {
+    const Model& model = *levels_[number].model;
+    for (const Weight& weight : model.weights) {
+      if (weight.scheme != Scheme::kLlmInt8 || weight.shape.size() != 2) continue;
+      const Part* part = find_part(weight, PartRole::kScales);
+      if (part == nullptr || model.tensor(*part).dtype != DType::kF32) continue;
+      const auto codes = stream_of(number, model.tensor(weight.parts.front()).name);
+      const auto scales = stream_of(number, model.tensor(*part).name);
+      if (!codes || !scales) continue;
+      layers_[number][weight.name] = {*codes, *scales, weight.rows(), weight.cols()};
+    }
+  }
+
+  // 16-bit matrices of a level, each with the nearest int8 version below it.
+  void pair_weights(std::uint32_t number) {
+    if (levels_[number].made) {
+      for (const MadeTensor& made : levels_[number].made->tensors) {
+        if (made.tensor.shape.size() == 2 && is_narrow(made.tensor.dtype)) {
+          pair_weight(number, made.tensor.name, made.tensor);
+        }
+      }
+      return;
+    }
+    const Model& model = *levels_[number].model;
+    for (const Weight& weight : model.weights) {
+      const Tensor& tensor = model.tensor(weight.parts.front());
+      const bool matrix = weight.scheme == Scheme::kNone && weight.shape.size() == 2 &&
+                          weight.shape == tensor.shape && weight.params != 0;
+      if (matrix && is_narrow(tensor.dtype) && !model.big_endian) {
+        pair_weight(number, weight.name, tensor);
+      }
+    }
+  }
+
+  static bool is_narrow(DType type) { return type == DType::kBF16 || type == DType::kF16; }
+
+  void pair_weight(std::uint32_t number, const std::string& weight, const Tensor& tensor) {
+    const auto stream = stream_of(number, tensor.name);
+    if (!stream) return;
+    for (std::uint32_t low = number + 1; low < levels_.size(); ++low) {
+      const auto layer = layers_[low].find(weight);
+      if (layer == layers_[low].end()) continue;
+      if (try_pair(*stream, layer->second, tensor)) break;
+    }
+  }
+
+  bool try_pair(std::uint32_t number, const LowLayer& layer, const Tensor& tensor) {
+    const std::uint64_t rows = tensor.shape[0];
+    const std::uint64_t cols = tensor.shape[1];
+    QstoreStream& high = plan_.index.streams[number];
+    const QstoreStream& codes = plan_.index.streams[layer.codes];
+    const QstoreStream& scales = plan_.index.streams[layer.scales];
+    const bool fits =
+        cols != 0 && layer.rows == rows && layer.cols == cols && codes.level >= high.level &&
+        scales.level >= high.level && 2 * codes.size_bytes == high.size_bytes &&
+        2 * codes.unit_bytes == high.unit_bytes && high.unit_bytes % (2 * cols) == 0 &&
+        scales.size_bytes == 4 * layer.rows && cols <= UINT32_MAX;
+    if (!fits || high.method == QstoreMethod::kPair) return false;
+    high.method = QstoreMethod::kPair;  // a wish: the writer measures whether it pays
+    high.pairing = {tensor.dtype == DType::kF16, cols, layer.codes, layer.scales};
+    return true;
+  }
+
+  // ---- checkpoints that are made ----
+
+  void add_made(std::uint32_t number, const MadeLevel& made) {
+    QstoreLevel& level = plan_.index.levels[number];
+    level.source = QstoreSource::kSafetensors;
+    level.computed = true;
+    std::vector<Tensor> tensors;
+    std::vector<PlannedStream> streams;
+    for (const MadeTensor& from : made.tensors) {
+      tensors.push_back(from.tensor);
+      streams.push_back(shaped(from.source, from.tensor, false));
+    }
+    const std::string header = safetensors_header(tensors, {{{"format", "pt"}}});
+    add_made_file(number, "model.safetensors", header, tensors, std::move(streams));
+    for (const MadeLevel::Layer& layer : made.layers) {
+      const Tensor& codes = tensors[layer.codes];
+      const auto codes_stream = stream_of(number, codes.name);
+      const auto scales_stream = stream_of(number, tensors[layer.scales].name);
+      if (!codes_stream || !scales_stream || codes.shape.size() != 2) continue;
+      layers_[number][layer.weight] = {*codes_stream, *scales_stream, codes.shape[0],
+                                       codes.shape[1]};
+    }
+    if (levels_[number].source == nullptr) add_made_config(number);
+  }
+
+  static ByteSourcePtr text_source(const std::string& text) {
+    const auto bytes = std::as_bytes(std::span(text));
+    return source_of_memory({bytes.begin(), bytes.end()});
+  }
+
+  void add_made_file(std::uint32_t number, const std::string& name, const std::string& header,
+                     const std::vector<Tensor>& tensors, std::vector<PlannedStream> streams) {
+    QstoreFile entry;
+    entry.name = plan_.keep(name);
+    entry.role = tensors.empty() ? QstoreFileRole::kBeside : QstoreFileRole::kWeights;
+    entry.size_bytes = header.size();
+    std::vector<ByteSourcePtr> whole = {text_source(header)};
+    std::uint64_t literal = header.size();
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].size_bytes == 0) continue;
+      whole.push_back(streams[i].source);
+      entry.size_bytes += tensors[i].size_bytes;
+      const std::uint32_t stream = add_stream(number, std::move(streams[i]));
+      entry.segments.push_back({literal, stream, plan_.keep(tensors[i].name)});
+      tensors_[number].emplace(tensors[i].name, stream);
+      literal = 0;
+    }
+    entry.literals = add_literals(number, {whole.front()});
+    plan_.source_bytes += entry.size_bytes;
+    plan_.file_sources[number].push_back(source_of_parts(std::move(whole)));
+    plan_.index.levels[number].files.push_back(std::move(entry));
+  }
+
+  // What loads the checkpoint must know how it is quantized.
+  void add_made_config(std::uint32_t number) {
+    for (const QstoreFile& file : plan_.index.levels[0].files) {
+      if (file.name != "config.json" || !file.literals || !file.segments.empty()) continue;
+      const ByteSource& source = *plan_.streams[*file.literals].source;
+      Buffer scratch;
+      const auto bytes = source.bytes(0, static_cast<std::size_t>(source.size()), scratch);
+      auto config = nlohmann::ordered_json::parse(
+          reinterpret_cast<const char*>(bytes.data()),
+          reinterpret_cast<const char*>(bytes.data() + bytes.size()), nullptr, false);
+      if (!config.is_object()) return;
+      config["quantization_config"] = {{"load_in_8bit", true}, {"quant_method", "bitsandbytes"}};
+      add_made_file(number, "config.json", config.dump(2) + "\n", {}, {});
+      return;
+    }
+  }
+
+  // ---- order ----
+
+  // The lowest level first: whoever wants only that one reads the front of the file.
+  void order_streams() {
+    const std::size_t count = plan_.index.streams.size();
+    std::vector<std::uint32_t> order(count);
+    for (std::uint32_t i = 0; i < count; ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return plan_.index.streams[a].level > plan_.index.streams[b].level;
+    });
+    std::vector<std::uint32_t> place(count);
+    std::vector<QstoreStream> streams;
+    std::vector<PlannedStream> planned;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      place[order[i]] = i;
+      streams.push_back(std::move(plan_.index.streams[order[i]]));
+      planned.push_back(std::move(plan_.streams[order[i]]));
+    }
+    for (QstoreStream& stream : streams) {
+      if (stream.method != QstoreMethod::kPair) continue;
+      stream.pairing.codes = place[stream.pairing.codes];
+      stream.pairing.scales = place[stream.pairing.scales];
+    }
+    for (QstoreLevel& level : plan_.index.levels) {
+      for (QstoreFile& file : level.files) {
+        if (file.literals) file.literals = place[*file.literals];
+        for (QstoreSegment& segment : file.segments) segment.stream = place[segment.stream];
+      }
+    }
+    plan_.index.streams = std::move(streams);
+    plan_.streams = std::move(planned);
+    if (links_ != 0) {
+      plan_.notes.push_back(fmt::format("links beside the weights are left out: {}", links_));
+    }
+  }
+
+  const std::vector<PlanLevel>& levels_;
+  std::uint64_t block_weights_;
+  QstorePlan plan_;
+  DistinctBytes distinct_;
+  std::vector<std::unordered_map<std::string, std::uint32_t>> tensors_;  // of weights, by level
+  std::vector<std::unordered_map<std::string, LowLayer>> layers_;        // by weight's name
+  std::uint64_t links_ = 0;
+};
+
+}  // namespace
+
+std::string_view QstorePlan::keep(std::string name) {
+  return names.emplace_back(std::move(name));
+}
+
+FolderFiles regular_files(const std::string& folder) {
+  FolderFiles found;
+  DIR* scan = opendir(folder.c_str());
+  if (scan == nullptr) {
+    throw Error(ErrorCode::kIo, fmt::format("cannot read folder: {}", std::strerror(errno)), {},
+                folder);
+  }
+  const std::unique_ptr<DIR, int (*)(DIR*)> owner(scan, &closedir);
+  while (const dirent* entry = readdir(scan)) {
+    struct stat st {};
+    if (fstatat(dirfd(scan), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (is_temporary_name(entry->d_name)) continue;
+    if (S_ISREG(st.st_mode)) found.names.emplace_back(entry->d_name);
+    if (S_ISLNK(st.st_mode)) ++found.links;
+  }
+  std::sort(found.names.begin(), found.names.end(), NameLess());
+  return found;
+}
+
+std::uint64_t unit_of(const PlannedStream& stream, std::uint64_t block_weights) {
+  const std::uint64_t size = stream.source->size();
+  if (stream.literal || stream.cols == 0)
+    return std::min(kByteUnit, std::max<std::uint64_t>(1, size));
+  const std::uint64_t row_bytes = size / stream.rows;
+  if (stream.cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock && row_bytes != 0 &&
+      size % stream.rows == 0) {
+    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.cols);
+    const std::uint64_t most = std::max<std::uint64_t>(1, kQstoreMaxBlock / row_bytes);
+    return std::min({rows, most, stream.rows}) * row_bytes;
+  }
+  const DTypeInfo& type = info(stream.dtype);
+  const std::uint64_t blocks = std::max<std::uint64_t>(1, block_weights / type.block_elements);
+  return std::min(blocks, kQstoreMaxBlock / type.block_bytes) * type.block_bytes;
+}
+
+QstorePlan plan_container(const std::vector<PlanLevel>& levels, std::uint64_t block_weights) {
+  return Planner(levels, block_weights).plan();
+}
+
+}  // namespace qi

@@ -1,0 +1,355 @@
+#include "engine/codec/plane_codec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "engine/io/error.h"
+#include "engine/tensor/numbers.h"
+#include "tests/support/error_of.h"
+#include "tests/support/trained_like.h"
+
+namespace qi {
+namespace {
+
+using testing_support::Random;
+using Bytes = std::vector<std::byte>;
+
+// ---- contents -----------------------------------------------------------------------------------
+
+struct Content {
+  const char* name;
+  std::function<void(Random&, DType, Bytes&)> fill;
+};
+
+void fill_random(Random& random, DType, Bytes& bytes) {
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random.next());
+}
+
+void fill_normal(Random& random, DType type, Bytes& bytes) {
+  const std::size_t element = info(type).block_bytes;
+  for (std::size_t i = 0; i + element <= bytes.size(); i += element) {
+    const double value = 0.02 * random.student8();
+    const auto single = static_cast<float>(value);
+    std::uint64_t bits = 0;
+    switch (type) {
+      case DType::kBF16:
+        bits = float_to_bf16(single);
+        break;
+      case DType::kF16:
+        bits = float_to_f16(single);
+        break;
+      case DType::kF32:
+        std::memcpy(&bits, &single, 4);
+        break;
+      case DType::kF64:
+        std::memcpy(&bits, &value, 8);
+        break;
+      default:
+        bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(std::nearbyint(value * 1000)));
+    }
+    std::memcpy(bytes.data() + i, &bits, element);
+  }
+}
+
+// NaN payloads, infinities, −0, subnormals and huge numbers among normal ones.
+void fill_special(Random& random, DType type, Bytes& bytes) {
+  fill_normal(random, type, bytes);
+  for (std::size_t i = 0; i < bytes.size(); i += 1 + random.next() % 40) {
+    constexpr std::uint8_t kBytes[] = {0xff, 0x7f, 0x80, 0x00, 0x01, 0x7c};
+    bytes[i] = std::byte{kBytes[random.next() % 6]};
+  }
+}
+
+void fill_zeros_and_normal(Random& random, DType type, Bytes& bytes) {
+  fill_normal(random, type, bytes);
+  const std::size_t element = info(type).block_bytes;
+  for (std::size_t i = 0; i + element <= bytes.size(); i += element) {
+    if (random.next() % 3 != 0) std::memset(bytes.data() + i, 0, element);
+  }
+}
+
+void fill_constant(Random& random, DType, Bytes& bytes) {
+  std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(random.next()));
+}
+
+void fill_constant_but_one(Random& random, DType type, Bytes& bytes) {
+  fill_constant(random, type, bytes);
+  if (!bytes.empty()) bytes[random.next() % bytes.size()] ^= std::byte{0x41};
+}
+
+const Content kContents[] = {
+    {"random bits", fill_random},     {"normal", fill_normal},
+    {"special values", fill_special}, {"zeros strewn in", fill_zeros_and_normal},
+    {"constant", fill_constant},      {"all but one equal", fill_constant_but_one},
+};
+
+const DType kTypes[] = {DType::kBF16, DType::kF16,    DType::kF32,    DType::kF64,
+                        DType::kI8,   DType::kF8E4M3, DType::kF8E5M2, DType::kU8};
+
+// ---- round trips --------------------------------------------------------------------------------
+
+// Every path's bytes and every path's numbers.
+void expect_round_trip(const PlaneTable& chosen, const Bytes& values, const std::string& what) {
+  SCOPED_TRACE(what);
+  const PlaneTable table = PlaneTable::parse(chosen.serialise());
+  EXPECT_EQ(table.serialise(), chosen.serialise());
+  const std::size_t count = values.size() / table.element_bytes();
+  Bytes first;
+  for (const CodecPath path : codec_paths()) {
+    PlaneEncoder encoder(path);
+    const auto block = encoder.encode(table, values.data(), count);
+    EXPECT_LE(block.size(), values.size() + 1);
+    if (path == CodecPath::kPortable) first.assign(block.begin(), block.end());
+    EXPECT_TRUE(std::equal(block.begin(), block.end(), first.begin(), first.end()))
+        << "bytes of path " << static_cast<int>(path);
+  }
+  for (const CodecPath path : codec_paths()) {
+    PlaneDecoder decoder(path);
+    // A block of its own size, so that a sanitizer sees a read past its end.
+    const Bytes block = first;
+    Bytes out(values.size() + 1, std::byte{0x55});
+    decoder.decode(table, block, count, out.data());
+    EXPECT_EQ(out.back(), std::byte{0x55});
+    out.pop_back();
+    EXPECT_TRUE(out == values) << "numbers of path " << static_cast<int>(path);
+  }
+}
+
+TEST(PlaneCodecTest, EveryTypeSizeAndContentComesBack) {
+  Random random(1);
+  for (const DType type : kTypes) {
+    for (const Content& content : kContents) {
+      for (const std::size_t count : {0, 1, 63, 64, 65, 128, 1000, 4999, 70001}) {
+        Bytes values(count * info(type).block_bytes);
+        content.fill(random, type, values);
+        for (const PlaneEffort effort : {PlaneEffort::kFast, PlaneEffort::kRatio}) {
+          PlaneHistogram histogram(plane_kind(type));
+          histogram.add_sample(values.data(), count);
+          expect_round_trip(
+              PlaneTable::choose(histogram, effort), values,
+              std::string(info(type).name) + ", " + content.name + ", " + std::to_string(count));
+        }
+      }
+    }
+  }
+}
+
+TEST(PlaneCodecTest, NibblesComeBackAndShrink) {
+  Random random(2);
+  for (const std::size_t count : {0, 1, 31, 32, 33, 64, 100, 5000}) {
+    Bytes values(count);
+    const auto nibble = [&random] {
+      return static_cast<unsigned>(
+          std::clamp(std::nearbyint(8 + 2.5 * random.normal()), 0.0, 15.0));
+    };
+    for (std::byte& b : values) b = static_cast<std::byte>(nibble() | nibble() << 4);
+    PlaneHistogram histogram(nibble_kind());
+    histogram.add(values.data(), count);
+    const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kFast);
+    expect_round_trip(table, values, std::to_string(count));
+    PlaneEncoder encoder;
+    if (count == 5000) {
+      EXPECT_LT(encoder.encode(table, values.data(), count).size(), 4700u);
+    }
+  }
+}
+
+// A table that was made for other numbers codes these all the same.
+TEST(PlaneCodecTest, ATableNeedNotFit) {
+  Random random(3);
+  for (const DType type : kTypes) {
+    Bytes sample(2000 * info(type).block_bytes);
+    Bytes values(3000 * info(type).block_bytes);
+    fill_normal(random, type, sample);
+    for (const Content& content : kContents) {
+      content.fill(random, type, values);
+      for (const PlaneEffort effort : {PlaneEffort::kFast, PlaneEffort::kRatio}) {
+        for (const bool empty : {false, true}) {
+          PlaneHistogram histogram(plane_kind(type));
+          if (!empty) histogram.add(sample.data(), 2000);
+          expect_round_trip(PlaneTable::choose(histogram, effort), values,
+                            std::string(info(type).name) + ", " + content.name);
+        }
+      }
+    }
+  }
+}
+
+// Splits that choose() would not take here, and both layouts over the same numbers.
+TEST(PlaneCodecTest, EverySplitAndLayout) {
+  Random random(4);
+  const std::vector<RansSymbol> few = {{3, 1000}, {7, 2000}, {9, 1000}, {kEscapeSymbol, 96}};
+  std::vector<RansSymbol> many;
+  for (unsigned i = 0; i < 63; ++i) many.push_back({static_cast<std::uint8_t>(i), 64});
+  many.push_back({kEscapeSymbol, 64});
+  std::vector<RansSymbol> middle;
+  for (unsigned i = 0; i < 24; ++i) middle.push_back({static_cast<std::uint8_t>(2 * i), 160});
+  middle.push_back({kEscapeSymbol, 4096 - 24 * 160});
+  for (const unsigned head_bytes : {1, 2}) {
+    for (unsigned shift = 0; shift <= (head_bytes == 1 ? 4u : 10u); ++shift) {
+      for (const bool sign : {false, true}) {
+        const PlaneSplit split{static_cast<std::uint8_t>(head_bytes),
+                               static_cast<std::uint8_t>(shift), sign, 2};
+        if (split.raw_bits() + 4 > 8 * head_bytes) continue;
+        const PlaneKind kind{static_cast<std::uint8_t>(head_bytes), sign, false, 0, 0};
+        Bytes values(head_bytes * 1500);
+        for (std::size_t i = 0; i < values.size(); i += head_bytes) {
+          const unsigned code = random.next() % 8 == 0 ? static_cast<unsigned>(random.next())
+                                                       : 5 + 2 * (random.next() % 4);
+          const unsigned head =
+              code << shift | (random.next() & ((1u << shift) - 1)) | (random.next() & 0x8080u);
+          std::memcpy(values.data() + i, &head, head_bytes);
+        }
+        const std::string what = std::to_string(head_bytes) + ":" + std::to_string(shift);
+        expect_round_trip({kind, split, RansTable(few, RansLayout::kAlias)}, values, what);
+        expect_round_trip({kind, split, RansTable(few, RansLayout::kTwoLevel)}, values, what);
+        expect_round_trip({kind, split, RansTable(middle, RansLayout::kTwoLevel)}, values, what);
+        expect_round_trip({kind, split, RansTable(middle, RansLayout::kAlias)}, values, what);
+        expect_round_trip({kind, split, RansTable(many, RansLayout::kAlias)}, values, what);
+      }
+    }
+  }
+}
+
+TEST(PlaneCodecTest, ConstantBlocksAreOneElement) {
+  const Bytes values(80000, std::byte{0x3c});
+  PlaneHistogram histogram(plane_kind(DType::kF64));
+  histogram.add(values.data(), 10000);
+  PlaneEncoder encoder;
+  const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kFast);
+  EXPECT_EQ(encoder.encode(table, values.data(), 10000).size(), 9u);
+}
+
+// float32 that holds bf16 costs the bf16.
+TEST(PlaneCodecTest, LowBytesThatAreAllEqualAreStoredOnce) {
+  Random random(5);
+  Bytes values(4 * 20000);
+  fill_normal(random, DType::kF32, values);
+  for (std::size_t i = 0; i < values.size(); i += 4) values[i] = values[i + 1] = std::byte{0};
+  PlaneHistogram histogram(plane_kind(DType::kF32));
+  histogram.add(values.data(), 20000);
+  const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kFast);
+  expect_round_trip(table, values, "bf16 in f32");
+  PlaneEncoder encoder;
+  EXPECT_LT(encoder.encode(table, values.data(), 20000).size() * 8.0 / 20000, 11.0);
+}
+
+double bits_per_weight(DType type, PlaneEffort effort) {
+  const std::vector<float> drawn = testing_support::trained_like(6, 64, 4096);
+  Bytes values(2 * drawn.size());
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const std::uint16_t word =
+        type == DType::kBF16 ? float_to_bf16(drawn[i]) : float_to_f16(drawn[i]);
+    std::memcpy(values.data() + 2 * i, &word, 2);
+  }
+  PlaneHistogram histogram(plane_kind(type));
+  histogram.add_sample(values.data(), drawn.size());
+  const PlaneTable table = PlaneTable::choose(histogram, effort);
+  PlaneEncoder encoder;
+  const std::size_t size =
+      encoder.encode(table, values.data(), drawn.size()).size() + table.serialise().size();
+  return 8.0 * static_cast<double>(size) / static_cast<double>(drawn.size());
+}
+
+TEST(PlaneCodecTest, TrainedWeightsCostWhatTheirEntropySays) {
+  EXPECT_LT(bits_per_weight(DType::kBF16, PlaneEffort::kFast), 10.72);
+  EXPECT_LT(bits_per_weight(DType::kBF16, PlaneEffort::kRatio), 10.68);
+  EXPECT_LT(bits_per_weight(DType::kF16, PlaneEffort::kFast), 13.72);
+  EXPECT_LT(bits_per_weight(DType::kF16, PlaneEffort::kRatio), 13.66);
+}
+
+// ---- damage -------------------------------------------------------------------------------------
+
+// Every path either refuses the block or gives numbers; none reads or writes where it must not
+// (which a sanitizer sees), and all do the same.
+void expect_survival(const PlaneTable& table, const Bytes& block, std::size_t count) {
+  std::string first;
+  for (const CodecPath path : codec_paths()) {
+    PlaneDecoder decoder(path);
+    Bytes out(count * table.element_bytes());
+    std::string result;
+    try {
+      decoder.decode(table, block, count, out.data());
+      result.assign(reinterpret_cast<const char*>(out.data()), out.size());
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code, ErrorCode::kCorrupt);
+      result = "refused";
+    }
+    if (path == CodecPath::kPortable) first = result;
+    EXPECT_TRUE(result == first) << "path " << static_cast<int>(path);
+  }
+}
+
+TEST(PlaneCodecTest, DamagedBlocksAreRefusedOrGiveNumbers) {
+  Random random(7);
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kF64, DType::kI8}) {
+    const std::size_t count = 300;
+    Bytes values(count * info(type).block_bytes);
+    fill_special(random, type, values);
+    PlaneHistogram histogram(plane_kind(type));
+    histogram.add(values.data(), count);
+    const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kRatio);
+    PlaneEncoder encoder;
+    // A block whose states do not pay is stored as it is; this one must be coded.
+    Bytes large;
+    for (int i = 0; i < 12; ++i) large.insert(large.end(), values.begin(), values.end());
+    const auto coded = encoder.encode(table, large.data(), 12 * count);
+    const Bytes block(coded.begin(), coded.end());
+    ASSERT_EQ(block[0], std::byte{2}) << info(type).name;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      Bytes damaged = block;
+      damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
+      expect_survival(table, damaged, 12 * count);
+      if (i % 8 == 0) {
+        const Bytes cut(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(i));
+        EXPECT_EQ(test::class_of([&] {
+                    Bytes out(large.size());
+                    PlaneDecoder().decode(table, cut, 12 * count, out.data());
+                  }),
+                  "corrupt");
+      }
+    }
+    // Streams that lie about their lengths in step with each other.
+    for (int round = 0; round < 200; ++round) {
+      Bytes damaged = block;
+      for (std::size_t i = 0; i < damaged.size(); ++i) {
+        if (random.next() % 50 == 0) damaged[i] = static_cast<std::byte>(random.next());
+      }
+      std::memcpy(damaged.data(), block.data(), 12);
+      std::uint32_t words = 0;
+      std::memcpy(&words, block.data() + 4, 4);
+      const auto fewer = static_cast<std::uint32_t>(random.next() % words);
+      std::memcpy(damaged.data() + 4, &fewer, 4);
+      damaged.erase(damaged.end() - 2 * static_cast<std::ptrdiff_t>(words - fewer), damaged.end());
+      expect_survival(table, damaged, 12 * count);
+    }
+  }
+}
+
+TEST(PlaneCodecTest, DamagedTablesAreRefusedOrAreTables) {
+  Random random(8);
+  for (const DType type : kTypes) {
+    Bytes values(2000 * info(type).block_bytes);
+    fill_normal(random, type, values);
+    PlaneHistogram histogram(plane_kind(type));
+    histogram.add(values.data(), 2000);
+    const Bytes table = PlaneTable::choose(histogram, PlaneEffort::kRatio).serialise();
+    for (std::size_t i = 0; i < table.size(); ++i) {
+      for (unsigned flip = 1; flip < 256; ++flip) {
+        Bytes damaged = table;
+        damaged[i] ^= static_cast<std::byte>(flip);
+        const std::string word = test::class_of([&] { PlaneTable::parse(damaged); });
+        EXPECT_TRUE(word == "corrupt" || word == "none");
+      }
+      const Bytes cut(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(i));
+      EXPECT_EQ(test::class_of([&] { PlaneTable::parse(cut); }), "corrupt");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qi
