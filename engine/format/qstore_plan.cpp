@@ -30,7 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kByteUnit = std::uint64_t{1} << 20;
-constexpr std::uint64_t kLongRow = 4;  // blocks a row may have before it is cut
+constexpr std::uint64_t kLargestKernel = 16;  // a convolution's last axis
+constexpr std::uint64_t kLongRow = 4;         // blocks a row may have before it is cut
 
 /// The int8 layer of a matrix in a level.
 struct LowLayer {
@@ -183,6 +184,10 @@ class Planner {
     }
     stream.cols = tensor.shape.empty() ? 1 : tensor.shape.back();
     stream.rows = *elements / stream.cols;
+    stream.class_cols = stream.cols;
+    if (tensor.shape.size() > 2 && stream.cols <= kLargestKernel) {
+      stream.class_cols = *elements / tensor.shape.front();
+    }
     return stream;
   }
 
@@ -440,12 +445,13 @@ std::uint64_t unit_of(const PlannedStream& stream, std::uint64_t block_weights) 
   const std::uint64_t size = stream.source->size();
   if (stream.literal || stream.cols == 0)
     return std::min(kByteUnit, std::max<std::uint64_t>(1, size));
-  const std::uint64_t row_bytes = size / stream.rows;
-  if (stream.cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock && row_bytes != 0 &&
-      size % stream.rows == 0) {
-    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.cols);
+  const std::uint64_t all_rows = stream.class_rows();
+  const std::uint64_t row_bytes = size / all_rows;
+  if (stream.class_cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock &&
+      row_bytes != 0 && size % all_rows == 0) {
+    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.class_cols);
     const std::uint64_t most = std::max<std::uint64_t>(1, kQstoreMaxBlock / row_bytes);
-    return std::min({rows, most, stream.rows}) * row_bytes;
+    return std::min({rows, most, all_rows}) * row_bytes;
   }
   const DTypeInfo& type = info(stream.dtype);
   const std::uint64_t blocks = std::max<std::uint64_t>(1, block_weights / type.block_elements);
