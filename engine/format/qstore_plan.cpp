@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -93,7 +94,14 @@ class Planner {
     level.single_file = !from.made && !fs::is_directory(from.path, ignored) && weights.size() == 1;
     if (fs::is_directory(from.path, ignored)) {
       const FolderFiles beside = regular_files(folder);
-      for (const std::string& name : beside.names) names[name] = QstoreFileRole::kBeside;
+      for (const std::string& name : beside.names) {
+        // A container in the model's folder was made of it: no container holds its predecessors.
+        if (is_container(folder + "/" + name)) {
+          ++containers_;
+        } else {
+          names[name] = QstoreFileRole::kBeside;
+        }
+      }
       links_ = beside.links;
     }
     for (const std::string& path : weights) {
@@ -107,6 +115,14 @@ class Planner {
     for (const auto& [name, role] : names) {
       add_file(number, role, File::open(folder + "/" + name), name);
     }
+  }
+
+  static bool is_container(const std::string& path) {
+    const auto file = File::open(path);
+    std::array<std::byte, kQstoreMagicBytes> first;
+    if (file->size() < first.size()) return false;
+    file->read_at(0, first);
+    return is_qstore_magic(first);
   }
 
   // Where the tensors of a file lie; of anything that is no sound file of ours, nowhere.
@@ -405,6 +421,10 @@ class Planner {
     if (links_ != 0) {
       plan_.notes.push_back(fmt::format("links beside the weights are left out: {}", links_));
     }
+    if (containers_ != 0) {
+      plan_.notes.push_back(
+          fmt::format("containers beside the weights are left out: {}", containers_));
+    }
   }
 
   const std::vector<PlanLevel>& levels_;
@@ -414,6 +434,7 @@ class Planner {
   std::vector<std::unordered_map<std::string, std::uint32_t>> tensors_;  // of weights, by level
   std::vector<std::unordered_map<std::string, LowLayer>> layers_;        // by weight's name
   std::uint64_t links_ = 0;
+  std::uint64_t containers_ = 0;
 };
 
 }  // namespace
