@@ -119,11 +119,10 @@ HWY_INLINE __m256i multiply_high(__m256i x, __m256i y) {
   return _mm256_blend_epi32(even, odd, 0xaa);
 }
 
-// One encoding step of eight lanes. With kSlotTable the slot of (start + rank) is looked up; bits
-// 8 and 9 of entry_of name the table.
+// One encoding step of eight lanes. With kSlotTable the slot of (start + rank) is looked up.
 template <bool kSlotTable>
 HWY_INLINE void encode_8(__m256i& x, const EncodeLanes& e, std::byte*& words,
-                         const std::uint16_t* slot_of, const std::uint16_t* entry_of) {
+                         const std::uint16_t* slot_of) {
   const __m256i frequency = _mm256_and_si256(e.frequency_start, _mm256_set1_epi32(0xffff));
   const __m256i start =
       _mm256_and_si256(_mm256_srli_epi32(e.frequency_start, 16), _mm256_set1_epi32(4095));
@@ -149,9 +148,8 @@ HWY_INLINE void encode_8(__m256i& x, const EncodeLanes& e, std::byte*& words,
     store(index, slot);
     const auto four = [&](int i) QI_ATTR {
       const auto at = [&](int j) QI_ATTR {
-        const std::size_t table = entry_of[2 * j] >> 8;
         std::uint32_t two_slots;
-        __builtin_memcpy(&two_slots, slot_of + table * kRansSlots + index[j], 4);
+        __builtin_memcpy(&two_slots, slot_of + index[j], 4);
         return static_cast<int>(two_slots);
       };
       const __m128i a = _mm_insert_epi32(_mm_cvtsi32_si128(at(i)), at(i + 1), 1);

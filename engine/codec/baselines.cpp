@@ -1,5 +1,8 @@
+// Frames without matches are asked for by sequences, which zstd counts as experimental.
+#define ZSTD_STATIC_LINKING_ONLY
 #include "engine/codec/baselines.h"
 
+#include <algorithm>
 #include <cassert>
 #include <memory>
 #include <vector>
@@ -33,6 +36,51 @@ std::size_t lz4_size(std::span<const std::byte> block) {
                                         static_cast<int>(block.size()), bound);
   assert(size > 0 || block.empty());
   return static_cast<std::size_t>(size);
+}
+
+void HuffmanCoder::Free::operator()(ZSTD_CCtx_s* context) const {
+  ZSTD_freeCCtx(context);
+}
+void HuffmanCoder::Free::operator()(ZSTD_DCtx_s* context) const {
+  ZSTD_freeDCtx(context);
+}
+
+HuffmanCoder::HuffmanCoder() : compressor_(ZSTD_createCCtx()), decompressor_(ZSTD_createDCtx()) {
+  if (compressor_ == nullptr || decompressor_ == nullptr) {
+    throw Error(ErrorCode::kMemory, "no memory for the zstd compressor");
+  }
+  const auto set = [this](ZSTD_cParameter parameter, int value) {
+    ZSTD_CCtx_setParameter(compressor_.get(), parameter, value);
+  };
+  set(ZSTD_c_blockDelimiters, ZSTD_sf_explicitBlockDelimiters);
+  // Nobody looks for matches: the smallest tables that a whole block goes with.
+  set(ZSTD_c_compressionLevel, 1);
+  set(ZSTD_c_strategy, ZSTD_fast);
+  set(ZSTD_c_windowLog, 17);
+  set(ZSTD_c_hashLog, 6);
+  set(ZSTD_c_chainLog, 6);
+}
+HuffmanCoder::~HuffmanCoder() = default;
+
+std::span<const std::byte> HuffmanCoder::encode(std::span<const std::byte> bytes) {
+  std::vector<ZSTD_Sequence> blocks;
+  for (std::size_t at = 0; at < bytes.size(); at += ZSTD_BLOCKSIZE_MAX) {
+    const std::size_t length = std::min<std::size_t>(ZSTD_BLOCKSIZE_MAX, bytes.size() - at);
+    blocks.push_back({0, static_cast<unsigned>(length), 0, 0});
+  }
+  out_.resize(std::max(out_.size(), ZSTD_compressBound(bytes.size())));
+  const std::size_t size =
+      ZSTD_compressSequences(compressor_.get(), out_.data(), out_.size(), blocks.data(),
+                             blocks.size(), bytes.data(), bytes.size());
+  if (ZSTD_isError(size)) {
+    throw Error(ErrorCode::kMemory, std::string("zstd: ") + ZSTD_getErrorName(size));
+  }
+  return std::span<const std::byte>(out_).first(size);
+}
+
+bool HuffmanCoder::decode(std::span<const std::byte> frame, std::span<std::byte> out) {
+  return ZSTD_decompressDCtx(decompressor_.get(), out.data(), out.size(), frame.data(),
+                             frame.size()) == out.size();
 }
 
 }  // namespace qi

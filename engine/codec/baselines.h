@@ -1,9 +1,14 @@
-// General-purpose compressors as yardsticks: how many bytes they would make of a block.
-// Each call is one-shot and independent; any thread.
+// Others' compressors as yardsticks: how many bytes they would make of a block.
+// Each call is one-shot and independent, any thread; a HuffmanCoder belongs to one.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <vector>
+
+struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
 
 namespace qi {
 
@@ -14,5 +19,25 @@ inline constexpr int kBaselineZstdLevel = 3;
 std::size_t zstd_size(std::span<const std::byte> block, int level = kBaselineZstdLevel);
 /// Bytes of one LZ4 block (fast mode) of `block`, at most LZ4_MAX_INPUT_SIZE bytes.
 std::size_t lz4_size(std::span<const std::byte> block);
+
+/// Huffman codes alone: zstd's literals, in frames without a single match.
+class HuffmanCoder {
+ public:
+  HuffmanCoder();
+  ~HuffmanCoder();
+  /// The frame, valid until the next call. Throws kMemory.
+  std::span<const std::byte> encode(std::span<const std::byte> bytes);
+  /// False when it does not decode to exactly out.size() bytes.
+  [[nodiscard]] bool decode(std::span<const std::byte> frame, std::span<std::byte> out);
+
+ private:
+  struct Free {
+    void operator()(ZSTD_CCtx_s* context) const;
+    void operator()(ZSTD_DCtx_s* context) const;
+  };
+  std::unique_ptr<ZSTD_CCtx_s, Free> compressor_;
+  std::unique_ptr<ZSTD_DCtx_s, Free> decompressor_;
+  std::vector<std::byte> out_;
+};
 
 }  // namespace qi

@@ -184,15 +184,25 @@ HWY_INLINE std::uint64_t natural_order(std::uint64_t packed) {
   return outer | (packed >> 8 & 0x0000ff000000ff00u) | (packed << 8 & 0x00ff000000ff0000u);
 }
 
-// Class vectors of 16 heads: c mod 4 and ⌊c/4⌋.
+// Of 16 heads: the table, and by how much their codes move.
 struct ClassLanes {
   __m256i table, code_shift;
 };
-HWY_INLINE ClassLanes classes_16(const std::int8_t* column, __m256i row) {
-  const __m256i c = _mm256_add_epi16(
-      _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(column))), row);
-  return {_mm256_and_si256(c, _mm256_set1_epi16(3)), _mm256_srai_epi16(c, 2)};
-}
+struct ClassBits {
+  explicit ClassBits(const PlaneRun& run)
+      : table_bits(_mm_cvtsi32_si128(static_cast<int>(run.table_bits))),
+        octave_bits(_mm_cvtsi32_si128(static_cast<int>(run.octave_bits))),
+        table_mask(set1_16((1u << run.table_bits) - 1)) {}
+
+  HWY_INLINE ClassLanes lanes(const std::int8_t* classes) const {
+    const __m256i c = _mm256_cvtepi8_epi16(load_128(classes));
+    return {_mm256_and_si256(c, table_mask),
+            _mm256_sll_epi16(_mm256_sra_epi16(c, table_bits), octave_bits)};
+  }
+
+  __m128i table_bits, octave_bits;
+  __m256i table_mask;
+};
 
 // ---- tables in memory ---------------------------------------------------------------------------
 
@@ -204,7 +214,7 @@ std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
   const std::byte* words = cursor.words;
   const __m256i slot_mask = _mm256_set1_epi32(kRansSlots - 1);
   const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
-  const __m256i row = _mm256_set1_epi16(static_cast<short>(run.row_class));
+  const ClassBits class_bits(run);
   std::size_t group = 0;
   for (; group < run.groups && words <= cursor.words_limit; ++group) {
     alignas(32) std::uint32_t index[kRansLanes];
@@ -214,11 +224,10 @@ std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
       for (int j = 0; j < 4; ++j) slot[j] = _mm256_and_si256(x[k + j], slot_mask);
       if constexpr (kClasses) {
         for (int j = 0; j < 2; ++j) {
-          const ClassLanes c =
-              classes_16(run.column_class + kRansLanes * group + 8 * k + 16 * j, row);
+          const ClassLanes c = class_bits.lanes(run.classes + kRansLanes * group + 8 * k + 16 * j);
           code_shift[k / 2 + j] = c.code_shift;
           const __m256i even =
-              _mm256_slli_epi32(_mm256_and_si256(c.table, _mm256_set1_epi32(3)), kRansSlotBits);
+              _mm256_slli_epi32(_mm256_and_si256(c.table, _mm256_set1_epi32(255)), kRansSlotBits);
           const __m256i odd = _mm256_slli_epi32(_mm256_srli_epi32(c.table, 16), kRansSlotBits);
           slot[j] = _mm256_or_si256(slot[j], even);
           slot[j + 2] = _mm256_or_si256(slot[j + 2], odd);
@@ -460,7 +469,7 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
   load_lanes(cursor.lanes, x);
   std::byte* words = cursor.words;
   const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
-  const __m256i row = _mm256_set1_epi16(static_cast<short>(run.row_class));
+  const ClassBits class_bits(run);
   const __m256i escape = _mm256_set1_epi16(kEscapeSymbol);
   for (std::size_t group = run.groups; group-- > 0;) {
     const std::byte* in = cursor.in + group * kRansLanes * S::kHeadBytes;
@@ -471,7 +480,7 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
       const __m256i head = k % 2 == 0 ? heads[k / 2].first : heads[k / 2].second;
       __m256i symbol = _mm256_sub_epi16(Heads<S>::code_16(head), base);
       if constexpr (kClasses) {
-        const ClassLanes c = classes_16(run.column_class + kRansLanes * group + 16 * k, row);
+        const ClassLanes c = class_bits.lanes(run.classes + kRansLanes * group + 16 * k);
         symbol = _mm256_min_epu16(_mm256_sub_epi16(symbol, c.code_shift), escape);
         symbol = _mm256_or_si256(symbol, _mm256_slli_epi16(c.table, 8));
       } else {
@@ -485,7 +494,7 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
       const std::uint16_t* first = entry_of + k / 4 * 32 + k % 2 * 16 + k / 2 % 2;
       const EncodeLanes e = look_up_encode(run.encode, first);
       flags = _mm256_or_si256(flags, e.frequency_start);
-      encode_8<kSlotTable>(x[k], e, words, run.slot_of, first);
+      encode_8<kSlotTable>(x[k], e, words, run.slot_of);
     }
     if (_mm256_movemask_ps(_mm256_castsi256_ps(flags)) != 0) [[unlikely]] {
       write_escapes<S>(cursor, run, entry_of, in);
@@ -508,10 +517,7 @@ struct Loops {
   template <typename S>
   static void encode(EncodeCursor& cursor, const PlaneRun& run) {
     const bool mapped = run.slot_of != nullptr;
-    if (run.has_classes()) {
-      return mapped ? encode_heads<S, true, true>(cursor, run)
-                    : encode_heads<S, true, false>(cursor, run);
-    }
+    if (run.has_classes()) return encode_heads<S, true, false>(cursor, run);
     return mapped ? encode_heads<S, false, true>(cursor, run)
                   : encode_heads<S, false, false>(cursor, run);
   }

@@ -55,37 +55,98 @@ void join_nibbles(const std::byte* heads, std::size_t count, std::byte* bytes) {
   }
 }
 
-PlaneRun run_of(const PlaneTable& table, std::size_t groups) {
-  PlaneRun run;
-  run.split = table.split();
-  run.table = &table.rans();
-  run.slots = table.rans().slots.data();
-  run.encode = table.rans().encode.data();
-  if (table.rans().layout == RansLayout::kAlias) run.slot_of = table.rans().slot_of.data();
-  run.groups = groups;
-  return run;
-}
+// Rows shorter than this go through the loops together, a class a head.
+constexpr std::size_t kOwnRun = 8 * kRansLanes;
 
 }  // namespace
+
+// ---- runs ---------------------------------------------------------------------------------------
+
+std::span<std::int8_t> RowRuns::rows(const PlaneTable& table, std::size_t heads) {
+  rows_.clear();
+  if (table.classes() != nullptr) {
+    const std::size_t cols = table.classes()->cols;
+    rows_.resize(heads / cols + (heads % cols != 0 ? 1 : 0));
+  }
+  return rows_;
+}
+
+std::span<const PlaneRun> RowRuns::of(const PlaneTable& table, std::size_t groups) {
+  PlaneRun run;
+  run.split = table.split();
+  run.slots = table.slots();
+  run.encode = table.encode();
+  run.groups = groups;
+  runs_.clear();
+  const PlaneClasses* classes = table.classes();
+  if (classes == nullptr) {
+    const RansTable& rans = table.rans();
+    run.table = &rans;
+    if (rans.layout == RansLayout::kAlias) run.slot_of = rans.slot_of.data();
+    runs_.push_back(run);
+    return runs_;
+  }
+  const std::size_t cols = classes->cols;
+  if (classes->columns.empty() && cols % kRansLanes == 0 && cols >= kOwnRun) {
+    // A row is all one class: a run with a table and a base of its own.
+    std::size_t left = groups;
+    for (std::size_t r = 0; left != 0; ++r) {
+      const int c = classes->of_row(rows_[r]);
+      const auto t = static_cast<std::size_t>(c) % classes->tables();
+      const int moved = (c >> classes->table_bits) * (1 << classes->octave_bits);
+      PlaneRun& row = runs_.emplace_back(run);
+      row.split.base = static_cast<std::uint16_t>(run.split.base + moved);
+      row.slots = run.slots + t * kRansSlots;
+      row.encode = run.encode + t * 256;
+      row.groups = std::min(left, cols / kRansLanes);
+      left -= row.groups;
+    }
+    return runs_;
+  }
+  classes_.resize(groups * kRansLanes);
+  classes->fill(rows_.data(), classes_.size(), classes_.data());
+  run.classes = classes_.data();
+  run.table_bits = classes->table_bits;
+  run.octave_bits = classes->octave_bits;
+  runs_.push_back(run);
+  return runs_;
+}
 
 // ---- encoder ------------------------------------------------------------------------------------
 
 PlaneEncoder::PlaneEncoder(CodecPath path) : kernels_(plane_kernels(path)) {}
 
-// Raw bits, states, words, escapes and the last heads, after the place of the head of the block.
+// Classes, raw bits, states, words, escapes and the last heads, after the place of the block's
+// head.
 std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte* heads,
                                        std::size_t count, std::byte* out) {
   const PlaneSplit& split = table.split();
-  const PlaneRun run = run_of(table, count / kRansLanes);
+  const std::size_t groups = count / kRansLanes;
+  const std::size_t group_bytes = kRansLanes * split.head_bytes;
+  std::byte* raw = out + kCodedHead;
+  const std::span<std::int8_t> rows = runs_.rows(table, count);
+  if (!rows.empty()) {
+    const std::size_t cols = table.classes()->cols;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      rows[r] =
+          table.class_of_row(heads + r * cols * split.head_bytes, std::min(cols, count - r * cols));
+    }
+    raw += pack_rows(rows, raw);
+  }
+  const std::span<const PlaneRun> runs = runs_.of(table, groups);
   EncodeCursor cursor;
-  cursor.in = heads;
-  cursor.raw = out + kCodedHead;
   start_encoding(cursor, words_, escapes_, count);
-  kernels_.encode(cursor, run);
-  std::byte* end = cursor.raw + 8 * split.raw_bits() * run.groups;
+  std::size_t first = groups;
+  for (std::size_t i = runs.size(); i-- > 0;) {
+    first -= runs[i].groups;
+    cursor.in = heads + first * group_bytes;
+    cursor.raw = raw + first * 8 * split.raw_bits();
+    kernels_.encode(cursor, runs[i]);
+  }
+  std::byte* end = raw + 8 * split.raw_bits() * groups;
   const StreamSizes sizes = finish_encoding(cursor, words_, escapes_, split, end);
   end += sizes.bytes;
-  const std::size_t coded = run.groups * kRansLanes * split.head_bytes;
+  const std::size_t coded = groups * group_bytes;
   const std::size_t rest = count * split.head_bytes - coded;
   std::memcpy(end, heads + coded, rest);
   store_u32(out + 4, sizes.words);
@@ -99,8 +160,9 @@ std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const s
   const std::size_t head = table.split().head_bytes;
   const std::size_t raw_bytes = count * element;
   const std::size_t head_count = table.nibbles() ? 2 * count : count;
-  // Raw bits, states, a word and an escape a head, the heads of the rest, and low bytes.
-  const std::size_t bound = kCodedHead + 4 * kRansLanes + 8 * head_count + raw_bytes + kWordsAhead;
+  // Raw bits, states, a word, an escape and a class a head, the heads of the rest, and low bytes.
+  const std::size_t bound = kCodedHead + 4 * kRansLanes + 8 * head_count + raw_bytes +
+                            packed_rows_bound(head_count) + kWordsAhead;
   if (out_.size() < bound) out_.resize(bound);
   std::byte* out = out_.data();
   if (all_equal(values, count, element)) {
@@ -173,14 +235,19 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
     bad_block("mode of the low bytes");
   }
   const std::size_t head_count = table.nibbles() ? 2 * count : count;
-  const PlaneRun run = run_of(table, head_count / kRansLanes);
+  const std::size_t groups = head_count / kRansLanes;
+  const std::byte* at = block.data() + kCodedHead;
+  const std::span<std::int8_t> rows = runs_.rows(table, head_count);
+  std::size_t row_bytes = 0;
+  if (!rows.empty()) row_bytes = unpack_rows(block.subspan(kCodedHead), rows);
+  at += row_bytes;
   const std::uint64_t words = load_u32(block.data() + 4);
   const std::uint64_t escapes = load_u32(block.data() + 8);
-  const std::size_t raw_plane = 8 * split.raw_bits() * run.groups;
-  const std::size_t rest = (head_count - run.groups * kRansLanes) * split.head_bytes;
+  const std::size_t raw_plane = 8 * split.raw_bits() * groups;
+  const std::size_t rest = (head_count - groups * kRansLanes) * split.head_bytes;
   const std::size_t low = low_mode == kLowConstant ? low_bytes : low_bytes * count;
   // No sum overflows: words and escapes are below 2^32, the others no more than the output.
-  if (block.size() != kCodedHead + raw_plane + 4 * kRansLanes + 2 * words +
+  if (block.size() != kCodedHead + row_bytes + raw_plane + 4 * kRansLanes + 2 * words +
                           split.escape_bytes() * escapes + rest + low) {
     bad_block("sizes of its streams");
   }
@@ -189,14 +256,13 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
     heads_.resize(head_count * split.head_bytes);
     heads = heads_.data();
   }
-  const std::byte* at = block.data() + kCodedHead;
   DecodeStream stream(at + raw_plane, words, escapes * split.escape_bytes());
   stream.cursor.raw = at;
   stream.cursor.out = heads;
-  stream.decode(kernels_, run);
+  for (const PlaneRun& run : runs_.of(table, groups)) stream.decode(kernels_, run);
   stream.finish();
   at += raw_plane + 4 * kRansLanes + 2 * words + split.escape_bytes() * escapes;
-  std::memcpy(heads + run.groups * kRansLanes * split.head_bytes, at, rest);
+  std::memcpy(heads + groups * kRansLanes * split.head_bytes, at, rest);
   at += rest;
   if (table.nibbles()) {
     // The rest is stored in whole bytes: nothing has checked that these are halves.

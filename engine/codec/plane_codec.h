@@ -3,16 +3,19 @@
 // Never makes a block larger than its bytes + 1; refuses corrupt tables and blocks (kCorrupt)
 // without a checksum's help. An encoder belongs to one thread; tables and decoding: any thread.
 //
-// Table: flags u8 (1: alias layout, 2: symbols are consecutive, 4: signed, 8: nibbles, 16: escape),
-//   element bytes u8, shift u8, n u8 (symbols, the escape among them), base u16, then the first
-//   symbol u8 if consecutive, else all but the escape u8 each, then n frequencies u16.
+// Table: flags u8 (1: alias layout, 2: symbols are consecutive, 4: signed, 8: nibbles, 16: escape,
+//   32: direct layout, 64: rows have classes, 128: columns, too), element bytes u8, shift u8, n u8
+//   (symbols, the escape among them), base u16, the classes (plane_classes.h) if there are any,
+//   then the first symbol u8 if consecutive, else all but the escape u8 each, then n frequencies
+//   u16 of each table.
 // Block of `count` elements: mode u8;
 //   0, raw: the elements;
 //   1, constant: one element;
-//   2, coded: low mode u8, 0 u16, words u32, escapes u32 (counts), the raw bits of ⌊heads/64⌋
-//     groups and then 64 states u32, words u16, escaped codes (u8, or u16 of more than 8 bits),
-//     the last heads mod 64 heads as they are, and the bytes below the heads: low mode 0 all of
-//     them, 1 those of one element, which all have. States after the last group are 2^16.
+//   2, coded: low mode u8, 0 u16, words u32, escapes u32 (counts), the classes of the block's rows
+//     if they have any, the raw bits of ⌊heads/64⌋ groups and then 64 states u32, words u16,
+//     escaped codes (u8, or u16 of more than 8 bits), the last heads mod 64 heads as they are, and
+//     the bytes below the heads: low mode 0 all of them, 1 those of one element, which all have.
+//     States after the last group are 2^16.
 // A head is an element's upper 16 bits, or its one byte, or with nibbles a half of it: of every 64
 // bytes (fewer at the end) the low halves, then the high ones. How heads are split and grouped:
 // plane_kernels.h; how they are coded: rans_table.h.
@@ -20,9 +23,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "engine/codec/plane_classes.h"
 #include "engine/codec/plane_kernels.h"
 #include "engine/tensor/dtype.h"
 
@@ -39,7 +44,11 @@ struct PlaneKind {
   /// Splits to choose from: every shift from `first_shift` (the coarse, fast one) to `last_shift`.
   std::uint8_t first_shift = 0;
   std::uint8_t last_shift = 0;
+  /// What classes go by: a float's mantissa bits in its head, or int8 numbers; else there are none.
+  std::uint8_t mantissa_bits = 0;
+  bool is_int8 = false;
 
+  bool can_have_classes() const { return mantissa_bits != 0 || is_int8; }
   std::uint8_t head_bytes() const { return element_bytes == 1 ? 1 : 2; }
   std::uint8_t finest_shift() const { return first_shift < last_shift ? first_shift : last_shift; }
 };
@@ -70,26 +79,67 @@ class PlaneHistogram {
   std::vector<std::uint64_t> counts_;
 };
 
+/// Rows of a matrix to choose a table from: all of them, or whole ones that stand for all.
+struct PlaneRows {
+  const std::byte* values;
+  std::size_t rows;
+  std::size_t cols;
+  std::uint64_t all_rows;
+};
+
 class PlaneTable {
  public:
   /// The smallest split and table for these counts. What the counts miss can still be coded.
   static PlaneTable choose(const PlaneHistogram& histogram, PlaneEffort effort);
+  /// The smallest of those for one table, classes of rows, and classes of rows and columns, table
+  /// and classes included. `bytes` becomes what all rows will take.
+  static PlaneTable choose_for_rows(const PlaneKind& kind, const PlaneRows& rows, double& bytes);
   /// Throws kCorrupt. `bytes` must be a whole table and no more.
   static PlaneTable parse(std::span<const std::byte> bytes);
   std::vector<std::byte> serialise() const;
 
   PlaneTable(const PlaneKind& kind, const PlaneSplit& split, const RansTable& table);
+  /// Tables of one set of symbols, classes->tables() of them, in the direct layout.
+  PlaneTable(const PlaneKind& kind, const PlaneSplit& split, std::span<const RansTable> tables,
+             PlaneClasses classes);
 
   const PlaneSplit& split() const { return split_; }
-  const RansTable& rans() const { return rans_; }
+  /// The only table, or that of class 0.
+  const RansTable& rans() const { return tables_.front(); }
+  std::span<const RansTable> tables() const { return tables_; }
+  const PlaneClasses* classes() const { return classes_ ? &*classes_ : nullptr; }
   unsigned element_bytes() const { return element_bytes_; }
   bool nibbles() const { return nibbles_; }
+
+  /// Of all tables, one after the other.
+  const std::uint32_t* slots() const;
+  const RansTable::Encode* encode() const;
+  /// Class of a row of heads, for encoders.
+  std::int8_t class_of_row(const std::byte* heads, std::size_t count) const;
 
  private:
   PlaneSplit split_;
   std::uint8_t element_bytes_ = 1;
   bool nibbles_ = false;
-  RansTable rans_;
+  std::vector<RansTable> tables_;
+  std::optional<PlaneClasses> classes_;
+  std::vector<float> column_factors_;
+  std::vector<std::uint32_t> slots_;
+  std::vector<RansTable::Encode> encode_;
+};
+
+/// The runs of a block: one, or one a row.
+class RowRuns {
+ public:
+  /// Classes of the rows of `heads` heads, to be set before of(); none without classes.
+  std::span<std::int8_t> rows(const PlaneTable& table, std::size_t heads);
+  /// Valid until the next call.
+  std::span<const PlaneRun> of(const PlaneTable& table, std::size_t groups);
+
+ private:
+  std::vector<std::int8_t> rows_;
+  std::vector<std::int8_t> classes_;
+  std::vector<PlaneRun> runs_;
 };
 
 /// Encodes blocks; keeps its buffers from one to the next.
@@ -109,6 +159,7 @@ class PlaneEncoder {
   std::vector<std::byte> words_;
   std::vector<std::byte> escapes_;
   std::vector<std::byte> heads_;
+  RowRuns runs_;
 };
 
 /// Decodes blocks. Throws kCorrupt where the block is not one of `count` elements.
@@ -121,6 +172,7 @@ class PlaneDecoder {
  private:
   const PlaneKernels& kernels_;
   std::vector<std::byte> heads_;
+  RowRuns runs_;
 };
 
 }  // namespace qi

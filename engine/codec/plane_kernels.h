@@ -36,24 +36,22 @@ struct PlaneSplit {
   std::size_t escape_bytes() const { return code_bits() > 8 ? 2 : 1; }
 };
 
-/// A run of groups that share tables. `classes`: class c of a head = row_class + column_class[i];
-/// it takes table c mod 4, and its code is base + symbol + ⌊c/4⌋. Without classes table 0.
+/// A run of groups that share tables. With classes, c = classes[i] being that of head i: it takes
+/// table c mod 2^table_bits, and its code is base + symbol + ⌊c/2^table_bits⌋·2^octave_bits.
 struct PlaneRun {
   PlaneSplit split;
-  const RansTable* table = nullptr;           // without classes
-  const std::uint32_t* slots = nullptr;       // [4096], with classes [4][4096]
-  const RansTable::Encode* encode = nullptr;  // [256], with classes [4][256]
-  const std::uint16_t* slot_of = nullptr;  // [4096 …], with classes [4][4096 …]; nullptr: slots
-                                           // are cumulative + rank
-  const std::int8_t* column_class = nullptr;  // [64·groups]
-  int row_class = 0;
+  const RansTable* table = nullptr;           // without classes; nullptr: `slots` alone
+  const std::uint32_t* slots = nullptr;       // [4096], with classes [2^table_bits][4096]
+  const RansTable::Encode* encode = nullptr;  // [256], with classes [2^table_bits][256]
+  /// Without classes only: [4096 …]; nullptr: slots are cumulative + rank.
+  const std::uint16_t* slot_of = nullptr;
+  const std::int8_t* classes = nullptr;  // [64·groups]
+  unsigned table_bits = 0;               // at most 3
+  unsigned octave_bits = 0;
   std::size_t groups = 0;
 
-  bool has_classes() const { return column_class != nullptr; }
+  bool has_classes() const { return classes != nullptr; }
 };
-
-/// With classes: distance of two tables in slot_of.
-inline constexpr std::size_t kSlotOfStride = kRansSlots;
 
 struct DecodeCursor {
   alignas(64) std::array<std::uint32_t, kRansLanes> lanes{};

@@ -80,14 +80,15 @@ void unpack_raw(const std::byte* in, unsigned bits, Heads& raw) {
   }
 }
 
-// Class c = 4·⌊c/4⌋ + c mod 4, negative ones too.
+// Negative classes, too, are ⌊c/2^b⌋·2^b + c mod 2^b.
 struct Class {
   std::uint32_t table;
   std::uint32_t code_shift;
 };
 Class class_of(const PlaneRun& run, std::size_t i) {
-  const int c = run.row_class + run.column_class[i];
-  return {static_cast<std::uint32_t>(c & 3), static_cast<std::uint32_t>(c >> 2)};
+  const int c = run.classes[i];
+  return {static_cast<std::uint32_t>(c) & ((1u << run.table_bits) - 1),
+          static_cast<std::uint32_t>(c >> run.table_bits) << run.octave_bits};
 }
 
 template <bool kClasses>
@@ -96,6 +97,8 @@ std::size_t decode(DecodeCursor& cursor, const PlaneRun& run) {
   const unsigned code_mask = (1u << split.code_bits()) - 1;
   const unsigned low_mask = (1u << split.shift) - 1;
   const unsigned sign_up = 8u * split.head_bytes - 1 - split.shift;
+  // Copies: a store to bytes may change anything that is not local.
+  const std::uint32_t* const slots = run.slots;
   const std::byte* words = cursor.words;
   std::array<std::uint32_t, kRansLanes> x = cursor.lanes;
   std::size_t group = 0;
@@ -104,12 +107,12 @@ std::size_t decode(DecodeCursor& cursor, const PlaneRun& run) {
     for (std::size_t lane = 0; lane < kRansLanes; ++lane) {
       const std::size_t head = head_of_lane(lane);
       const std::uint32_t table = kClasses ? class_of(run, 64 * group + head).table : 0;
-      const std::uint32_t entry = run.slots[table * kRansSlots + x[lane] % kRansSlots];
+      const std::uint32_t entry = slots[table * kRansSlots + x[lane] % kRansSlots];
       const std::uint32_t next = (entry >> 20) * (x[lane] / kRansSlots) + (entry >> 8 & 4095);
-      const std::uint32_t takes = next < kRansStateLow ? 1 : 0;
-      const std::uint32_t word = load_u16(words) & (0u - takes);
-      x[lane] = next << (16 * takes) | word;
-      words += 2 * takes;
+      const std::uint32_t refilled = next << 16 | load_u16(words);
+      const bool takes = next < kRansStateLow;
+      x[lane] = takes ? refilled : next;
+      words += takes ? 2 : 0;
       symbol[head] = static_cast<std::uint8_t>(entry);
     }
     Heads raw;
@@ -135,12 +138,11 @@ std::size_t decode(DecodeCursor& cursor, const PlaneRun& run) {
       const unsigned kept = heads[i] & ~(code_mask << split.shift);
       heads[i] = static_cast<std::uint16_t>(kept | (code & code_mask) << split.shift);
     }
-    for (std::size_t i = 0; i < kRansLanes; ++i) {
-      if (split.head_bytes == 2) {
-        store_u16(cursor.out + 2 * i, heads[i]);
-      } else {
-        cursor.out[i] = static_cast<std::byte>(heads[i]);
-      }
+    if (split.head_bytes == 2) {
+      std::memcpy(cursor.out, heads.data(), sizeof(heads));
+    } else {
+      std::byte* const out = cursor.out;
+      for (std::size_t i = 0; i < kRansLanes; ++i) out[i] = static_cast<std::byte>(heads[i]);
     }
     cursor.out += kRansLanes * split.head_bytes;
     cursor.raw += 8 * split.raw_bits();
@@ -195,7 +197,7 @@ void encode(EncodeCursor& cursor, const PlaneRun& run) {
       quotient += one_more;
       rank -= f & (0u - one_more);
       std::uint32_t slot = (e.cumulative & (kRansSlots - 1)) + rank;
-      if (run.slot_of != nullptr) slot = run.slot_of[(index >> 8) * kSlotOfStride + slot];
+      if (!kClasses && run.slot_of != nullptr) slot = run.slot_of[slot];
       cursor.lanes[lane] = quotient << kRansSlotBits | slot;
     }
   }

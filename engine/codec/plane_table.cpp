@@ -1,8 +1,5 @@
-// Choosing, writing and reading the plane codec's tables.
-#include <algorithm>
+// Writing and reading the plane codec's tables, and counting codes.
 #include <cassert>
-#include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "engine/codec/little_endian.h"
@@ -19,12 +16,9 @@ constexpr std::uint8_t kNibblesFlag = 8;
 constexpr std::uint8_t kEscapeBit = 16;
 constexpr std::size_t kHeadBytes = 6;
 
-constexpr std::uint32_t kTwoLevelMinimum = 8;
-// A symbol below this share of 4096 costs more as one of 8 slots than as an escape.
-constexpr std::uint64_t kTwoLevelWorth = 5;
-constexpr std::size_t kTwoLevelSymbols = 32;
-// The fast mode takes the table that decodes faster at up to this many bits an element.
-constexpr double kFastTolerance = 0.02;
+constexpr std::uint8_t kDirectFlag = 32;
+constexpr std::uint8_t kRowsFlag = 64;
+constexpr std::uint8_t kColumnsFlag = 128;
 
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
@@ -33,89 +27,16 @@ constexpr std::size_t kSampleStep = 16 * kSampleRun;
   throw Error(ErrorCode::kCorrupt, std::string("plane table: ") + what, "a table of this version");
 }
 
-struct Choice {
-  PlaneSplit split;
-  std::vector<RansSymbol> symbols;
-  RansLayout layout;
-  double bits;  // an element
-};
-
-// The most frequent codes: at most `most`, each with `worth` of 4096 at least, all within the reach
-// of a symbol.
-std::vector<std::uint32_t> kept_codes(std::span<const std::uint64_t> counts, std::uint64_t total,
-                                      std::size_t most, std::uint64_t worth) {
-  std::vector<std::uint32_t> codes;
-  for (std::uint32_t code = 0; code < counts.size(); ++code) {
-    if (counts[code] != 0 && counts[code] * kRansSlots >= worth * total) codes.push_back(code);
-  }
-  if (codes.size() > most) {
-    std::stable_sort(codes.begin(), codes.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return counts[a] > counts[b]; });
-    codes.resize(most);
-    std::sort(codes.begin(), codes.end());
-  }
-  std::size_t first = 0;
-  while (first < codes.size() && codes.back() - codes[first] >= kEscapeSymbol) {
-    if (counts[codes.back()] < counts[codes[first]]) {
-      codes.pop_back();
-    } else {
-      ++first;
-    }
-  }
-  codes.erase(codes.begin(), codes.begin() + static_cast<std::ptrdiff_t>(first));
-  if (codes.empty()) codes.push_back(0);
-  return codes;
-}
-
-std::optional<Choice> choose_symbols(const PlaneKind& kind, std::uint8_t shift,
-                                     std::span<const std::uint64_t> counts, RansLayout layout) {
-  const bool two_level = layout == RansLayout::kTwoLevel;
-  const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-  std::vector<std::uint32_t> codes;
-  if (kind.nibbles) {
-    codes.resize(16);
-    std::iota(codes.begin(), codes.end(), 0u);
-  } else {
-    codes = kept_codes(counts, total, two_level ? kTwoLevelSymbols - 1 : kMaxRansSymbols - 1,
-                       two_level ? kTwoLevelWorth : 1);
-  }
-  Choice choice{{kind.head_bytes(), shift, kind.has_sign, static_cast<std::uint16_t>(codes[0])},
-                {},
-                layout,
-                0};
-  std::vector<std::uint64_t> kept;
-  std::uint64_t escaped = total;
-  for (const std::uint32_t code : codes) {
-    kept.push_back(counts[code] + 1);  // a code the sample missed must be possible
-    escaped -= counts[code];
-  }
-  if (!kind.nibbles) kept.push_back(escaped + 1);
-  const std::vector<std::uint16_t> f = normalise_counts(kept, two_level ? kTwoLevelMinimum : 1);
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    choice.symbols.push_back({static_cast<std::uint8_t>(codes[i] - codes[0]), f[i]});
-    choice.bits += static_cast<double>(counts[codes[i]]) * (kRansSlotBits - std::log2(f[i]));
-  }
-  if (!kind.nibbles) {
-    choice.symbols.push_back({kEscapeSymbol, f.back()});
-    choice.bits +=
-        static_cast<double>(escaped) * (kRansSlotBits - std::log2(f.back()) +
-                                        8.0 * static_cast<double>(choice.split.escape_bytes()));
-  }
-  choice.bits = choice.bits / std::max(1.0, static_cast<double>(total)) + choice.split.raw_bits();
-  if (two_level && !RansTable::two_level_exists(choice.symbols)) return std::nullopt;
-  return choice;
-}
-
 }  // namespace
 
 PlaneKind plane_kind(DType type) {
   switch (type) {
     case DType::kBF16:
-      return {2, true, false, 7, 6};
+      return {2, true, false, 7, 6, 7, false};
     case DType::kF16:
-      return {2, true, false, 10, 8};
+      return {2, true, false, 10, 8, 10, false};
     case DType::kF32:
-      return {4, true, false, 7, 6};
+      return {4, true, false, 7, 6, 7, false};
     case DType::kF64:
       return {8, true, false, 4, 3};
     case DType::kF8E4M3:
@@ -123,6 +44,8 @@ PlaneKind plane_kind(DType type) {
     case DType::kF8E4M3FNUZ:
     case DType::kF8E5M2FNUZ:
       return {1, true, false, 0, 2};
+    case DType::kI8:
+      return {1, false, false, 0, 4, 0, true};
     default:
       return {1, false, false, 0, 4};
   }
@@ -171,26 +94,36 @@ std::vector<std::uint64_t> PlaneHistogram::counts(unsigned shift) const {
   return folded;
 }
 
-PlaneTable PlaneTable::choose(const PlaneHistogram& histogram, PlaneEffort effort) {
-  const PlaneKind& kind = histogram.kind();
-  const int step = kind.first_shift <= kind.last_shift ? 1 : -1;
-  std::optional<Choice> best;
-  for (int shift = kind.first_shift; shift != kind.last_shift + step; shift += step) {
-    const auto at = static_cast<std::uint8_t>(shift);
-    const std::vector<std::uint64_t> counts = histogram.counts(at);
-    std::optional<Choice> found = choose_symbols(kind, at, counts, RansLayout::kAlias);
-    const std::optional<Choice> fast =
-        kind.nibbles ? std::nullopt : choose_symbols(kind, at, counts, RansLayout::kTwoLevel);
-    const double tolerance = effort == PlaneEffort::kFast ? kFastTolerance : 0;
-    if (fast && fast->bits <= found->bits + tolerance) found = fast;
-    if (!best || found->bits < best->bits) best = found;
-    if (effort == PlaneEffort::kFast && kind.element_bytes > 1) break;
+PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split, const RansTable& table)
+    : split_(split), element_bytes_(kind.element_bytes), nibbles_(kind.nibbles), tables_{table} {}
+
+PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split,
+                       std::span<const RansTable> tables, PlaneClasses classes)
+    : split_(split),
+      element_bytes_(kind.element_bytes),
+      nibbles_(kind.nibbles),
+      tables_(tables.begin(), tables.end()),
+      classes_(std::move(classes)),
+      column_factors_(classes_->column_factors()) {
+  assert(tables_.size() == classes_->tables());
+  for (const RansTable& table : tables_) {
+    slots_.insert(slots_.end(), table.slots.begin(), table.slots.end());
+    encode_.insert(encode_.end(), table.encode.begin(), table.encode.end());
   }
-  return {kind, best->split, RansTable(best->symbols, best->layout)};
 }
 
-PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split, const RansTable& table)
-    : split_(split), element_bytes_(kind.element_bytes), nibbles_(kind.nibbles), rans_(table) {}
+const std::uint32_t* PlaneTable::slots() const {
+  return classes_ ? slots_.data() : rans().slots.data();
+}
+const RansTable::Encode* PlaneTable::encode() const {
+  return classes_ ? encode_.data() : rans().encode.data();
+}
+
+std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count) const {
+  const unsigned mantissa = classes_->integers ? 0u : split_.shift + classes_->octave_bits;
+  const float* factors = column_factors_.empty() ? nullptr : column_factors_.data();
+  return row_class(heads, count, mantissa, classes_->level, factors);
+}
 
 std::vector<std::byte> PlaneTable::serialise() const {
   std::vector<std::byte> out;
@@ -199,19 +132,38 @@ std::vector<std::byte> PlaneTable::serialise() const {
     put(value & 255);
     put(value >> 8);
   };
-  put((rans_.layout == RansLayout::kAlias ? kAliasFlag : 0u) |
-      (rans_.contiguous ? kConsecutiveFlag : 0u) | (split_.has_sign ? kSignFlag : 0u) |
-      (nibbles_ ? kNibblesFlag : 0u) | (rans_.has_escape ? kEscapeBit : 0u));
+  const RansTable& first = rans();
+  put((first.layout == RansLayout::kAlias ? kAliasFlag : 0u) |
+      (first.layout == RansLayout::kDirect ? kDirectFlag : 0u) |
+      (first.contiguous ? kConsecutiveFlag : 0u) | (split_.has_sign ? kSignFlag : 0u) |
+      (nibbles_ ? kNibblesFlag : 0u) | (first.has_escape ? kEscapeBit : 0u) |
+      (classes_ ? kRowsFlag : 0u) | (classes_ && !classes_->columns.empty() ? kColumnsFlag : 0u));
   put(element_bytes_);
   put(split_.shift);
-  put(rans_.count);
+  put(first.count);
   put_u16(split_.base);
-  const std::uint32_t plain = rans_.count - (rans_.has_escape ? 1 : 0);
-  const std::uint32_t listed = rans_.contiguous ? 1 : plain;
-  for (std::uint32_t i = 0; i < listed; ++i) put(rans_.symbol[i]);
-  for (std::uint32_t i = 0; i < rans_.count; ++i) put_u16(rans_.frequency[i]);
+  if (classes_) classes_->serialise(out);
+  const std::uint32_t plain = first.count - (first.has_escape ? 1 : 0);
+  const std::uint32_t listed = first.contiguous ? 1 : plain;
+  for (std::uint32_t i = 0; i < listed; ++i) put(first.symbol[i]);
+  for (const RansTable& table : tables_) {
+    for (std::uint32_t i = 0; i < table.count; ++i) put_u16(table.frequency[i]);
+  }
   return out;
 }
+
+namespace {
+
+// Classes need heads that are numbers with a scale.
+void check_classes(const PlaneClasses& classes, const PlaneKind& kind, const PlaneSplit& split) {
+  const unsigned mantissa = split.shift + classes.octave_bits;
+  const bool fits = classes.integers
+                        ? kind.element_bytes == 1 && !kind.has_sign && !kind.nibbles
+                        : split.head_bytes == 2 && kind.has_sign && mantissa >= 1 && mantissa <= 10;
+  if (!fits) bad_table("classes of other numbers");
+}
+
+}  // namespace
 
 PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   if (bytes.size() < kHeadBytes) bad_table("ends early");
@@ -220,7 +172,13 @@ PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   kind.element_bytes = load_u8(bytes.data() + 1);
   kind.has_sign = (flags & kSignFlag) != 0;
   kind.nibbles = (flags & kNibblesFlag) != 0;
-  if (flags > 31) bad_table("unknown flags");
+  const bool alias = (flags & kAliasFlag) != 0;
+  const bool direct = (flags & kDirectFlag) != 0;
+  const bool has_rows = (flags & kRowsFlag) != 0;
+  const bool has_columns = (flags & kColumnsFlag) != 0;
+  if ((alias && direct) || (has_rows && !direct) || (has_columns && !has_rows)) {
+    bad_table("unknown flags");
+  }
   const unsigned e = kind.element_bytes;
   if (e != 1 && e != 2 && e != 4 && e != 8) bad_table("size of an element");
   const PlaneSplit split{kind.head_bytes(), load_u8(bytes.data() + 2), kind.has_sign,
@@ -234,24 +192,46 @@ PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   const bool escape = (flags & kEscapeBit) != 0;
   const bool consecutive = (flags & kConsecutiveFlag) != 0;
   if (count < 2) bad_table("number of symbols");
+  std::span<const std::byte> rest = bytes.subspan(kHeadBytes);
+  std::optional<PlaneClasses> classes;
+  if (has_rows) {
+    if (rest.size() < kClassHeadBytes) bad_table("ends early");
+    const auto head = rest.first(kClassHeadBytes);
+    rest = rest.subspan(kClassHeadBytes);
+    classes = PlaneClasses::parse(head, {});
+    if (has_columns) {
+      if (rest.size() < classes->cols) bad_table("ends early");
+      classes = PlaneClasses::parse(head, rest.first(classes->cols));
+      rest = rest.subspan(classes->cols);
+    }
+    check_classes(*classes, kind, split);
+  }
+  const std::size_t tables = classes ? classes->tables() : 1;
   const std::size_t plain = count - (escape ? 1 : 0);
   const std::size_t listed = consecutive ? 1 : plain;
-  if (bytes.size() != kHeadBytes + listed + 2 * count) bad_table("size");
-  const std::byte* symbol = bytes.data() + kHeadBytes;
+  if (rest.size() != listed + 2 * count * tables) bad_table("size");
+  const std::byte* symbol = rest.data();
   const std::byte* frequency = symbol + listed;
-  std::vector<RansSymbol> symbols;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t value = i == plain    ? kEscapeSymbol
-                              : consecutive ? load_u8(symbol) + i
-                                            : load_u8(symbol + i);
-    // 255 is the escape's alone.
-    if (i < plain && value >= kEscapeSymbol) bad_table("symbol");
-    if (kind.nibbles && (escape || value > 15 || count != 16)) bad_table("nibbles");
-    symbols.push_back({static_cast<std::uint8_t>(value), load_u16(frequency + 2 * i)});
-  }
   if (!escape && !kind.nibbles) bad_table("codes without a symbol");
-  const bool alias = (flags & kAliasFlag) != 0;
-  return {kind, split, RansTable(symbols, alias ? RansLayout::kAlias : RansLayout::kTwoLevel)};
+  const RansLayout layout = alias    ? RansLayout::kAlias
+                            : direct ? RansLayout::kDirect
+                                     : RansLayout::kTwoLevel;
+  std::vector<RansTable> made;
+  for (std::size_t t = 0; t < tables; ++t, frequency += 2 * count) {
+    std::vector<RansSymbol> symbols;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t value = i == plain    ? kEscapeSymbol
+                                : consecutive ? load_u8(symbol) + i
+                                              : load_u8(symbol + i);
+      // 255 is the escape's alone.
+      if (i < plain && value >= kEscapeSymbol) bad_table("symbol");
+      if (kind.nibbles && (escape || value > 15 || count != 16)) bad_table("nibbles");
+      symbols.push_back({static_cast<std::uint8_t>(value), load_u16(frequency + 2 * i)});
+    }
+    made.emplace_back(symbols, layout);
+  }
+  if (classes) return {kind, split, made, std::move(*classes)};
+  return {kind, split, made.front()};
 }
 
 }  // namespace qi

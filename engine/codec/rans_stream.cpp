@@ -72,7 +72,7 @@ void DecodeStream::decode(const PlaneKernels& kernels, PlaneRun run) {
     run.groups -= done;
     if (run.groups == 0) return;
     if (in_tail_) bad_stream("too few words");
-    if (run.column_class != nullptr) run.column_class += kRansLanes * done;
+    if (run.classes != nullptr) run.classes += kRansLanes * done;
     to_tail();
   }
 }

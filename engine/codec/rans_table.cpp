@@ -112,6 +112,8 @@ RansTable::RansTable(std::span<const RansSymbol> symbols, RansLayout layout_in)
   } else if (layout == RansLayout::kAlias) {
     alias_buckets();
     fill_alias();
+  } else if (layout == RansLayout::kDirect) {
+    lay_out_direct();
   } else {
     bad_table("unknown layout");
   }
@@ -152,6 +154,15 @@ void RansTable::lay_out_two_level() {
       set_slot(slot, index, rank);
     }
     ++position;
+  }
+}
+
+void RansTable::lay_out_direct() {
+  std::uint32_t slot = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint32_t f = frequency[i];
+    encode[symbol[i]] = {frequency[i], static_cast<std::uint16_t>(slot), ~0u / f};
+    for (std::uint32_t rank = 0; rank < f; ++rank) set_slot(slot++, i, rank);
   }
 }
 

@@ -14,6 +14,7 @@
 //     max(⌊slot/128⌋, 32 + ⌊(slot − 3840)/8⌋); at most one symbol starts inside a bucket.
 //   alias: B = 32 (up to 32 symbols) or 64 buckets of equal width; bucket b starts with `own` slots
 //     of symbol b, ranks 0 …, and what remains belongs to one other symbol (alias_buckets()).
+//   direct: contiguous slots in the order of symbols.
 #pragma once
 
 #include <array>
@@ -31,7 +32,7 @@ inline constexpr std::size_t kMaxRansSymbols = 64;
 /// The symbol that says "not in the table": the code itself is in the escape list.
 inline constexpr std::uint8_t kEscapeSymbol = 255;
 
-enum class RansLayout : std::uint8_t { kTwoLevel = 0, kAlias = 1 };
+enum class RansLayout : std::uint8_t { kTwoLevel = 0, kAlias = 1, kDirect = 2 };
 
 /// A symbol and how many of the 4096 slots it owns.
 struct RansSymbol {
@@ -95,6 +96,7 @@ class RansTable {
 
  private:
   void lay_out_two_level();
+  void lay_out_direct();
   void alias_buckets();
   void fill_alias();
   void set_slot(std::uint32_t slot, std::uint32_t index, std::uint32_t rank);

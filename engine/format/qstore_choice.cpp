@@ -10,6 +10,9 @@ namespace {
 constexpr std::uint64_t kWholeSample = std::uint64_t{512} << 10;
 constexpr std::uint64_t kRuns = 256;
 constexpr std::uint64_t kRunBytes = 4096;
+// Classes of rows are chosen from whole rows, so many bytes of them.
+constexpr std::uint64_t kRowSample = std::uint64_t{4} << 20;
+constexpr std::uint64_t kFewestRows = 16;
 // zstd decodes several times slower than planes: it has to be worth that.
 constexpr double kZstdHandicap = 1.03;
 constexpr std::size_t kShortLook = std::size_t{32} << 10;
@@ -131,6 +134,62 @@ void StreamChooser::try_layout(const FieldLayout& layout, const QstoreStream& ba
   consider(std::move(candidate), total);
 }
 
+StreamChooser::Sample StreamChooser::rows_of(const PlannedStream& planned) const {
+  const ByteSource& source = *planned.source;
+  Sample sample;
+  sample.of = source.size();
+  const std::uint64_t row_bytes = source.size() / planned.class_rows();
+  const std::uint64_t rows =
+      std::min(planned.class_rows(), std::max(kFewestRows, kRowSample / row_bytes));
+  sample.bytes.reserve(static_cast<std::size_t>(rows * row_bytes));
+  Buffer scratch;
+  for (std::uint64_t i = 0; i < rows; ++i) {
+    const std::uint64_t row = rows < 2 ? 0 : (planned.class_rows() - 1) * i / (rows - 1);
+    const auto bytes = source.bytes(row * row_bytes, static_cast<std::size_t>(row_bytes), scratch);
+    sample.bytes.insert(sample.bytes.end(), bytes.begin(), bytes.end());
+  }
+  source.check();
+  return sample;
+}
+
+// Plain numbers whose blocks begin with rows: what rows and columns differ in may be told apart.
+void StreamChooser::try_rows(const QstoreStream& base, const PlannedStream& planned,
+                             const Sample& sample) {
+  const bool narrowed = base.view != QstoreView::kAsStored;
+  DType type = planned.dtype;
+  if (narrowed) type = base.view == QstoreView::kF32AsF16 ? DType::kF16 : DType::kBF16;
+  const PlaneKind kind = plane_kind(type);
+  std::span<const std::byte> bytes = sample.bytes;
+  Buffer narrow;
+  if (narrowed) {
+    narrow.resize(bytes.size() / 2);
+    narrow_floats(base.view, bytes, narrow.data());
+    bytes = narrow;
+  }
+  const auto cols = static_cast<std::size_t>(planned.class_cols);
+  const PlaneRows rows{bytes.data(), bytes.size() / (cols * kind.element_bytes), cols,
+                       planned.class_rows()};
+  QstoreStream candidate = base;
+  candidate.method = QstoreMethod::kPlanes;
+  double total = 0;
+  const PlaneTable table = PlaneTable::choose_for_rows(kind, rows, total);
+  candidate.fields.push_back({kind.element_bytes, table.serialise()});
+  if (candidate.size_bytes <= kRowSample) {
+    // Small: what states and heads of blocks take counts, too.
+    total = static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size() +
+                                candidate.fields.front().table.size());
+  }
+  consider(std::move(candidate), total + kFieldBytes);
+}
+
+bool StreamChooser::has_rows(const PlannedStream& planned, const QstoreStream& wish) const {
+  if (effort_ != PlaneEffort::kRatio || planned.big_endian || planned.class_cols == 0) return false;
+  const std::uint64_t row_bytes = wish.size_bytes / planned.class_rows();
+  return plane_kind(planned.dtype).can_have_classes() && planned.class_cols <= UINT32_MAX &&
+         row_bytes <= kQstoreMaxBlock && planned.class_rows() > 1 &&
+         (wish.unit_bytes % row_bytes == 0 || wish.unit_bytes >= wish.size_bytes);
+}
+
 // The residual's cost is known only by coding it: one block in the middle stands for all.
 void StreamChooser::try_pair(const QstoreStream& wish, std::uint32_t number) {
   const std::uint64_t block = block_count(wish.size_bytes, wish.unit_bytes) / 2;
@@ -193,6 +252,7 @@ QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate
         }
       }
     }
+    if (has_rows(planned, wish)) try_rows(base, planned, rows_of(planned));
     base.view = QstoreView::kAsStored;
     try_zstd(base, sample, kZstdHandicap);
   } else if (planned.literal || planned.dtype == DType::kUnknown) {

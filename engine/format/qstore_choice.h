@@ -34,6 +34,9 @@ class StreamChooser {
     std::uint64_t of = 0;          // the stream's bytes
   };
   Sample sample_of(const PlannedStream& planned, std::uint64_t record) const;
+  Sample rows_of(const PlannedStream& planned) const;
+  bool has_rows(const PlannedStream& planned, const QstoreStream& wish) const;
+  void try_rows(const QstoreStream& base, const PlannedStream& planned, const Sample& sample);
   void try_layout(const FieldLayout& layout, const QstoreStream& base, const Sample& sample);
   void try_zstd(QstoreStream candidate, const Sample& sample, double handicap);
   void consider(QstoreStream candidate, double bytes);

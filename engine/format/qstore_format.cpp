@@ -79,6 +79,10 @@ std::uint64_t block_checksum(std::span<const std::byte> stored, std::uint32_t le
 
 // ---- header -------------------------------------------------------------------------------------
 
+bool is_qstore_magic(std::span<const std::byte, kQstoreMagicBytes> first) {
+  return std::memcmp(first.data(), kMagic.data(), kMagic.size()) == 0;
+}
+
 std::vector<std::byte> qstore_header(const QstoreHeader& header) {
   std::vector<std::byte> out(kQstoreHeaderBytes);
   std::memcpy(out.data(), kMagic.data(), kMagic.size());

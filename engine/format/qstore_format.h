@@ -17,6 +17,7 @@
 namespace qi {
 
 inline constexpr std::size_t kQstoreHeaderBytes = 64;
+inline constexpr std::size_t kQstoreMagicBytes = 8;
 inline constexpr std::uint32_t kQstoreVersion = 1;
 /// A block decodes to at most this much.
 inline constexpr std::uint64_t kQstoreMaxBlock = std::uint64_t{16} << 20;
@@ -140,6 +141,8 @@ struct QstoreIndex {
   std::vector<QstoreStream> streams;
 };
 
+/// Whether a file that begins like this is a container.
+bool is_qstore_magic(std::span<const std::byte, kQstoreMagicBytes> first);
 /// 64 bytes; the checksums are made here.
 std::vector<std::byte> qstore_header(const QstoreHeader& header);
 /// Reads and checks the header, the file's own length included.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -30,7 +31,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kByteUnit = std::uint64_t{1} << 20;
-constexpr std::uint64_t kLongRow = 4;  // blocks a row may have before it is cut
+constexpr std::uint64_t kLargestKernel = 16;  // a convolution's last axis
+constexpr std::uint64_t kLongRow = 4;         // blocks a row may have before it is cut
 
 /// The int8 layer of a matrix in a level.
 struct LowLayer {
@@ -92,7 +94,14 @@ class Planner {
     level.single_file = !from.made && !fs::is_directory(from.path, ignored) && weights.size() == 1;
     if (fs::is_directory(from.path, ignored)) {
       const FolderFiles beside = regular_files(folder);
-      for (const std::string& name : beside.names) names[name] = QstoreFileRole::kBeside;
+      for (const std::string& name : beside.names) {
+        // A container in the model's folder was made of it: no container holds its predecessors.
+        if (is_container(folder + "/" + name)) {
+          ++containers_;
+        } else {
+          names[name] = QstoreFileRole::kBeside;
+        }
+      }
       links_ = beside.links;
     }
     for (const std::string& path : weights) {
@@ -106,6 +115,14 @@ class Planner {
     for (const auto& [name, role] : names) {
       add_file(number, role, File::open(folder + "/" + name), name);
     }
+  }
+
+  static bool is_container(const std::string& path) {
+    const auto file = File::open(path);
+    std::array<std::byte, kQstoreMagicBytes> first;
+    if (file->size() < first.size()) return false;
+    file->read_at(0, first);
+    return is_qstore_magic(first);
   }
 
   // Where the tensors of a file lie; of anything that is no sound file of ours, nowhere.
@@ -183,6 +200,10 @@ class Planner {
     }
     stream.cols = tensor.shape.empty() ? 1 : tensor.shape.back();
     stream.rows = *elements / stream.cols;
+    stream.class_cols = stream.cols;
+    if (tensor.shape.size() > 2 && stream.cols <= kLargestKernel) {
+      stream.class_cols = *elements / tensor.shape.front();
+    }
     return stream;
   }
 
@@ -400,6 +421,10 @@ class Planner {
     if (links_ != 0) {
       plan_.notes.push_back(fmt::format("links beside the weights are left out: {}", links_));
     }
+    if (containers_ != 0) {
+      plan_.notes.push_back(
+          fmt::format("containers beside the weights are left out: {}", containers_));
+    }
   }
 
   const std::vector<PlanLevel>& levels_;
@@ -409,6 +434,7 @@ class Planner {
   std::vector<std::unordered_map<std::string, std::uint32_t>> tensors_;  // of weights, by level
   std::vector<std::unordered_map<std::string, LowLayer>> layers_;        // by weight's name
   std::uint64_t links_ = 0;
+  std::uint64_t containers_ = 0;
 };
 
 }  // namespace
@@ -440,12 +466,13 @@ std::uint64_t unit_of(const PlannedStream& stream, std::uint64_t block_weights) 
   const std::uint64_t size = stream.source->size();
   if (stream.literal || stream.cols == 0)
     return std::min(kByteUnit, std::max<std::uint64_t>(1, size));
-  const std::uint64_t row_bytes = size / stream.rows;
-  if (stream.cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock && row_bytes != 0 &&
-      size % stream.rows == 0) {
-    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.cols);
+  const std::uint64_t all_rows = stream.class_rows();
+  const std::uint64_t row_bytes = size / all_rows;
+  if (stream.class_cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock &&
+      row_bytes != 0 && size % all_rows == 0) {
+    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.class_cols);
     const std::uint64_t most = std::max<std::uint64_t>(1, kQstoreMaxBlock / row_bytes);
-    return std::min({rows, most, stream.rows}) * row_bytes;
+    return std::min({rows, most, all_rows}) * row_bytes;
   }
   const DTypeInfo& type = info(stream.dtype);
   const std::uint64_t blocks = std::max<std::uint64_t>(1, block_weights / type.block_elements);

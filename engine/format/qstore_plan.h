@@ -27,6 +27,10 @@ struct PlannedStream {
   bool literal = false;  // text and headers
   std::uint64_t rows = 1;
   std::uint64_t cols = 0;  // elements; 0: bytes without a shape
+  /// Elements of what may share a scale: a row, or a whole kernel of a convolution.
+  std::uint64_t class_cols = 0;
+
+  std::uint64_t class_rows() const { return class_cols == 0 ? 0 : rows * cols / class_cols; }
 };
 
 struct QstorePlan {

@@ -210,6 +210,8 @@ TEST(PlaneCodecTest, EverySplitAndLayout) {
         expect_round_trip({kind, split, RansTable(middle, RansLayout::kTwoLevel)}, values, what);
         expect_round_trip({kind, split, RansTable(middle, RansLayout::kAlias)}, values, what);
         expect_round_trip({kind, split, RansTable(many, RansLayout::kAlias)}, values, what);
+        expect_round_trip({kind, split, RansTable(many, RansLayout::kDirect)}, values, what);
+        expect_round_trip({kind, split, RansTable(few, RansLayout::kDirect)}, values, what);
       }
     }
   }
@@ -236,6 +238,83 @@ TEST(PlaneCodecTest, LowBytesThatAreAllEqualAreStoredOnce) {
   expect_round_trip(table, values, "bf16 in f32");
   PlaneEncoder encoder;
   EXPECT_LT(encoder.encode(table, values.data(), 20000).size() * 8.0 / 20000, 11.0);
+}
+
+// ---- classes ------------------------------------------------------------------------------------
+
+// Rows and columns that differ in scale, some of them zero.
+void scale_rows_and_columns(Random& random, DType type, std::size_t cols, Bytes& bytes) {
+  const std::size_t element = info(type).block_bytes;
+  std::vector<double> column(cols);
+  for (double& c : column) c = std::exp(0.9 * random.normal());
+  double row = 1;
+  for (std::size_t i = 0; i * element < bytes.size(); ++i) {
+    if (i % cols == 0) row = random.next() % 50 == 0 ? 0 : std::exp(1.5 * random.normal());
+    const auto value = static_cast<float>(0.02 * row * column[i % cols] * random.student8());
+    std::uint64_t bits = 0;
+    if (type == DType::kBF16) bits = float_to_bf16(value);
+    if (type == DType::kF16) bits = float_to_f16(value);
+    if (type == DType::kF32) std::memcpy(&bits, &value, 4);
+    if (type == DType::kI8) {
+      bits = static_cast<std::uint64_t>(
+          static_cast<std::int64_t>(std::clamp(std::nearbyint(500.0 * value), -128.0, 127.0)));
+    }
+    std::memcpy(bytes.data() + i * element, &bits, element);
+  }
+}
+
+PlaneTable table_for_rows(DType type, const Bytes& values, std::size_t cols) {
+  const std::size_t rows = values.size() / info(type).block_bytes / cols;
+  double bytes = 0;
+  return PlaneTable::choose_for_rows(plane_kind(type), {values.data(), rows, cols, rows}, bytes);
+}
+
+TEST(PlaneCodecTest, ClassesOfRowsAndColumnsComeBack) {
+  Random random(31);
+  std::size_t with_columns = 0;
+  std::size_t with_rows = 0;
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kF32, DType::kI8}) {
+    for (const std::size_t cols : {1, 7, 64, 100, 512, 576, 1000, 2048}) {
+      for (const std::size_t rows : {1, 2, 30, 200}) {
+        Bytes values(rows * cols * info(type).block_bytes);
+        scale_rows_and_columns(random, type, cols, values);
+        const PlaneTable table = table_for_rows(type, values, cols);
+        with_rows += table.classes() != nullptr ? 1 : 0;
+        with_columns += table.classes() != nullptr && !table.classes()->columns.empty() ? 1 : 0;
+        const std::string what =
+            std::string(info(type).name) + ", " + std::to_string(rows) + "x" + std::to_string(cols);
+        expect_round_trip(table, values, what);
+        // Other numbers under the same table, and a block that ends inside a row.
+        for (const Content& content : kContents) {
+          Bytes other((rows * cols - cols / 3) * info(type).block_bytes);
+          content.fill(random, type, other);
+          expect_round_trip(table, other, what + ", " + content.name);
+        }
+      }
+    }
+  }
+  EXPECT_GT(with_rows, 30u);
+  EXPECT_GT(with_columns, 15u);
+}
+
+TEST(PlaneCodecTest, ClassesPayWhereScalesDiffer) {
+  Random random(32);
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kI8}) {
+    constexpr std::size_t kCols = 512;
+    Bytes values(400 * kCols * info(type).block_bytes);
+    scale_rows_and_columns(random, type, kCols, values);
+    const PlaneTable classed = table_for_rows(type, values, kCols);
+    PlaneHistogram histogram(plane_kind(type));
+    histogram.add(values.data(), 400 * kCols);
+    const PlaneTable plain = PlaneTable::choose(histogram, PlaneEffort::kRatio);
+    PlaneEncoder encoder;
+    const auto size = [&](const PlaneTable& table) {
+      return encoder.encode(table, values.data(), 400 * kCols).size() + table.serialise().size();
+    };
+    const std::size_t without = size(plain);
+    EXPECT_LT(static_cast<double>(size(classed)), 0.98 * static_cast<double>(without))
+        << info(type).name;
+  }
 }
 
 double bits_per_weight(DType type, PlaneEffort effort) {
@@ -326,6 +405,37 @@ TEST(PlaneCodecTest, DamagedBlocksAreRefusedOrGiveNumbers) {
       std::memcpy(damaged.data() + 4, &fewer, 4);
       damaged.erase(damaged.end() - 2 * static_cast<std::ptrdiff_t>(words - fewer), damaged.end());
       expect_survival(table, damaged, 12 * count);
+    }
+  }
+}
+
+TEST(PlaneCodecTest, DamagedBlocksWithClassesAreRefusedOrGiveNumbers) {
+  Random random(9);
+  for (const DType type : {DType::kBF16, DType::kI8}) {
+    for (const std::size_t cols : {60, 512}) {
+      Bytes values(12 * cols * info(type).block_bytes);
+      scale_rows_and_columns(random, type, cols, values);
+      Bytes many;
+      for (int i = 0; i < 30; ++i) many.insert(many.end(), values.begin(), values.end());
+      const PlaneTable table = table_for_rows(type, many, cols);
+      ASSERT_NE(table.classes(), nullptr);
+      PlaneEncoder encoder;
+      const auto coded = encoder.encode(table, values.data(), 12 * cols);
+      const Bytes block(coded.begin(), coded.end());
+      ASSERT_EQ(block[0], std::byte{2});
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        Bytes damaged = block;
+        damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
+        expect_survival(table, damaged, 12 * cols);
+      }
+      const Bytes text = table.serialise();
+      for (std::size_t i = 0; i < std::min<std::size_t>(text.size(), 700); ++i) {
+        Bytes damaged = text;
+        damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
+        std::string word = test::class_of([&] { PlaneTable::parse(damaged); });
+        EXPECT_TRUE(word == "corrupt" || word == "none");
+        if (word == "none") expect_survival(PlaneTable::parse(damaged), block, 12 * cols);
+      }
     }
   }
 }

@@ -66,12 +66,14 @@ TEST(RansTableTest, FrequenciesSumToTheSlotsAndKeepTheirMinimum) {
   }
 }
 
-TEST(RansTableTest, AliasAlwaysExists) {
+TEST(RansTableTest, AliasAndDirectAlwaysExist) {
   Random random(2);
   for (int round = 0; round < 200; ++round) {
     const std::size_t count = 2 + random.next() % 63;
     expect_consistent(
         RansTable(random_symbols(random, count, 0.4 + 0.7 * random.uniform()), RansLayout::kAlias));
+    expect_consistent(RansTable(random_symbols(random, count, 0.4 + 0.7 * random.uniform()),
+                                RansLayout::kDirect));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <bit>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -375,6 +376,52 @@ TEST_F(QstoreTest, TakesRegularFilesOfTheFolderAlone) {
   EXPECT_EQ(contents(dir_ / "back"), contents(dir_ / "m"));
   EXPECT_FALSE(fs::exists(dir_ / "back/sub"));
   EXPECT_FALSE(fs::exists(dir_ / "back/link.txt"));
+}
+
+// A container that stands in its model's folder is no file of the model, and may be replaced.
+TEST_F(QstoreTest, IsMadeAnewInsideTheModelsFolder) {
+  dir_.write("m/model.safetensors",
+             safetensors_bytes({{"w", DType::kBF16, {64, 64}, test::bf16_bytes(4096, 1)}}));
+  dir_.write("m/config.json", "{}");
+  const auto source = contents(dir_ / "m");
+  const std::string inside = dir_ / "m/m.qstore";
+  EXPECT_THAT(encode(inside, {dir_ / "m"}).notes, testing::IsEmpty());
+  EXPECT_THAT(encode(inside, {dir_ / "m"}).notes,
+              testing::ElementsAre("containers beside the weights are left out: 1"));
+  decode(inside, "high", dir_ / "back");
+  EXPECT_TRUE(contents(dir_ / "back") == source);
+}
+
+TEST_F(QstoreTest, SmallModelsGrowByFourKibibytesAtMost) {
+  std::mt19937_64 random(5);
+  std::vector<test::StoredTensor> tensors;
+  for (int i = 0; i < 400; ++i) {
+    std::string noise(256, '\0');
+    for (char& c : noise) c = static_cast<char>(random());
+    tensors.push_back({"model.layers." + std::to_string(i) + ".w", DType::kBF16, {8, 16}, noise});
+  }
+  const std::vector<std::string> sources = {
+      write_model(tensors), kData + "/models/stories260K",
+      dir_.write("one/model.safetensors",
+                 safetensors_bytes({{"w", DType::kBF16, {8, 16}, test::bf16_bytes(128, 1)}}))};
+  for (const std::string& source : sources) {
+    for (const PlaneEffort effort : {PlaneEffort::kFast, PlaneEffort::kRatio}) {
+      EncodeOptions options;
+      options.effort = effort;
+      const EncodeResult result = encode(out_, {source}, options);
+      EXPECT_LE(result.container_bytes, result.source_bytes + 4096) << source;
+    }
+  }
+}
+
+TEST_F(QstoreTest, AllEffortComesBackToo) {
+  EncodeOptions options;
+  options.effort = PlaneEffort::kRatio;
+  options.block_weights = 4096;
+  for (const char* model : {"/models/wap", "/models/wap/wap-int8", "/models/stories260K",
+                            "/models/stories260K/stories260K-F16.gguf"}) {
+    round_trip(kData + model, options);
+  }
 }
 
 TEST_F(QstoreTest, FollowsLinksToShards) {

@@ -1,0 +1,175 @@
+#include "engine/codec/plane_classes.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "engine/codec/little_endian.h"
+#include "engine/io/error.h"
+
+namespace qi {
+namespace {
+
+constexpr std::size_t kSums = 16;
+constexpr std::uint8_t kIntegersFlag = 16;
+
+[[noreturn]] void bad_classes(const char* what) {
+  throw Error(ErrorCode::kCorrupt, std::string("classes of rows: ") + what,
+              "classes of this version");
+}
+
+// Sums that do not depend on how wide a machine's vectors are.
+template <typename Magnitude>
+float mean_of(std::size_t count, const float* factors, Magnitude&& magnitude) {
+  std::array<float, kSums> sums{};
+  std::size_t i = 0;
+  if (factors == nullptr) {
+    for (; i + kSums <= count; i += kSums) {
+      for (std::size_t k = 0; k < kSums; ++k) sums[k] += magnitude(i + k);
+    }
+  } else {
+    for (; i + kSums <= count; i += kSums) {
+      for (std::size_t k = 0; k < kSums; ++k) sums[k] += magnitude(i + k) * factors[i + k];
+    }
+  }
+  for (std::size_t k = 0; i < count; ++i, ++k) {
+    sums[k] += factors == nullptr ? magnitude(i) : magnitude(i) * factors[i];
+  }
+  float sum = 0;
+  for (const float s : sums) sum += s;
+  return sum / static_cast<float>(std::max<std::size_t>(1, count));
+}
+
+}  // namespace
+
+void PlaneClasses::serialise(std::vector<std::byte>& out) const {
+  std::array<std::byte, kClassHeadBytes> head;
+  head[0] = static_cast<std::byte>(table_bits | (integers ? down : octave_bits) << 2 |
+                                   (integers ? kIntegersFlag : 0));
+  store_u16(head.data() + 1, static_cast<std::uint16_t>(level));
+  store_u32(head.data() + 3, cols);
+  out.insert(out.end(), head.begin(), head.end());
+  for (const std::int8_t c : columns) out.push_back(static_cast<std::byte>(c));
+}
+
+PlaneClasses PlaneClasses::parse(std::span<const std::byte> head,
+                                 std::span<const std::byte> columns) {
+  PlaneClasses classes;
+  const unsigned flags = load_u8(head.data());
+  if (flags > 31) bad_classes("unknown flags");
+  classes.integers = (flags & kIntegersFlag) != 0;
+  classes.table_bits = flags & 3u;
+  (classes.integers ? classes.down : classes.octave_bits) =
+      static_cast<std::uint8_t>(flags >> 2 & 3u);
+  classes.level = static_cast<std::int16_t>(load_u16(head.data() + 1));
+  classes.cols = load_u32(head.data() + 3);
+  if (classes.cols == 0) bad_classes("rows without numbers");
+  for (const std::byte b : columns) {
+    const auto c = static_cast<std::int8_t>(b);
+    if (std::abs(int{c}) > kMaxPlaneClass) bad_classes("class of a column");
+    classes.columns.push_back(c);
+  }
+  return classes;
+}
+
+std::int8_t PlaneClasses::settle(int sum) const {
+  if (!integers) return static_cast<std::int8_t>(sum);
+  return static_cast<std::int8_t>(std::clamp(sum >> down, 0, static_cast<int>(tables()) - 1));
+}
+
+void PlaneClasses::fill(const std::int8_t* rows, std::size_t count, std::int8_t* out) const {
+  for (std::size_t i = 0; i < count; i += cols, ++rows) {
+    const std::size_t n = std::min<std::size_t>(cols, count - i);
+    if (columns.empty()) {
+      std::memset(out + i, settle(*rows), n);
+    } else if (integers) {
+      for (std::size_t k = 0; k < n; ++k) out[i + k] = settle(*rows + columns[k]);
+    } else {
+      for (std::size_t k = 0; k < n; ++k) {
+        out[i + k] = static_cast<std::int8_t>(*rows + columns[k]);
+      }
+    }
+  }
+}
+
+std::vector<float> PlaneClasses::column_factors() const {
+  std::vector<float> factors;
+  for (const std::int8_t c : columns) factors.push_back(std::exp2(-0.25f * static_cast<float>(c)));
+  return factors;
+}
+
+float mean_magnitude(const std::byte* heads, std::size_t count, unsigned mantissa_bits,
+                     const float* factors) {
+  if (mantissa_bits == 0) {
+    return mean_of(count, factors, [heads](std::size_t i) {
+      return std::abs(static_cast<float>(static_cast<std::int8_t>(heads[i])));
+    });
+  }
+  // A narrower exponent has a smaller bias: as the bits of a float it says a power of two less,
+  // the same for all numbers, and would be subnormal.
+  const unsigned up = 23 - mantissa_bits;
+  const std::uint32_t bias = mantissa_bits == 7 ? 0 : 112u << 23;
+  return mean_of(count, factors, [heads, up, bias](std::size_t i) {
+    const std::uint32_t magnitude = load_u16(heads + 2 * i) & 0x7FFFu;
+    return std::bit_cast<float>((magnitude << up) + bias);
+  });
+}
+
+int quarter_octaves(float scale) {
+  if (!(scale > 0)) return 0;
+  return static_cast<int>(std::lrint(std::clamp(4 * std::log2(scale), -1000.0f, 1000.0f)));
+}
+
+std::int8_t row_class(const std::byte* heads, std::size_t count, unsigned mantissa_bits, int level,
+                      const float* factors) {
+  const float mean = mean_magnitude(heads, count, mantissa_bits, factors);
+  if (!(mean > 0)) return 0;
+  const int at = quarter_octaves(mean) - level;
+  return static_cast<std::int8_t>(std::clamp(at, -kMaxPlaneClass, kMaxPlaneClass));
+}
+
+std::size_t packed_rows_bound(std::size_t rows) {
+  return 2 + rows;
+}
+
+std::size_t pack_rows(std::span<const std::int8_t> rows, std::byte* out) {
+  const auto [least, most] = std::minmax_element(rows.begin(), rows.end());
+  const auto bits = static_cast<unsigned>(std::bit_width(static_cast<unsigned>(*most - *least)));
+  out[0] = static_cast<std::byte>(*least);
+  out[1] = static_cast<std::byte>(bits);
+  std::size_t size = 2;
+  unsigned held = 0;
+  unsigned value = 0;
+  for (const std::int8_t row : rows) {
+    value |= static_cast<unsigned>(row - *least) << held;
+    held += bits;
+    for (; held >= 8; held -= 8, value >>= 8) out[size++] = static_cast<std::byte>(value & 255);
+  }
+  if (held != 0) out[size++] = static_cast<std::byte>(value);
+  return size;
+}
+
+std::size_t unpack_rows(std::span<const std::byte> in, std::span<std::int8_t> rows) {
+  if (in.size() < 2) bad_classes("end early");
+  const int least = static_cast<std::int8_t>(in[0]);
+  const unsigned bits = load_u8(in.data() + 1);
+  if (bits > 8) bad_classes("bits of a row");
+  const std::size_t size = 2 + (rows.size() * bits + 7) / 8;
+  if (in.size() < size) bad_classes("end early");
+  std::size_t at = 2;
+  unsigned held = 0;
+  unsigned value = 0;
+  for (std::int8_t& row : rows) {
+    for (; held < bits; held += 8) value |= load_u8(in.data() + at++) << held;
+    const int found = least + static_cast<int>(value & ((1u << bits) - 1));
+    if (std::abs(found) > kMaxPlaneClass) bad_classes("class of a row");
+    row = static_cast<std::int8_t>(found);
+    value >>= bits;
+    held -= bits;
+  }
+  return size;
+}
+
+}  // namespace qi
