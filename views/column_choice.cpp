@@ -80,6 +80,7 @@ std::vector<ColumnPlace> place_choices(const ColumnChoices& choices, const Colum
   std::vector<ColumnWish> wishes;
   for (const ColumnChoice& one : choices) {
     const ColumnInfo& info = column(one.id);
+    if (!applies(info, fit)) continue;
     wishes.push_back({static_cast<int>(one.id), one.width > 0 ? one.width : wanted_width(info, fit),
                       leave_rank(info, fit)});
   }

@@ -66,6 +66,10 @@ constexpr ColumnInfo coded(Id id, std::string_view name, std::string_view export
 double params_of(const Weight& weight) {
   return static_cast<double>(weight.params);
 }
+double spent_of(const Weight& weight) {
+  if (!weight.container_bytes || weight.params == 0) return kNone;
+  return 8 * static_cast<double>(*weight.container_bytes) / static_cast<double>(weight.params);
+}
 double bits_of(const Weight& weight) {
   return weight.params == 0 ? kNone : weight.bits_per_weight();
 }
@@ -106,6 +110,14 @@ constexpr std::array kColumns = {
         Id::kSize, "size", "size_bytes", "size MiB", 8, 7, Form::kSize,
         [](const Weight& weight) { return static_cast<double>(weight.size_bytes); }, nullptr,
         "stored bytes of all its parts"),
+    fact(
+        Id::kLevel, "level", "level", "level", 8, 3, Form::kText, nullptr,
+        [](const Model& model, const Weight& weight) {
+          return model.levels.empty() ? "" : model.levels[weight.level].name;
+        },
+        "the precision level of a container that it belongs to"),
+    fact(Id::kSpent, "spent", "bits_spent", "spent", 6, 3, Form::kBits, spent_of, nullptr,
+         "bits per weight that its own blocks take in the container"),
 
     fact(
         Id::kLayer, "layer", "layer", "layer", 5, kAsked, Form::kCount,
@@ -217,8 +229,13 @@ ColumnFit fit_columns(const Model& model, std::span<const std::string> labels) {
   fit.has_pairs = pairs > all / 2;
   // A few vectors in float32 must not make every bar short.
   fit.bar_bits = wide > all / 2 ? 32 : 16;
+  fit.has_levels = !model.levels.empty();
   fit.size_in_kib = largest < std::uint64_t{4} << 20;
   return fit;
+}
+
+bool applies(const ColumnInfo& info, const ColumnFit& fit) {
+  return fit.has_levels || (info.id != Id::kLevel && info.id != Id::kSpent);
 }
 
 int leave_rank(const ColumnInfo& info, const ColumnFit& fit) {

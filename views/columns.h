@@ -30,6 +30,9 @@ enum class ColumnId : std::uint8_t {
   kZstd,
   kRole,
   kSize,
+  // of containers
+  kLevel,
+  kSpent,
   // on request
   kLayer,
   kExpert,
@@ -100,7 +103,10 @@ struct ColumnFit {
   // Whether a column has values for most of the parameters; others leave first.
   bool has_exponents = true;  // floats, FP8 with scales
   bool has_pairs = true;      // matrices of 16-bit floats
+  bool has_levels = false;    // a container
 };
+/// Whether the column can have a value in a model of this fit at all.
+bool applies(const ColumnInfo& info, const ColumnFit& fit);
 /// When the column leaves a model of this fit: the highest goes first, 0 never.
 int leave_rank(const ColumnInfo& info, const ColumnFit& fit);
 /// The cells it wants there.

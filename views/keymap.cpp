@@ -89,6 +89,8 @@ constexpr std::array kTable = {
     Binding{Command::kShowDiff, kPanes, "d", "diff", "Screens", "compare with another model"},
     Binding{Command::kShowDiff, kInDiff, "d", "another", "Screens",
             "compare with yet another model"},
+    Binding{Command::kStore, kPanes, "c", "encode", "Work",
+            "store it in a QStore container; of a container, write its files"},
     Binding{Command::kShowJobs, kOfModel, "J", "", "Screens",
             "what runs in the background, and what ran"},
     Binding{Command::kShowLog, kScreens & ~kInLog, "L", "", "Screens",
@@ -270,6 +272,8 @@ std::string_view command_word(Command command) {
       return "jobs";
     case Command::kShowLog:
       return "log";
+    case Command::kStore:
+      return "encode";
     case Command::kAnalyseAll:
       return "analyse-all";
     case Command::kCancel:

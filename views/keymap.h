@@ -81,6 +81,7 @@ enum class Command : std::uint8_t {
   kShowVerify,
   kShowJobs,
   kShowLog,
+  kStore,
   // doing
   kAnalyseAll,
   kCancel,

@@ -210,6 +210,8 @@ Request ModelScreen::run(Command command) {
       return Ask::kShowVerify;
     case Command::kShowDiff:
       return Ask::kShowDiff;
+    case Command::kStore:
+      return Ask::kStore;
     default:
       break;
   }

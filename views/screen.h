@@ -36,6 +36,7 @@ enum class Ask : std::uint8_t {
   kShowVerify,  // on the Verify screen itself: once more
   kShowJobs,
   kShowLog,
+  kStore,           // encode the model, decode the container: asks for the name
   kColumnsChanged,  // the Model screen's choice of columns: to be remembered
 };
 

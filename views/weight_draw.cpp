@@ -95,12 +95,14 @@ class OverviewDrawing {
       if (weight_.parts.size() > 1) name = name.substr(name.find_last_of('.') + 1);
       out += fmt::format("{} {} {}", escape(name), escape(dtype_name(stored)),
                          shape_text(stored.shape));
+      if (i < o_.stored.size()) out += fmt::format(" ({})", stored_text(o_.stored[i]));
     }
     return out;
   }
 
   int draw_waterfall(int y) {
-    const std::vector<BitsBar> bars = waterfall(model_, weight_, *statistics_, o_.details);
+    const std::vector<BitsBar> bars =
+        waterfall(model_, weight_, *statistics_, o_.details, o_.stored);
     double most = 0;
     for (const BitsBar& bar : bars) most = std::max(most, bar.bits);
     const bool wide = area_.width >= kWide;

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
+#include "engine/format/qstore_facts.h"
 #include "engine/stats/weight_details.h"
 #include "views/canvas.h"
 #include "views/glyphs.h"
@@ -31,7 +33,8 @@ struct Overview {
   const WeightTable& table;
   std::uint32_t weight;
   const WeightDetails* details = nullptr;
-  std::string no_statistics;  // why, printable
+  std::span<const StoredPart> stored;  // of a container, with the details
+  std::string no_statistics;           // why, printable
   std::string no_details;
   bool logarithmic = true;
   int zoom = 0;             // the values shown are 2^−zoom of the range

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -105,8 +106,11 @@ std::vector<std::string> fact_lines(const Model& model, const Weight& weight, in
   if (weight.parts.size() > 1) size += fmt::format(" in {} tensors", weight.parts.size());
   const std::string dot = fmt::format(" {} ", glyphs.dot);
   std::vector<std::string> lines(1);
+  const std::string level =
+      model.levels.empty() ? "" : fmt::format("level {}", escape(model.levels[weight.level].name));
   for (const std::string& fact : {shape_text(weight.shape), counted(weight.params, "param"), role,
-                                  scheme_sentence(model, weight), size}) {
+                                  scheme_sentence(model, weight), size, level}) {
+    if (fact.empty()) continue;
     std::string& line = lines.back();
     const bool fits = display_width(line) + display_width(dot) + display_width(fact) <= room;
     const bool last = static_cast<int>(lines.size()) == most;
@@ -156,6 +160,21 @@ bool has_exponent(const Model& model, const Weight& weight) {
   return plain && first != nullptr && is_float(first->dtype);
 }
 
+std::string stored_text(const StoredPart& part) {
+  std::string out = fmt::format("{}{}, {} in {}", part.method, part.on_base ? " on the base" : "",
+                                human_bytes(part.stored_bytes), counted(part.blocks, "block"));
+  if (part.damaged > 0) {
+    out += fmt::format(", {} damaged: {}", grouped(part.damaged),
+                       part.damaged == 1 ? fmt::format("block {}", *part.first_damaged)
+                                         : fmt::format("the first {}", *part.first_damaged));
+  } else {
+    out += ", checksums right";
+  }
+  if (part.raw_blocks > 0) out += fmt::format(", {} raw", grouped(part.raw_blocks));
+  if (part.escapes > 0) out += fmt::format(", {}", counted(part.escapes, "escape"));
+  return out;
+}
+
 double scale_bits(const Model& model, const Weight& weight) {
   return part_bits(model, weight, PartRole::kScales, PartRole::kSecondScales);
 }
@@ -165,7 +184,8 @@ double zero_bits(const Model& model, const Weight& weight) {
 }
 
 std::vector<BitsBar> waterfall(const Model& model, const Weight& weight,
-                               const Statistics& statistics, const WeightDetails* details) {
+                               const Statistics& statistics, const WeightDetails* details,
+                               std::span<const StoredPart> stored) {
   std::vector<BitsBar> out;
   const auto add = [&](std::string label, double bits, Ink ink, std::string note = "") {
     if (bits >= 0 && std::isfinite(bits)) {
@@ -174,6 +194,17 @@ std::vector<BitsBar> waterfall(const Model& model, const Weight& weight,
   };
   const auto entropy = [](std::optional<double> value) { return value.value_or(-1); };
   const bool exponent = has_exponent(model, weight);
+  const auto add_container = [&] {
+    if (!weight.container_bytes || weight.params == 0) return;
+    const std::uint64_t damaged = std::accumulate(
+        stored.begin(), stored.end(), std::uint64_t{0},
+        [](std::uint64_t sum, const StoredPart& part) { return sum + part.damaged; });
+    const bool residual = weight.scheme == Scheme::kQstore;
+    add("QStore layer",
+        8 * static_cast<double>(*weight.container_bytes) / static_cast<double>(weight.params),
+        damaged > 0 ? Ink::kWarning : Ink::kAccent,
+        residual ? "spent here on the 16-bit version" : "spent here");
+  };
   add("stored raw", weight.bits_per_weight(), Ink::kAccent);
   add("zstd -3", zstd_bits(weight, statistics), Ink::kThird);
   if (exponent) {
@@ -184,6 +215,7 @@ std::vector<BitsBar> waterfall(const Model& model, const Weight& weight,
     add("int8 and 16-bit", pair_bits(weight, statistics), Ink::kSecond, "both in one, coded");
     add("int8, order-0", entropy(statistics.h_int8), Ink::kSecond, "LLM.int8() of each row");
     add("16-bit given it", entropy(statistics.h_residual), Ink::kSecond, "what int8 leaves open");
+    add_container();
     return out;
   }
   add("codes coded", planes_bits(weight, statistics), Ink::kSecond,
@@ -200,11 +232,12 @@ std::vector<BitsBar> waterfall(const Model& model, const Weight& weight,
     add("zero points", zeros, Ink::kThird,
         with_notes ? coded_note(zeros, details->scales->zeros, weight) : "");
   }
+  add_container();
   return out;
 }
 
 TextTable facts_table(const Model& model, const Weight& weight, const Statistics* statistics,
-                      const WeightDetails* details) {
+                      const WeightDetails* details, std::span<const StoredPart> stored) {
   FactsTable table;
   table.add("name", escape(weight.name));
   table.add("shape", shape_text(weight.shape));
@@ -222,12 +255,22 @@ TextTable facts_table(const Model& model, const Weight& weight, const Statistics
     table.add("tensor, offset", std::to_string(stored.offset), "bytes");
     table.add("tensor, size", std::to_string(stored.size_bytes), "bytes");
   }
+  if (!model.levels.empty()) table.add("level", escape(model.levels[weight.level].name));
+  for (const StoredPart& part : stored) {
+    table.add("tensor stored", escape(part.tensor));
+    table.add("tensor stored, method", std::string(part.method));
+    table.add("tensor stored, size", std::to_string(part.stored_bytes), "bytes");
+    table.add("tensor stored, blocks", std::to_string(part.blocks));
+    table.add("tensor stored, raw blocks", std::to_string(part.raw_blocks));
+    table.add("tensor stored, escapes", std::to_string(part.escapes), "elements");
+    table.add("tensor stored, damaged blocks", std::to_string(part.damaged));
+  }
   if (statistics != nullptr) {
     for (const StatColumn& column : stat_columns()) {
       const std::optional<double> value = statistics->*(column.value);
       if (value) table.add(std::string(column.name), *value, std::string(column.unit));
     }
-    for (const BitsBar& bar : waterfall(model, weight, *statistics, details)) {
+    for (const BitsBar& bar : waterfall(model, weight, *statistics, details, stored)) {
       table.add(bar.label, bar.bits, "bits/weight");
     }
   }

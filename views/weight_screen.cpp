@@ -29,6 +29,7 @@ WeightScreen::WeightScreen(std::shared_ptr<const WeightTable> table, std::uint32
 void WeightScreen::show(std::uint32_t weight) {
   weight_ = weight;
   details_.reset();
+  stored_.clear();
   details_failure_.clear();
   progress_.reset();
   outliers_ = {};
@@ -47,9 +48,11 @@ void WeightScreen::statistics_changed() {
   if (known != nullptr) grid_.set_spread(known->std.value_or(0), known->absmax.value_or(0));
 }
 
-void WeightScreen::set_details(std::uint32_t weight, std::shared_ptr<const WeightDetails> details) {
+void WeightScreen::set_details(std::uint32_t weight, std::shared_ptr<const WeightDetails> details,
+                               std::vector<StoredPart> stored) {
   if (weight != weight_ || details == details_) return;
   details_ = std::move(details);
+  stored_ = std::move(stored);
   details_failure_.clear();
   progress_.reset();
   outliers_.resize(outlier_count(*details_), 1);
@@ -211,7 +214,7 @@ Request WeightScreen::mouse(const Key& key) {
 TextTable WeightScreen::table_shown() const {
   if (in_values_) return grid_.table_shown();
   return facts_table(table_->model(), table_->weight(weight_), table_->statistics(weight_),
-                     details_.get());
+                     details_.get(), stored_);
 }
 
 // --- drawing
@@ -227,6 +230,7 @@ std::string WeightScreen::facts() const {
 Overview WeightScreen::overview() const {
   Overview out(*table_, weight_);
   out.details = details_.get();
+  out.stored = stored_;
   out.logarithmic = logarithmic_;
   out.zoom = details_ == nullptr ? 0 : zoom_;
   out.outlier = outliers_.at();

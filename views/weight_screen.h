@@ -31,7 +31,9 @@ class WeightScreen final : public Screen {
   void show(std::uint32_t weight);
 
   /// What was counted of `weight`; nothing happens when another one is shown by now.
-  void set_details(std::uint32_t weight, std::shared_ptr<const WeightDetails> details);
+  /// `stored`: of a container's weight, how its tensors are stored there.
+  void set_details(std::uint32_t weight, std::shared_ptr<const WeightDetails> details,
+                   std::vector<StoredPart> stored = {});
   /// Why there are none, raw.
   void set_details_failure(std::uint32_t weight, const std::string& reason);
   /// How far the count is, 0 … 1; nothing: it does not run.
@@ -66,6 +68,7 @@ class WeightScreen final : public Screen {
   // Where these keys lead: found once a weight, not with every drawing of the footer.
   std::uint32_t previous_ = 0, next_ = 0, tied_ = 0;
   std::shared_ptr<const WeightDetails> details_;
+  std::vector<StoredPart> stored_;  // comes and goes with them
   std::string details_failure_;
   std::optional<double> progress_;
   ValueGrid grid_;

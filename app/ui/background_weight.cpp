@@ -97,7 +97,7 @@ void BackgroundWeight::run(std::uint32_t index, const std::shared_ptr<const Mode
                            UnitContext& context) {
   lower_own_priority();
   const Weight& weight = model_->weights[index];
-  Result result{.weight = index, .details = nullptr, .failure = {}};
+  Result result{.weight = index, .details = nullptr, .stored = {}, .failure = {}};
   try {
     DetailsOptions options;
     options.threads = context.threads();
@@ -107,6 +107,10 @@ void BackgroundWeight::run(std::uint32_t index, const std::shared_ptr<const Mode
     WeightDetails details = weight_details(
         *model_, weight, [&] { return open_reader(*model_, weight); }, options);
     if (details.cancelled) return;
+    if (const auto container = container_of(*model_)) {
+      result.stored = stored_parts(*container, *model_, weight, context.cancel());
+      if (context.cancelled()) return;
+    }
     for (const Part& part : weight.parts) model_->file(model_->tensor(part)).check_unchanged();
     result.details = std::make_shared<const WeightDetails>(std::move(details));
   } catch (const Error& error) {

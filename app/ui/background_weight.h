@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/ui/wake.h"
+#include "engine/format/qstore_facts.h"
 #include "engine/jobs/job_queue.h"
 #include "engine/stats/weight_details.h"
 #include "engine/tensor/value_window.h"
@@ -26,6 +27,7 @@ class BackgroundWeight {
   struct Result {
     std::uint32_t weight = 0;
     std::shared_ptr<const WeightDetails> details;  // nullptr: failed
+    std::vector<StoredPart> stored;                // of a container
     std::string failure;                           // raw
   };
   struct Window {

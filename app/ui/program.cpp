@@ -172,6 +172,9 @@ void Program::carry_out(const Request& request) {
       }
       break;
     }
+    case Ask::kStore:
+      ask_store();
+      break;
     case Ask::kShowVerify:
       show_verify();
       break;
@@ -432,7 +435,7 @@ void Program::follow_weight() {
   screen->set_progress(details_->progress());
   if (const BackgroundWeight::Result* counted = details_->known(weight)) {
     if (counted->details != nullptr) {
-      screen->set_details(weight, counted->details);
+      screen->set_details(weight, counted->details, counted->stored);
     } else {
       screen->set_details_failure(weight, counted->failure);
     }

@@ -28,6 +28,7 @@ namespace qi {
 
 class BackgroundVerify;
 class BackgroundDiff;
+class BackgroundStore;
 struct VerifyReport;
 struct DiffReport;
 
@@ -131,6 +132,11 @@ class Program {
   void take_diff();
   /// The one other model that stands beside the open one; empty when there is none or several.
   std::string other_model() const;
+  /// The command line, with a name to encode to, or of a container to decode to.
+  void ask_store();
+  void start_encode(const std::string& argument, bool overwrite);
+  void start_decode(const std::string& argument);
+  void take_store();
   void take_jobs();
   /// What the status line says beside the analysis.
   std::vector<JobStatus> other_jobs();
@@ -169,6 +175,7 @@ class Program {
   std::shared_ptr<VerifyReport> verify_report_;
   std::unique_ptr<BackgroundDiff> diff_;  // the same
   std::shared_ptr<DiffReport> diff_report_;
+  std::unique_ptr<BackgroundStore> store_;  // encodes and decodes, whatever model is open
   unsigned tick_ = 0;
   std::unique_ptr<BackgroundWeight> details_;  // of the Weight screen
   std::unique_ptr<Library> library_;

@@ -69,8 +69,12 @@ void Program::run_command(const std::string& text) {
       return carry_out(Ask::kCancelJobs);
     case Word::kColumns:
       return set_columns(argument);
+    case Word::kDecode:
+      return start_decode(argument);
     case Word::kDiff:
       return carry_out({Ask::kShowDiff, argument});
+    case Word::kEncode:
+      return start_encode(argument, typed.forced);
     case Word::kFilter:
       return model_->filter_by(argument);
     case Word::kGoto:

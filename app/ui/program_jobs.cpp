@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "app/ui/background_diff.h"
+#include "app/ui/background_store.h"
 #include "app/ui/background_verify.h"
 #include "app/ui/program.h"
 #include "engine/text/escape.h"
@@ -79,6 +80,57 @@ void Program::take_verify() {
                   counted(report.model->weights.size(), "weight")));
   if (const std::string_view remark = unchecked_remark(report.model->container); !remark.empty()) {
     log(LogLine::Kind::kWarning, fmt::format("verify: {}", remark));
+  }
+}
+
+// --- containers
+
+void Program::ask_store() {
+  const Model& model = model_->table().model();
+  const std::string name = is_printable(model.name) ? model.name : "model";
+  const bool decode = model.container == Container::kQstore;
+  carry_out({Ask::kCommandLine, decode ? "decode " + name : fmt::format("encode {}.qstore", name)});
+}
+
+void Program::start_encode(const std::string& argument, bool overwrite) {
+  try {
+    EncodeOrder order = parse_encode(argument);
+    order.overwrite = overwrite;
+    trim_history();
+    if (store_ == nullptr) store_ = std::make_unique<BackgroundStore>(queue_);
+    store_->encode(model_->table().shared_model(), std::move(order), options_.prototype_dtype);
+    top().set_notice("encoding: J shows the jobs");
+  } catch (const Error& error) {
+    log(LogLine::Kind::kError, describe(error));
+    top().set_notice(describe(error));
+  }
+}
+
+void Program::start_decode(const std::string& argument) {
+  try {
+    DecodeOrder order = parse_decode(argument);
+    trim_history();
+    if (store_ == nullptr) store_ = std::make_unique<BackgroundStore>(queue_);
+    store_->decode(model_->table().shared_model(), std::move(order));
+    top().set_notice("decoding: J shows the jobs");
+  } catch (const Error& error) {
+    log(LogLine::Kind::kError, describe(error));
+    top().set_notice(describe(error));
+  }
+}
+
+void Program::take_store() {
+  if (store_ == nullptr) return;
+  for (const BackgroundStore::Result& result : store_->take()) {
+    if (result.error) {
+      log(LogLine::Kind::kError, describe(*result.error));
+      top().set_notice(describe(*result.error));
+      continue;
+    }
+    for (const Warning& warning : result.warnings) log(LogLine::Kind::kWarning, describe(warning));
+    for (const std::string& note : result.notes) log(LogLine::Kind::kNote, note);
+    log(LogLine::Kind::kNote, result.text);
+    top().set_notice(escape(result.text));
   }
 }
 
@@ -158,6 +210,7 @@ void Program::take_diff() {
 void Program::take_jobs() {
   if (verify_ != nullptr) take_verify();
   if (diff_ != nullptr) take_diff();
+  take_store();
   if (auto* screen = find_screen<JobsScreen>()) screen->set_jobs(queue_.snapshot());
 }
 
@@ -182,6 +235,17 @@ std::vector<JobStatus> Program::other_jobs() {
   }
   if (diff_ != nullptr) {
     add("diff", diff_report_->job, diff_report_->compared, diff_report_->pairs);
+  }
+  if (store_ != nullptr) {
+    if (const auto job = store_->running()) {
+      // One unit: percents say more.
+      const std::uint64_t done =
+          job->bytes_total == 0
+              ? 0
+              : static_cast<std::uint64_t>(100.0 * static_cast<double>(job->bytes_done) /
+                                           static_cast<double>(job->bytes_total));
+      add(job->name.substr(0, 6), job, done, 100);
+    }
   }
   return out;
 }

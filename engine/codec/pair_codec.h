@@ -108,4 +108,8 @@ class PairDecoder {
   std::uint64_t zero_at_ = 0;
 };
 
+/// As plane_block_is_raw() and plane_block_escapes(), of the residual layer.
+bool pair_block_is_raw(std::span<const std::byte> block);
+std::uint64_t pair_block_escapes(std::span<const std::byte> block);
+
 }  // namespace qi

@@ -158,4 +158,13 @@ void PairDecoder::decode(const PairBlock& low, std::span<const std::byte> block,
   }
 }
 
+bool pair_block_is_raw(std::span<const std::byte> block) {
+  return !block.empty() && load_u8(block.data()) == kPairRaw;
+}
+
+std::uint64_t pair_block_escapes(std::span<const std::byte> block) {
+  if (block.size() < kPairHead || load_u8(block.data()) != kPairCoded) return 0;
+  return load_u32(block.data() + 12);
+}
+
 }  // namespace qi

@@ -273,4 +273,16 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
   }
 }
 
+// ---- what a block says of itself
+// -------------------------------------------------------------------
+
+bool plane_block_is_raw(std::span<const std::byte> block) {
+  return !block.empty() && load_u8(block.data()) == kRaw;
+}
+
+std::uint64_t plane_block_escapes(std::span<const std::byte> block) {
+  if (block.size() < kCodedHead || load_u8(block.data()) != kCoded) return 0;
+  return load_u32(block.data() + 8);
+}
+
 }  // namespace qi

@@ -175,4 +175,9 @@ class PlaneDecoder {
   RowRuns runs_;
 };
 
+/// Of an encoded block, undecoded: whether it holds its elements as they were, and how many codes
+/// stand apart. False and 0 where it is too short to say.
+bool plane_block_is_raw(std::span<const std::byte> block);
+std::uint64_t plane_block_escapes(std::span<const std::byte> block);
+
 }  // namespace qi

@@ -182,6 +182,41 @@ void BlockDecoder::decode_planes(const QstoreStream& stream, std::uint32_t numbe
   }
 }
 
+BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stored) {
+  BlockCost cost;
+  switch (stream.method) {
+    case QstoreMethod::kRaw:
+      cost.is_raw = true;
+      break;
+    case QstoreMethod::kZstd:
+      break;
+    case QstoreMethod::kPair:
+      cost.is_raw = pair_block_is_raw(stored);
+      cost.escapes = pair_block_escapes(stored);
+      break;
+    case QstoreMethod::kPlanes: {
+      cost.is_raw = true;
+      std::span<const std::byte> rest = stored;
+      const std::size_t head = 4 * (stream.fields.size() - 1);
+      if (stored.size() < head) break;
+      rest = stored.subspan(head);
+      for (std::size_t i = 0; i < stream.fields.size(); ++i) {
+        const std::size_t size = i + 1 < stream.fields.size()
+                                     ? std::size_t{load_u32(stored.data() + 4 * i)}
+                                     : rest.size();
+        const auto field = rest.first(std::min(size, rest.size()));
+        if (!stream.fields[i].table.empty()) {
+          cost.is_raw = cost.is_raw && plane_block_is_raw(field);
+          cost.escapes += plane_block_escapes(field);
+        }
+        rest = rest.subspan(field.size());
+      }
+      break;
+    }
+  }
+  return cost;
+}
+
 void BlockDecoder::decode(const QstoreStream& stream, std::uint32_t number,
                           std::span<const std::byte> stored, const PairGiven& given,
                           std::span<std::byte> out) {

@@ -78,6 +78,14 @@ class BlockDecoder {
   Buffer field_;
 };
 
+/// What a stored block says of itself, undecoded. A block that makes no sense is told as it reads:
+/// decoding it is what refuses it.
+struct BlockCost {
+  bool is_raw = false;        // as it was
+  std::uint64_t escapes = 0;  // elements that stand apart from their codes
+};
+BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stored);
+
 /// out[i] ^= with[i].
 void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out);
 

@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "app/ui/background_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
@@ -223,6 +224,56 @@ TEST(Program, LooksForFaultsAndKeepsWhatItFound) {
   ASSERT_TRUE(ui.shows("39/39  done"));
   ui.command("log");
   EXPECT_NE(ui.screen().find("verify: 0 faults in 39 of 39 weights"), std::string::npos);
+}
+
+TEST(Program, EncodesAndDecodesInTheBackground) {
+  test::TempDir out;
+  const std::string container = out.path() + "/wap.qstore";
+  {
+    Driven ui(kModels + "wap");
+    ASSERT_TRUE(ui.shows("39 weights"));
+    ui.type("c");
+    EXPECT_EQ(ui.program().context(), kInCommand);
+    EXPECT_NE(ui.screen().find(":encode wap.qstore"), std::string::npos);
+    ui.press(KeyCode::kEscape);
+    ui.command("encode " + container + " --low int4");
+    ASSERT_TRUE(ui.until([&] { return ui.screen().find("int4") != std::string::npos; }));
+    ui.command("encode " + container + " --low int8");
+    ASSERT_TRUE(ui.shows("wap.qstore written"));
+    ui.command("encode " + container);
+    EXPECT_NE(ui.screen().find("exists"), std::string::npos);
+    ui.type("J");
+    EXPECT_NE(ui.screen().find("encode wap"), std::string::npos);
+  }
+  Driven ui(container);
+  ASSERT_TRUE(ui.shows("78 weights"));
+  ui.type("c");
+  EXPECT_NE(ui.screen().find(":decode wap"), std::string::npos);
+  ui.press(KeyCode::kEscape);
+  ui.command("decode " + out.path() + "/low --level int7");
+  EXPECT_NE(ui.screen().find("int7"), std::string::npos);
+  ui.command("decode " + out.path() + "/back");
+  ASSERT_TRUE(ui.shows("back written"));
+  for (const char* name : {"model-00001-of-00002.safetensors", "config.json"}) {
+    EXPECT_EQ(contents(out.path() + "/back/" + name), contents(kModels + "wap/" + name));
+  }
+  ui.press(KeyCode::kEnter);
+  ASSERT_TRUE(ui.shows("checksums right"));
+  EXPECT_NE(ui.screen().find("QStore layer"), std::string::npos);
+}
+
+TEST(Program, SaysWhatAnEncodingNeeds) {
+  const EncodeOrder order = parse_encode("a b.qstore --low int8 --low /x y/z --effort ratio");
+  EXPECT_EQ(order.output, "a b.qstore");
+  EXPECT_EQ(order.low, (std::vector<std::string>{"int8", "/x y/z"}));
+  EXPECT_EQ(order.effort, PlaneEffort::kRatio);
+  EXPECT_EQ(parse_decode("folder --level int8").level, "int8");
+  EXPECT_EQ(parse_decode("folder").level, "high");
+  for (const char* wrong :
+       {"a.bin", "a.qstore --low", "a.qstore --effort best", "a.qstore --x 1"}) {
+    EXPECT_THROW(parse_encode(wrong), Error) << wrong;
+  }
+  EXPECT_THROW(parse_decode("folder --low int8"), Error);
 }
 
 TEST(Program, ComparesWithAnotherModel) {

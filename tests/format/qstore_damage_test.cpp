@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/qstore.h"
+#include "engine/format/qstore_facts.h"
 #include "tests/format/qstore_fixture.h"
 #include "tests/support/error_of.h"
 #include "tests/support/memory_file.h"
@@ -159,6 +160,48 @@ TEST_F(QstoreDamageTest, NamesTensorBlockAndBytes) {
       EXPECT_EQ(faults[0].length, block.stored_bytes);
     }
   }
+}
+
+// What the Weight screen says of each tensor: where its bytes are, and what of them is damaged.
+TEST_F(QstoreDamageTest, TellsHowEachTensorIsStored) {
+  const Model model = open_model(find_models(out_).models.at(0));
+  const auto container = container_of(model);
+  ASSERT_NE(container, nullptr);
+  std::uint64_t damaged_parts = 0;
+  for (const Weight& weight : model.weights) {
+    const std::vector<StoredPart> parts = stored_parts(*container, model, weight);
+    ASSERT_EQ(parts.size(), weight.parts.size()) << weight.name;
+    std::uint64_t sum = 0;
+    for (const StoredPart& part : parts) {
+      EXPECT_EQ(part.damaged, 0U);
+      EXPECT_LE(part.raw_blocks, part.blocks);
+      sum += part.stored_bytes;
+    }
+    EXPECT_EQ(sum, weight.container_bytes) << weight.name;
+    const std::atomic<bool> cancelled{true};
+    EXPECT_EQ(stored_parts(*container, model, weight, &cancelled).size(), parts.size());
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].blocks == 0) continue;
+      const std::string& name = model.tensor(weight.parts[i]).name;
+      std::uint32_t number = 0;
+      for (const QstoreFile& file : container->index().levels[weight.level].files) {
+        for (const QstoreSegment& segment : file.segments) {
+          if (segment.name == name) number = segment.stream;
+        }
+      }
+      const QstoreBlock& block = container->index().streams[number].blocks.back();
+      std::string bytes = bytes_;
+      bytes[block.offset] ^= 0x40;
+      const auto broken = open_container(file_.set(bytes));
+      const std::vector<StoredPart> found = stored_parts(*broken, model, weight);
+      EXPECT_EQ(found[i].damaged, 1U) << name;
+      EXPECT_EQ(found[i].first_damaged, parts[i].blocks - 1);
+      EXPECT_EQ(found[i].stored_bytes, parts[i].stored_bytes);
+      ++damaged_parts;
+    }
+  }
+  EXPECT_GT(damaged_parts, 2U);
+  EXPECT_EQ(container_of(open_model(find_models(kData + "/models/wap").models.at(0))), nullptr);
 }
 
 TEST_F(QstoreDamageTest, GivesSoundTensorsOfADamagedFile) {

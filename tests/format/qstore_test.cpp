@@ -1,4 +1,3 @@
-#include "engine/format/qstore.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/convert.h"
+#include "engine/format/qstore_facts.h"
+#include "engine/format/qstore_facts.h"
 #include "engine/io/atomic_folder.h"
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
@@ -342,6 +343,39 @@ TEST_F(QstoreTest, KeepsPairsThatAreNotRoundings) {
   decode(out_, "all", dir_ / "all");
   EXPECT_EQ(contents(dir_ / "all/a"), contents(dir_ / "a"));
   EXPECT_EQ(contents(dir_ / "all/b"), contents(dir_ / "b"));
+}
+
+TEST_F(QstoreTest, CountsEscapes) {
+  // Roundings but for three weights of one row.
+  const std::size_t cols = 4096;
+  std::vector<float> values(cols);
+  std::string codes(cols, '\0');
+  for (std::size_t i = 0; i < cols; ++i) {
+    const int q = static_cast<int>(i * 37 % 255) - 127;
+    values[i] = static_cast<float>(q == 0 ? 1 : q);
+    codes[i] = static_cast<char>(q == 0 ? 1 : q);
+  }
+  for (const std::size_t i : {5U, 99U, 2000U}) values[i] = -values[i] * 0.5F;
+  std::string high(2 * cols, '\0');
+  for (std::size_t i = 0; i < cols; ++i) {
+    const std::uint16_t word = float_to_bf16(values[i]);
+    std::memcpy(high.data() + 2 * i, &word, 2);
+  }
+  const float scale = 127;
+  const std::string scale_bytes(reinterpret_cast<const char*>(&scale), 4);
+  dir_.write("a/model.safetensors",
+             safetensors_bytes({{"m.weight", DType::kBF16, {1, cols}, high}}));
+  dir_.write("b/model.safetensors", safetensors_bytes({{"m.weight", DType::kI8, {1, cols}, codes},
+                                                       {"m.SCB", DType::kF32, {1}, scale_bytes}}));
+  encode(out_, {dir_ / "a", dir_ / "b"});
+  const Model model = open_model(find_models(out_).models.at(0));
+  const Weight& pair = model.weights.at(0);
+  ASSERT_EQ(pair.scheme, Scheme::kQstore);
+  const std::vector<StoredPart> parts = stored_parts(*container_of(model), model, pair);
+  ASSERT_EQ(parts.size(), 1U);
+  EXPECT_EQ(parts[0].method, "pair");
+  EXPECT_EQ(parts[0].escapes, 3U);
+  EXPECT_EQ(parts[0].raw_blocks, 0U);
 }
 
 TEST_F(QstoreTest, NeverMakesSmallModelsMuchLarger) {
