@@ -20,6 +20,8 @@ constexpr std::uint64_t kTwoLevelWorth = 5;
 constexpr std::size_t kTwoLevelSymbols = 32;
 // The fast mode takes the table that decodes faster at up to this many bits an element.
 constexpr double kFastTolerance = 0.02;
+// Bytes of a frequency in an index, which is compressed.
+constexpr double kFrequencyCost = 1.25;
 
 struct Choice {
   PlaneSplit split;
@@ -98,12 +100,12 @@ std::optional<Choice> choose_symbols(const PlaneKind& kind, std::uint8_t shift,
 
 constexpr int kClassSpan = 2 * kMaxPlaneClass;  // of a row and a column together, either way
 constexpr std::size_t kAllClasses = 2 * kClassSpan + 1;
-constexpr unsigned kFloatTableBits = 2;  // classes are quarter octaves
 constexpr int kSweeps = 3;
 // Codes of floats move; those that end up below 0 are counted from here on.
 constexpr int kCodesBelow = 256;
-// What an index keeps of a byte of columns' classes: it is compressed.
-constexpr double kColumnCost = 0.7;
+// Bytes of a column's class in an index.
+constexpr double kColumnCost = 0.5;
+
 // Weight of a table's own counts against those of all tables.
 constexpr std::uint64_t kOwnCounts = 64;
 
@@ -247,26 +249,34 @@ class ClassChooser {
   void try_floats(const ClassFit& fit, double& bytes) {
     const int step = kind_.first_shift <= kind_.last_shift ? 1 : -1;
     for (int shift = kind_.first_shift; shift != kind_.last_shift + step; shift += step) {
-      PlaneClasses classes;
-      classes.table_bits = kFloatTableBits;
-      classes.octave_bits = static_cast<std::uint8_t>(kind_.mantissa_bits - shift);
-      classes.level = static_cast<std::int16_t>(fit.level);
-      const unsigned fold = static_cast<unsigned>(shift) - finest();
-      Counts counts(classes.tables(), std::vector<std::uint64_t>(codes() + 2 * kCodesBelow, 0));
-      for (int c = -kClassSpan; c <= kClassSpan; ++c) {
-        const std::uint32_t* from = &counts_[static_cast<std::size_t>(c + kClassSpan) * codes()];
-        auto& to = counts[static_cast<std::size_t>(c) % classes.tables()];
-        const int moved = (c >> kFloatTableBits) * (1 << classes.octave_bits);
-        for (std::size_t code = 0; code < codes(); ++code) {
-          if (from[code] == 0) continue;
-          const int at = static_cast<int>(code >> fold) - moved + kCodesBelow;
-          // Out of all bounds: any code that will not be kept costs the same.
-          to[static_cast<std::size_t>(std::clamp(at, 0, static_cast<int>(to.size()) - 1))] +=
-              from[code];
-        }
+      for (std::uint8_t down = 0; down <= kQuarterBits; ++down) {
+        try_steps(fit, static_cast<std::uint8_t>(shift), down, bytes);
       }
-      consider(std::move(classes), static_cast<std::uint8_t>(shift), fit, counts, bytes);
     }
+  }
+
+  // Classes of quarter, half or whole octaves.
+  void try_steps(const ClassFit& fit, std::uint8_t shift, std::uint8_t down, double& bytes) {
+    PlaneClasses classes;
+    classes.down = down;
+    classes.table_bits = static_cast<std::uint8_t>(kQuarterBits - down);
+    classes.octave_bits = static_cast<std::uint8_t>(kind_.mantissa_bits - shift);
+    classes.level = static_cast<std::int16_t>(fit.level);
+    const unsigned fold = static_cast<unsigned>(shift) - finest();
+    Counts counts(classes.tables(), std::vector<std::uint64_t>(codes() + 2 * kCodesBelow, 0));
+    for (int c = -kClassSpan; c <= kClassSpan; ++c) {
+      const std::uint32_t* from = &counts_[static_cast<std::size_t>(c + kClassSpan) * codes()];
+      auto& to = counts[static_cast<std::size_t>(c >> down) % classes.tables()];
+      const int moved = (c >> kQuarterBits) * (1 << classes.octave_bits);
+      for (std::size_t code = 0; code < codes(); ++code) {
+        if (from[code] == 0) continue;
+        const int at = static_cast<int>(code >> fold) - moved + kCodesBelow;
+        // Out of all bounds: any code that will not be kept costs the same.
+        to[static_cast<std::size_t>(std::clamp(at, 0, static_cast<int>(to.size()) - 1))] +=
+            from[code];
+      }
+    }
+    consider(std::move(classes), shift, fit, counts, bytes);
   }
 
   // Integers do not move with their scale: more tables instead, each for a range of classes.
@@ -364,7 +374,7 @@ class ClassChooser {
     const double coded = scale * bits / 8 +
                          static_cast<double>(rows_.all_rows) * fit.row_bits() / 8 +
                          kColumnCost * static_cast<double>(fit.columns.size()) +
-                         static_cast<double>(2 * (kept.size() + 1) * tables.size());
+                         kFrequencyCost * static_cast<double>((kept.size() + 1) * tables.size());
     if (coded >= bytes) return;
     bytes = coded;
     classes.cols = static_cast<std::uint32_t>(rows_.cols);
@@ -397,7 +407,7 @@ std::pair<Choice, double> choose_one(const PlaneHistogram& histogram, PlaneEffor
     if (fast && fast->bits <= found->bits + tolerance) found = fast;
     const double total = found->bits * static_cast<double>(std::accumulate(
                                            counts.begin(), counts.end(), std::uint64_t{0})) +
-                         16.0 * static_cast<double>(found->symbols.size());
+                         8 * kFrequencyCost * static_cast<double>(found->symbols.size());
     if (!best || total < least) {
       best = found;
       least = total;

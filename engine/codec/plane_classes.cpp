@@ -13,41 +13,44 @@ namespace qi {
 namespace {
 
 constexpr std::size_t kSums = 16;
-constexpr std::uint8_t kIntegersFlag = 16;
+// A quarter of so many numbers tells their scale well enough.
+constexpr std::size_t kLongRow = 4096;
+constexpr std::size_t kLongStep = 4 * kSums;
+constexpr unsigned kIntegersFlag = 64;
 
 [[noreturn]] void bad_classes(const char* what) {
   throw Error(ErrorCode::kCorrupt, std::string("classes of rows: ") + what,
               "classes of this version");
 }
 
-// Sums that do not depend on how wide a machine's vectors are.
+// Sums that do not depend on how wide a machine's vectors are; of long rows a quarter.
 template <typename Magnitude>
 float mean_of(std::size_t count, const float* factors, Magnitude&& magnitude) {
+  const std::size_t step = count < kLongRow ? kSums : kLongStep;
   std::array<float, kSums> sums{};
+  std::size_t measured = 0;
   std::size_t i = 0;
-  if (factors == nullptr) {
-    for (; i + kSums <= count; i += kSums) {
+  for (; i + kSums <= count; i += step, measured += kSums) {
+    if (factors == nullptr) {
       for (std::size_t k = 0; k < kSums; ++k) sums[k] += magnitude(i + k);
-    }
-  } else {
-    for (; i + kSums <= count; i += kSums) {
+    } else {
       for (std::size_t k = 0; k < kSums; ++k) sums[k] += magnitude(i + k) * factors[i + k];
     }
   }
-  for (std::size_t k = 0; i < count; ++i, ++k) {
+  for (std::size_t k = 0; count < kLongRow && i < count; ++i, ++k, ++measured) {
     sums[k] += factors == nullptr ? magnitude(i) : magnitude(i) * factors[i];
   }
   float sum = 0;
   for (const float s : sums) sum += s;
-  return sum / static_cast<float>(std::max<std::size_t>(1, count));
+  return sum / static_cast<float>(std::max<std::size_t>(1, measured));
 }
 
 }  // namespace
 
 void PlaneClasses::serialise(std::vector<std::byte>& out) const {
   std::array<std::byte, kClassHeadBytes> head;
-  head[0] = static_cast<std::byte>(table_bits | (integers ? down : octave_bits) << 2 |
-                                   (integers ? kIntegersFlag : 0));
+  head[0] = static_cast<std::byte>(table_bits | octave_bits << 2 | down << 4 |
+                                   (integers ? kIntegersFlag : 0u));
   store_u16(head.data() + 1, static_cast<std::uint16_t>(level));
   store_u32(head.data() + 3, cols);
   out.insert(out.end(), head.begin(), head.end());
@@ -58,11 +61,14 @@ PlaneClasses PlaneClasses::parse(std::span<const std::byte> head,
                                  std::span<const std::byte> columns) {
   PlaneClasses classes;
   const unsigned flags = load_u8(head.data());
-  if (flags > 31) bad_classes("unknown flags");
+  if (flags > 127) bad_classes("unknown flags");
   classes.integers = (flags & kIntegersFlag) != 0;
   classes.table_bits = flags & 3u;
-  (classes.integers ? classes.down : classes.octave_bits) =
-      static_cast<std::uint8_t>(flags >> 2 & 3u);
+  classes.octave_bits = flags >> 2 & 3u;
+  classes.down = flags >> 4 & 3u;
+  const bool whole = classes.integers ? classes.octave_bits == 0
+                                      : classes.down + classes.table_bits == kQuarterBits;
+  if (!whole) bad_classes("no whole octaves");
   classes.level = static_cast<std::int16_t>(load_u16(head.data() + 1));
   classes.cols = load_u32(head.data() + 3);
   if (classes.cols == 0) bad_classes("rows without numbers");
@@ -75,7 +81,7 @@ PlaneClasses PlaneClasses::parse(std::span<const std::byte> head,
 }
 
 std::int8_t PlaneClasses::settle(int sum) const {
-  if (!integers) return static_cast<std::int8_t>(sum);
+  if (!integers) return static_cast<std::int8_t>(sum >> down);
   return static_cast<std::int8_t>(std::clamp(sum >> down, 0, static_cast<int>(tables()) - 1));
 }
 
@@ -88,7 +94,7 @@ void PlaneClasses::fill(const std::int8_t* rows, std::size_t count, std::int8_t*
       for (std::size_t k = 0; k < n; ++k) out[i + k] = settle(*rows + columns[k]);
     } else {
       for (std::size_t k = 0; k < n; ++k) {
-        out[i + k] = static_cast<std::int8_t>(*rows + columns[k]);
+        out[i + k] = static_cast<std::int8_t>((*rows + columns[k]) >> down);
       }
     }
   }

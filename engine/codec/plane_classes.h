@@ -4,8 +4,8 @@
 // (kCorrupt). The decoder only adds classes up: how an encoder finds them is its own affair.
 // Immutable once built: any thread.
 //
-// Class of the number in row r and column k: row_class[r] + column_class[k], in quarter octaves;
-//   floats: the class itself;   integers: (class >> down), no less than 0, at most tables − 1.
+// Class of the number in row r and column k: row_class[r] + column_class[k], in quarter octaves,
+// then ⌊·/2^down⌋, and of integers no less than 0 and at most tables − 1.
 // Which table and which code follow from it: PlaneRun.
 #pragma once
 
@@ -20,7 +20,8 @@ namespace qi {
 
 inline constexpr int kMaxPlaneClass = 60;  // of a row or a column, either way
 inline constexpr unsigned kMaxTableBits = 3;
-inline constexpr unsigned kMaxOctaveBits = 3;
+/// Four classes an octave.
+inline constexpr unsigned kQuarterBits = 2;
 /// Bytes of text before the columns' classes.
 inline constexpr std::size_t kClassHeadBytes = 7;
 
@@ -29,14 +30,14 @@ class PlaneClasses {
   bool integers = false;
   std::uint8_t table_bits = 2;
   std::uint8_t octave_bits = 0;  // floats: mantissa bits in the code
-  std::uint8_t down = 0;         // integers
+  std::uint8_t down = 0;         // floats: 2 − table_bits, so that whole octaves move codes
   std::int16_t level = 0;        // what an encoder calls class 0, in quarter octaves
   std::uint32_t cols = 1;
   std::vector<std::int8_t> columns;  // [cols]; empty: rows alone have classes
 
   std::size_t tables() const { return std::size_t{1} << table_bits; }
 
-  /// kClassHeadBytes: bits 0–1 table bits, 2–3 octave bits or down, 4 integers; level i16; cols
+  /// kClassHeadBytes: bits 0–1 table bits, 2–3 octave bits, 4–5 down, 6 integers; level i16; cols
   /// u32. Then the columns' classes i8.
   void serialise(std::vector<std::byte>& out) const;
   static PlaneClasses parse(std::span<const std::byte> head, std::span<const std::byte> columns);

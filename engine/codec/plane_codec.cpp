@@ -1,6 +1,7 @@
 #include "engine/codec/plane_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/codec/little_endian.h"
@@ -54,6 +55,22 @@ void join_nibbles(const std::byte* heads, std::size_t count, std::byte* bytes) {
     for (std::size_t k = 0; k < n; ++k) bytes[i + k] = heads[2 * i + k] | heads[2 * i + n + k] << 4;
   }
 }
+
+// The raw bits of a block's groups: the last ones are carried by states.
+struct RawPlane {
+  RawPlane(const PlaneSplit& split, std::size_t groups)
+      : group_bytes(8 * split.raw_bits()),
+        bytes(group_bytes * groups),
+        carried(std::min(bytes, kCarriedBytes)) {}
+
+  std::size_t stored() const { return bytes - carried; }
+  // The first group that is not stored as a whole.
+  std::size_t first_carried() const { return group_bytes == 0 ? 0 : stored() / group_bytes; }
+
+  std::size_t group_bytes;
+  std::size_t bytes;
+  std::size_t carried;
+};
 
 // Rows shorter than this go through the loops together, a class a head.
 constexpr std::size_t kOwnRun = 8 * kRansLanes;
@@ -133,9 +150,13 @@ std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte*
     }
     raw += pack_rows(rows, raw);
   }
+  const RawPlane plane(split, groups);
+  for (std::size_t g = plane.first_carried(); plane.carried != 0 && g < groups; ++g) {
+    portable::take_raw(split, heads + g * group_bytes, raw + g * plane.group_bytes);
+  }
   const std::span<const PlaneRun> runs = runs_.of(table, groups);
   EncodeCursor cursor;
-  start_encoding(cursor, words_, escapes_, count);
+  start_encoding(cursor, {raw + plane.stored(), plane.carried}, words_, escapes_, count);
   std::size_t first = groups;
   for (std::size_t i = runs.size(); i-- > 0;) {
     first -= runs[i].groups;
@@ -143,7 +164,7 @@ std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte*
     cursor.raw = raw + first * 8 * split.raw_bits();
     kernels_.encode(cursor, runs[i]);
   }
-  std::byte* end = raw + 8 * split.raw_bits() * groups;
+  std::byte* end = raw + plane.stored();  // what is carried need not be stored
   const StreamSizes sizes = finish_encoding(cursor, words_, escapes_, split, end);
   end += sizes.bytes;
   const std::size_t coded = groups * group_bytes;
@@ -243,11 +264,11 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
   at += row_bytes;
   const std::uint64_t words = load_u32(block.data() + 4);
   const std::uint64_t escapes = load_u32(block.data() + 8);
-  const std::size_t raw_plane = 8 * split.raw_bits() * groups;
+  const RawPlane plane(split, groups);
   const std::size_t rest = (head_count - groups * kRansLanes) * split.head_bytes;
   const std::size_t low = low_mode == kLowConstant ? low_bytes : low_bytes * count;
   // No sum overflows: words and escapes are below 2^32, the others no more than the output.
-  if (block.size() != kCodedHead + row_bytes + raw_plane + 4 * kRansLanes + 2 * words +
+  if (block.size() != kCodedHead + row_bytes + plane.stored() + 4 * kRansLanes + 2 * words +
                           split.escape_bytes() * escapes + rest + low) {
     bad_block("sizes of its streams");
   }
@@ -256,12 +277,21 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
     heads_.resize(head_count * split.head_bytes);
     heads = heads_.data();
   }
-  DecodeStream stream(at + raw_plane, words, escapes * split.escape_bytes());
+  // The last groups' raw bits are wrong at first: in their place stand states.
+  DecodeStream stream(at + plane.stored(), words, escapes * split.escape_bytes());
   stream.cursor.raw = at;
   stream.cursor.out = heads;
   for (const PlaneRun& run : runs_.of(table, groups)) stream.decode(kernels_, run);
-  stream.finish();
-  at += raw_plane + 4 * kRansLanes + 2 * words + split.escape_bytes() * escapes;
+  std::array<std::byte, 2 * kCarriedBytes> raw;
+  const std::size_t first = plane.first_carried();
+  const std::size_t begun = plane.stored() - first * plane.group_bytes;
+  std::memcpy(raw.data(), at + first * plane.group_bytes, begun);
+  stream.finish(std::span(raw).subspan(begun, plane.carried));
+  for (std::size_t g = first; plane.carried != 0 && g < groups; ++g) {
+    portable::put_raw(split, raw.data() + (g - first) * plane.group_bytes,
+                      heads + g * kRansLanes * split.head_bytes);
+  }
+  at += plane.stored() + 4 * kRansLanes + 2 * words + split.escape_bytes() * escapes;
   std::memcpy(heads + groups * kRansLanes * split.head_bytes, at, rest);
   at += rest;
   if (table.nibbles()) {

@@ -12,10 +12,11 @@
 //   0, raw: the elements;
 //   1, constant: one element;
 //   2, coded: low mode u8, 0 u16, words u32, escapes u32 (counts), the classes of the block's rows
-//     if they have any, the raw bits of ⌊heads/64⌋ groups and then 64 states u32, words u16,
-//     escaped codes (u8, or u16 of more than 8 bits), the last heads mod 64 heads as they are, and
-//     the bytes below the heads: low mode 0 all of them, 1 those of one element, which all have.
-//     States after the last group are 2^16.
+//     if they have any, the raw bits of ⌊heads/64⌋ groups but for their last 128 bytes (or as many
+//     as there are), 64 states u32, words u16, escaped codes (u8, or u16 of more than 8 bits), the
+//     last heads mod 64 heads as they are, and the bytes below the heads: low mode 0 all of them, 1
+//     those of one element, which all have. The states after the last group are 2^16 + 16 bits:
+//     these are the raw bits' missing bytes, lane by lane, then zeros.
 // A head is an element's upper 16 bits, or its one byte, or with nibbles a half of it: of every 64
 // bytes (fewer at the end) the low halves, then the high ones. How heads are split and grouped:
 // plane_kernels.h; how they are coded: rans_table.h.

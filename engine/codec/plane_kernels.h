@@ -97,7 +97,11 @@ const PlaneKernels& plane_kernels(CodecPath path);
 
 namespace portable {
 extern const PlaneKernels kPlaneKernels;
-}
+
+/// The raw bits of a single group of heads, and the inverse, which leaves the heads' codes alone.
+void take_raw(const PlaneSplit& split, const std::byte* heads, std::byte* raw);
+void put_raw(const PlaneSplit& split, const std::byte* raw, std::byte* heads);
+}  // namespace portable
 namespace avx2 {
 extern const PlaneKernels kPlaneKernels;
 }

@@ -211,7 +211,40 @@ void encode_any(EncodeCursor& cursor, const PlaneRun& run) {
   run.has_classes() ? encode<true>(cursor, run) : encode<false>(cursor, run);
 }
 
+unsigned load_head(const PlaneSplit& split, const std::byte* heads, std::size_t i) {
+  return split.head_bytes == 2 ? load_u16(heads + 2 * i) : load_u8(heads + i);
+}
+
 }  // namespace
+
+void take_raw(const PlaneSplit& split, const std::byte* heads, std::byte* raw) {
+  const unsigned low_mask = (1u << split.shift) - 1;
+  const unsigned sign_down = 8u * split.head_bytes - 1 - split.shift;
+  Heads bits;
+  for (std::size_t i = 0; i < kRansLanes; ++i) {
+    const unsigned head = load_head(split, heads, i);
+    const unsigned sign = split.has_sign ? head >> sign_down & ~low_mask : 0;
+    bits[i] = static_cast<std::uint16_t>((head & low_mask) | sign);
+  }
+  pack_raw(bits, split.raw_bits(), raw);
+}
+
+void put_raw(const PlaneSplit& split, const std::byte* raw, std::byte* heads) {
+  const unsigned low_mask = (1u << split.shift) - 1;
+  const unsigned field = ((1u << split.code_bits()) - 1) << split.shift;
+  const unsigned sign_up = 8u * split.head_bytes - 1 - split.shift;
+  Heads bits;
+  unpack_raw(raw, split.raw_bits(), bits);
+  for (std::size_t i = 0; i < kRansLanes; ++i) {
+    const unsigned kept = (bits[i] & low_mask) | (bits[i] & ~low_mask) << sign_up;
+    const unsigned head = (load_head(split, heads, i) & field) | kept;
+    if (split.head_bytes == 2) {
+      store_u16(heads + 2 * i, static_cast<std::uint16_t>(head));
+    } else {
+      heads[i] = static_cast<std::byte>(head);
+    }
+  }
+}
 
 const PlaneKernels kPlaneKernels = {&decode_any, &encode_any};
 

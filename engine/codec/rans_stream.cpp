@@ -18,13 +18,18 @@ constexpr std::size_t kStateBytes = 4 * kRansLanes;
 
 }  // namespace
 
-void start_encoding(EncodeCursor& cursor, std::vector<std::byte>& words,
-                    std::vector<std::byte>& escapes, std::size_t heads) {
+void start_encoding(EncodeCursor& cursor, std::span<const std::byte> carried,
+                    std::vector<std::byte>& words, std::vector<std::byte>& escapes,
+                    std::size_t heads) {
   // A head gives one word and one escape at most.
   const std::size_t bound = 2 * heads + 2 * kWordsAhead;
   if (words.size() < bound) words.resize(bound);
   if (escapes.size() < bound) escapes.resize(bound);
-  cursor.lanes.fill(kRansStateLow);
+  std::array<std::byte, kCarriedBytes> bytes{};
+  std::copy(carried.begin(), carried.end(), bytes.begin());
+  for (std::size_t lane = 0; lane < kRansLanes; ++lane) {
+    cursor.lanes[lane] = kRansStateLow + load_u16(bytes.data() + 2 * lane);
+  }
   cursor.words = words.data() + words.size();
   cursor.escapes = escapes.data() + escapes.size();
 }
@@ -77,12 +82,20 @@ void DecodeStream::decode(const PlaneKernels& kernels, PlaneRun run) {
   }
 }
 
-void DecodeStream::finish() const {
+void DecodeStream::finish(std::span<std::byte> carried) const {
   const std::byte* end = in_tail_ ? cursor.words_limit : words_end_;
   if (cursor.words != end) bad_stream("words left over, or too few");
   if (cursor.exhausted || cursor.escapes != cursor.escapes_end) bad_stream("number of escapes");
-  const auto first = [](std::uint32_t lane) { return lane == kRansStateLow; };
-  if (!std::all_of(cursor.lanes.begin(), cursor.lanes.end(), first)) bad_stream("last states");
+  std::array<std::byte, kCarriedBytes> bytes;
+  std::uint32_t upper = 0;
+  for (std::size_t lane = 0; lane < kRansLanes; ++lane) {
+    upper |= (cursor.lanes[lane] >> 16) ^ 1u;
+    store_u16(bytes.data() + 2 * lane, static_cast<std::uint16_t>(cursor.lanes[lane]));
+  }
+  const auto used = bytes.begin() + static_cast<std::ptrdiff_t>(carried.size());
+  const bool zeros = std::all_of(used, bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+  if (upper != 0 || !zeros) bad_stream("last states");
+  std::copy(bytes.begin(), used, carried.begin());
 }
 
 }  // namespace qi

@@ -5,16 +5,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/codec/plane_kernels.h"
 
 namespace qi {
 
-/// Gives the cursor states and room for `heads` heads in `words` and `escapes`, which are filled
-/// from their ends down.
-void start_encoding(EncodeCursor& cursor, std::vector<std::byte>& words,
-                    std::vector<std::byte>& escapes, std::size_t heads);
+/// What the states of the last group have room for: they are 2^16 + any 16 bits.
+inline constexpr std::size_t kCarriedBytes = 2 * kRansLanes;
+
+/// Gives the cursor states that carry up to kCarriedBytes bytes, and room for `heads` heads in
+/// `words` and `escapes`, which are filled from their ends down.
+void start_encoding(EncodeCursor& cursor, std::span<const std::byte> carried,
+                    std::vector<std::byte>& words, std::vector<std::byte>& escapes,
+                    std::size_t heads);
 
 struct StreamSizes {
   std::uint32_t words;
@@ -36,8 +41,9 @@ class DecodeStream {
 
   /// Throws kCorrupt when the words do not last.
   void decode(const PlaneKernels& kernels, PlaneRun run);
-  /// Throws kCorrupt unless all words and escapes were used and the states are the first ones.
-  void finish() const;
+  /// Fills `carried` from the last states. Throws kCorrupt unless all words and escapes were used
+  /// and the states are such ones, with zeros for what nobody asks for.
+  void finish(std::span<std::byte> carried) const;
 
   /// The caller sets raw and out.
   DecodeCursor cursor;
