@@ -249,11 +249,11 @@ TextTable facts_table(const Model& model, const Weight& weight, const Statistics
   table.add("size", std::to_string(weight.size_bytes), "bytes");
   table.add("stored", weight.bits_per_weight(), "bits/weight");
   for (const Part& part : weight.parts) {
-    const Tensor& stored = model.tensor(part);
-    table.add("tensor", escape(stored.name));
-    table.add("tensor, dtype", escape(dtype_name(stored)));
-    table.add("tensor, offset", std::to_string(stored.offset), "bytes");
-    table.add("tensor, size", std::to_string(stored.size_bytes), "bytes");
+    const Tensor& tensor = model.tensor(part);
+    table.add("tensor", escape(tensor.name));
+    table.add("tensor, dtype", escape(dtype_name(tensor)));
+    table.add("tensor, offset", std::to_string(tensor.offset), "bytes");
+    table.add("tensor, size", std::to_string(tensor.size_bytes), "bytes");
   }
   if (!model.levels.empty()) table.add("level", escape(model.levels[weight.level].name));
   for (const StoredPart& part : stored) {
