@@ -268,9 +268,11 @@ class Bench {
       state->exponents.resize(n);
       state->block.resize(n);
       const auto* words = reinterpret_cast<const std::uint16_t*>(piece.words());
+      std::byte* const exponents = state->exponents.data();
+      std::byte* const rest = state->block.data();
       for (std::size_t i = 0; i < n; ++i) {
-        state->exponents[i] = static_cast<std::byte>(words[i] >> 7 & 255);
-        state->block[i] = static_cast<std::byte>((words[i] & 127) | (words[i] >> 8 & 128));
+        exponents[i] = static_cast<std::byte>(words[i] >> 7 & 255);
+        rest[i] = static_cast<std::byte>((words[i] & 127) | (words[i] >> 8 & 128));
       }
       const auto frame = state->coder.encode(state->exponents);
       state->block.insert(state->block.end(), frame.begin(), frame.end());

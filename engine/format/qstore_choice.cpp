@@ -174,7 +174,7 @@ void StreamChooser::try_rows(const QstoreStream& base, const PlannedStream& plan
   double total = 0;
   const PlaneTable table = PlaneTable::choose_for_rows(kind, rows, total);
   candidate.fields.push_back({kind.element_bytes, table.serialise()});
-  if (candidate.size_bytes <= kRowSample) {
+  if (candidate.size_bytes <= kWholeSample) {
     // Small: what states and heads of blocks take counts, too.
     total = static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size() +
                                 candidate.fields.front().table.size());

@@ -458,6 +458,22 @@ TEST_F(QstoreTest, AllEffortComesBackToo) {
   }
 }
 
+TEST_F(QstoreTest, AllEffortForBothLevels) {
+  EncodeOptions options;
+  const std::string wap = kData + "/models/wap";
+  const std::uint64_t fast = encode(out_, {wap, "int8"}, options).container_bytes;
+  options.effort = PlaneEffort::kRatio;
+  EXPECT_LT(encode(out_, {wap, "int8"}, options).container_bytes, fast);
+  const auto container = open_container(out_);
+  EXPECT_THAT(test::faults_of(*container), testing::IsEmpty());
+  const auto& streams = container->index().streams;
+  EXPECT_TRUE(std::any_of(streams.begin(), streams.end(), [](const QstoreStream& stream) {
+    return stream.method == QstoreMethod::kPair;
+  }));
+  decode(out_, "wap", dir_ / "back");
+  EXPECT_TRUE(contents(dir_ / "back") == contents(wap));
+}
+
 TEST_F(QstoreTest, FollowsLinksToShards) {
   const std::string bytes =
       safetensors_bytes({{"w", DType::kBF16, {64, 64}, test::bf16_bytes(4096, 1)}});
