@@ -1,4 +1,5 @@
 #include "app/modes/modes.h"
+#include "app/row_pipe.h"
 #include "app/weight_rows.h"
 
 namespace qi {
@@ -8,21 +9,20 @@ void list_model(Session& session, const Candidate& candidate, Table& table) {
   const Options& options = session.options();
   const Model model = session.open(candidate);
   table.title(model_line(model, options.ascii));
-  Row row;
+  RowPipe rows(table);
   for (const Weight& weight : model.weights) {
     session.poll();
     if (!options.parts) {
       if (!session.filter().matches(weight.name)) continue;
-      list_row(model, weight, row);
-      table.row(row);
+      list_row(model, weight, rows.next());
       continue;
     }
     for (const Part& part : weight.parts) {
       if (!session.filter().matches(model.tensor(part).name)) continue;
-      part_row(model, weight, part, row);
-      table.row(row);
+      part_row(model, weight, part, rows.next());
     }
   }
+  rows.finish();
 }
 
 }  // namespace

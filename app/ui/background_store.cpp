@@ -11,6 +11,7 @@
 #include "engine/format/qstore_writer.h"
 #include "engine/io/atomic_folder.h"
 #include "engine/text/numbers.h"
+#include "views/widgets.h"
 
 namespace qi {
 namespace {

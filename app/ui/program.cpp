@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "app/ui/background_diff.h"
+#include "app/ui/background_store.h"
 #include "app/ui/background_verify.h"
 #include "app/ui/clipboard.h"
 #include "engine/text/escape.h"

@@ -77,7 +77,7 @@ struct EncodeCursor {
 };
 
 /// Coding paths, in rising order of speed.
-enum class CodecPath : std::uint8_t { kPortable, kAvx2, kAvx512 };
+enum class CodecPath : std::uint8_t { kPortable, kAvx2 };
 
 struct PlaneKernels {
   /// Decodes up to run.groups groups from the cursor on, which it advances; stops before a group
@@ -103,9 +103,6 @@ void take_raw(const PlaneSplit& split, const std::byte* heads, std::byte* raw);
 void put_raw(const PlaneSplit& split, const std::byte* raw, std::byte* heads);
 }  // namespace portable
 namespace avx2 {
-extern const PlaneKernels kPlaneKernels;
-}
-namespace avx512 {
 extern const PlaneKernels kPlaneKernels;
 }
 

@@ -417,10 +417,8 @@ class Finder {
     }
     if (likely == "a safetensors file") return lone_file(path);
     if (likely == "a QStore container") {
-      return {.path = path,
-              .name = own_name(path),
-              .container = Container::kQstore,
-              .files = {path}};
+      return {
+          .path = path, .name = own_name(path), .container = Container::kQstore, .files = {path}};
     }
     throw Error(
         ErrorCode::kBadMagic,
