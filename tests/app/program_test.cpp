@@ -257,6 +257,10 @@ TEST(Program, EncodesAndDecodesInTheBackground) {
   for (const char* name : {"model-00001-of-00002.safetensors", "config.json"}) {
     EXPECT_EQ(contents(out.path() + "/back/" + name), contents(kModels + "wap/" + name));
   }
+  ui.type("v");
+  ASSERT_TRUE(ui.shows("78/78  done"));
+  EXPECT_NE(ui.screen().find("sound: every byte was read, no fault"), std::string::npos);
+  ui.press(KeyCode::kEscape);
   ui.press(KeyCode::kEnter);
   ASSERT_TRUE(ui.shows("checksums right"));
   EXPECT_NE(ui.screen().find("QStore layer"), std::string::npos);
