@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "app/modes/modes.h"
 #include "app/row_pipe.h"
 #include "app/weight_rows.h"
@@ -7,7 +9,11 @@ namespace {
 
 void list_model(Session& session, const Candidate& candidate, Table& table) {
   const Options& options = session.options();
-  const Model model = session.open(candidate);
+  // Freeing a model name by name takes a twentieth of the run, and the process is about to end: the
+  // last one stays.
+  static std::unique_ptr<const Model>& last = *new std::unique_ptr<const Model>;
+  last = std::make_unique<const Model>(session.open(candidate));
+  const Model& model = *last;
   table.title(model_line(model, options.ascii));
   RowPipe rows(table);
   for (const Weight& weight : model.weights) {
