@@ -7,6 +7,7 @@
 
 #include "tests/support/fake_model.h"
 #include "views/help_screen.h"
+#include "views/log_screen.h"
 #include "views/message_screen.h"
 #include "views/model_screen.h"
 #include "views/picker_screen.h"
@@ -94,6 +95,19 @@ TEST(Golden, Experts) {
 TEST(Golden, Help) {
   HelpScreen screen(kInTable);
   expect_goldens("help", screen);
+}
+
+TEST(Golden, Log) {
+  auto log = std::make_shared<Log>();
+  log->add({LogLine::Kind::kNote, "14:03:27", "291 weights of Llama-3.1-8B-Instruct"});
+  log->add({LogLine::Kind::kWarning, "14:03:27",
+            "/models/Llama/config.json: warning: field \"rope_theta\" is given twice"});
+  log->add({LogLine::Kind::kError, "14:05:10",
+            "/models/Llama/model-00003-of-00004.safetensors: cannot be read: Input/output error "
+            "(byte 1048576): 4096 more bytes [io]"});
+  log->add({LogLine::Kind::kNote, "14:06:02", "verify: 1 fault in 291 of 291 weights"});
+  LogScreen screen(log);
+  expect_goldens("log", screen);
 }
 
 TEST(Golden, Picker) {
