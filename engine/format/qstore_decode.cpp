@@ -111,12 +111,15 @@ class Decoder {
       const Piece& piece = pieces[item];
       const Buffer& bytes = slots_[slot];
       out.write(bytes);
-      if (whole != nullptr) whole->add(bytes);
-      digest.add(bytes);
-      if (piece.last) check_digest(piece.stream, digest.value());
-      const bool goes_on =
-          item + 1 < pieces.size() && pieces[item + 1].stream == piece.stream && !piece.last;
-      if (!goes_on) digest.reset();
+      if (whole != nullptr) {
+        whole->add(bytes);  // the file's digest is its tensors', too
+      } else {
+        digest.add(bytes);
+        if (piece.last) check_digest(piece.stream, digest.value());
+        const bool goes_on =
+            item + 1 < pieces.size() && pieces[item + 1].stream == piece.stream && !piece.last;
+        if (!goes_on) digest.reset();
+      }
       done_ += bytes.size();
       if (options_.progress) options_.progress(done_, total_);
     };

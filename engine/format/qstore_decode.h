@@ -1,6 +1,7 @@
 // Gets levels back out of a QStore container, byte for byte, and looks for damage in one. Folders
-// are built under a temporary name and renamed last; digests of tensors and files are checked
-// before. A damaged container gives no folder, but its sound weights one by one. One thread calls.
+// are built under a temporary name and renamed last; the digests of whole files, or of tensors
+// that are taken alone, are checked before. A damaged container gives no folder, but its sound
+// weights one by one. One thread calls.
 #pragma once
 
 #include <atomic>

@@ -5,9 +5,8 @@
 #include <new>
 #include <span>
 
-#include <xxhash.h>
-
 #include "engine/format/qstore_format.h"
+#include "engine/io/xxh3.h"
 
 namespace qi {
 

@@ -8,12 +8,12 @@
 
 #include <fmt/format.h>
 #include <utf8proc.h>
-#include <xxhash.h>
 
 #include "engine/codec/little_endian.h"
 #include "engine/format/magic.h"
 #include "engine/format/qstore_zstd.h"
 #include "engine/io/checked.h"
+#include "engine/io/xxh3.h"
 
 namespace qi {
 namespace {

@@ -239,7 +239,17 @@ TEST_F(QstoreDamageTest, FindsWrongDigests) {
                                       }));
   EXPECT_EQ(verdict(path, true), "none");
   EXPECT_EQ(verdict(path), "corrupt");
-  EXPECT_EQ(class_of([&] { decode(path, "high", dir_ / "x"); }), "corrupt");
+  // Whole files are judged by their own digests, single tensors by theirs.
+  EXPECT_EQ(class_of([&] { decode(path, "high", dir_ / "whole"); }), "none");
+  const auto container = open_container(path);
+  const QstoreSegment& segment = container->index().levels[0].files[1].segments.at(0);
+  RestoredTensor alone;
+  alone.name = segment.name;
+  alone.dtype = DType::kU8;
+  alone.stream = segment.stream;
+  alone.size_bytes = container->index().streams[segment.stream].size_bytes;
+  alone.shape = {alone.size_bytes};
+  EXPECT_EQ(class_of([&] { decode_tensors(*container, {alone}, dir_ / "x", {}); }), "corrupt");
   const std::string files =
       dir_.write("files.qstore",
                  forged([](QstoreIndex& index) { index.levels[0].files[0].digest.high ^= 1; }));
