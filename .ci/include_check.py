@@ -16,6 +16,7 @@ ENGINE = {
     "engine/format": ["engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
     "engine/stats": ["engine/codec", "engine/tensor", "engine/io", "engine/text"],
     "engine/jobs": ["engine/io", "engine/text"],
+    "engine/methods": ["engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
 }
 ENGINE["engine"] = list(ENGINE)
 ARROWS = dict(ENGINE)
