@@ -4,7 +4,9 @@
 // results on every machine.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace qi::ggml {
@@ -18,15 +20,22 @@ struct Codebook {
   float largest = 0;           // level
 };
 
-/// a[k] = Σ xw[j]·levels[j][k], b[k] = Σ w[j]·squares[j][k]. Arrays of book.points.
-void grid_products(const Codebook& book, const float* xw, const float* w, float* a, float* b);
+/// a2[k] = 2·Σ xw[j]·levels[j][k], b[k] = Σ w[j]·squares[j][k]. Arrays of book.points.
+void grid_products(const Codebook& book, const float* xw, const float* w, float* a2, float* b);
 
-/// The k of [0, points) with the least scale·b[k] − 2·a[k], the lowest of equal ones. `points`
-/// is a multiple of 16.
-std::size_t grid_nearest(const float* a, const float* b, std::size_t points, float scale);
+/// Scales that are tried in one pass over the points.
+inline constexpr std::size_t kScales = 4;
+using Scales = std::array<float, kScales>;
+using Places = std::array<std::uint16_t, kScales>;
+
+/// For each scale the k of [0, points) with the least scale·b[k] − a2[k], the lowest of equal ones.
+/// `points` is a multiple of 16, at most 65536.
+Places grid_nearest(const float* a2, const float* b, std::size_t points, const Scales& scales);
 
 /// The same by plain loops.
-void grid_products_plain(const Codebook& book, const float* xw, const float* w, float* a, float* b);
-std::size_t grid_nearest_plain(const float* a, const float* b, std::size_t points, float scale);
+void grid_products_plain(const Codebook& book, const float* xw, const float* w, float* a2,
+                         float* b);
+Places grid_nearest_plain(const float* a2, const float* b, std::size_t points,
+                          const Scales& scales);
 
 }  // namespace qi::ggml

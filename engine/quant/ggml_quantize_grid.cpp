@@ -81,8 +81,8 @@ class Search {
  public:
   Search(const Layout& layout, const float* x, const float* w) : layout_(layout), w_(w) {
     const std::size_t size = layout.chunks() * layout.book->points;
-    if (a_.size() < size) {
-      a_.resize(size);
+    if (a2_.size() < size) {
+      a2_.resize(size);
       b_.resize(size);
     }
     take_signs(x);
@@ -93,7 +93,7 @@ class Search {
         xw[j] = w[i] * x_[i];
       }
       const std::size_t at = c * layout.book->points;
-      grid_products(*layout.book, xw.data(), w + c * layout.dim(), a_.data() + at, b_.data() + at);
+      grid_products(*layout.book, xw.data(), w + c * layout.dim(), a2_.data() + at, b_.data() + at);
     }
   }
 
@@ -124,9 +124,14 @@ class Search {
   }
 
  private:
-  struct Sums {
-    float a = 0, b = 0;
-    float gain() const { return a > 0 && b > 0 ? a * a / b : 0; }
+  // For each of some scales, the nearest points of one group.
+  struct Nearest {
+    std::array<float, kScales> a2{}, b{};
+    std::array<std::array<std::uint16_t, 8>, kScales> points;
+
+    /// What the error falls by at the best scale for those points; that scale.
+    float gain(std::size_t s) const { return a2[s] > 0 && b[s] > 0 ? a2[s] * a2[s] / b[s] : 0; }
+    float scale(std::size_t s) const { return 0.5f * a2[s] / b[s]; }
   };
 
   static float stored(float d) {
@@ -160,19 +165,19 @@ class Search {
     }
   }
 
-  /// The nearest points of one group at a scale, of one alternative.
-  Sums nearest_points(std::size_t g, std::size_t alternative, float scale, std::uint16_t* points) {
+  void find_nearest(std::size_t g, std::size_t alternative, const Scales& scales, Nearest& found) {
     const std::size_t many = layout_.book->points / layout_.alternatives;
-    Sums sums;
+    found.a2 = found.b = {};
     for (std::size_t i = 0; i < layout_.group_chunks(); ++i) {
       const std::size_t at =
           (g * layout_.group_chunks() + i) * layout_.book->points + alternative * many;
-      const std::size_t k = grid_nearest(a_.data() + at, b_.data() + at, many, scale);
-      sums.a += a_[at + k];
-      sums.b += b_[at + k];
-      points[i] = static_cast<std::uint16_t>(alternative * many + k);
+      const Places places = grid_nearest(a2_.data() + at, b_.data() + at, many, scales);
+      for (std::size_t s = 0; s < kScales; ++s) {
+        found.a2[s] += a2_[at + places[s]];
+        found.b[s] += b_[at + places[s]];
+        found.points[s][i] = static_cast<std::uint16_t>(alternative * many + places[s]);
+      }
     }
-    return sums;
   }
 
   float best_scale(std::size_t g) {
@@ -181,24 +186,27 @@ class Search {
       largest = std::max(largest, std::abs(x_[i]));
     }
     if (!(largest > 0)) return 0;
-    std::array<std::uint16_t, 8> points;
-    float scale = 0, gain = 0;
+    const float outermost = largest / layout_.book->largest;
+    float best = 0, best_gain = 0;
+    Nearest found;
     for (std::size_t alternative = 0; alternative < layout_.alternatives; ++alternative) {
-      const auto consider = [&](float s) {
-        const Sums sums = nearest_points(g, alternative, s, points.data());
-        if (!(sums.gain() > gain)) return false;
-        gain = sums.gain();
-        scale = sums.a / sums.b;
-        return true;
+      float scale = outermost, gain = 0;
+      const auto consider = [&](const Scales& scales) {
+        find_nearest(g, alternative, scales, found);
+        for (std::size_t s = 0; s < kScales; ++s) {
+          if (!(found.gain(s) > gain)) continue;
+          gain = found.gain(s);
+          scale = found.scale(s);
+        }
       };
-      constexpr int kSteps = 12;
-      for (int step = 0; step < kSteps; ++step) {
-        consider(largest / layout_.book->largest * (0.5f + 0.06f * static_cast<float>(step)));
-      }
-      for (int again = 0; again < 3 && consider(scale); ++again) {
+      consider({outermost * 0.45f, outermost * 0.6f, outermost * 0.75f, outermost * 0.9f});
+      consider({scale * 0.92f, scale, scale * 1.08f, outermost * 1.05f});
+      if (gain > best_gain) {
+        best_gain = gain;
+        best = scale;
       }
     }
-    return std::isfinite(scale) ? scale : 0;
+    return std::isfinite(best) ? best : 0;
   }
 
   int units(float scale, float d) const {
@@ -210,23 +218,25 @@ class Search {
   /// The best u near those there are, with their points. Returns the error less what all share.
   double choose(Choice& choice) {
     double total = 0;
-    std::array<std::uint16_t, 8> points;
+    Nearest found;
     for (std::size_t g = 0; g < layout_.groups(); ++g) {
       const int middle = choice.u[g];
+      const std::array<int, kScales> tried = {middle, std::max(middle - 1, 0),
+                                              std::min(middle + 1, layout_.top), middle};
+      Scales scales;
+      for (std::size_t s = 0; s < kScales; ++s) scales[s] = choice.d * layout_.factor(tried[s]);
       double best = std::numeric_limits<double>::infinity();
-      for (const int u : {middle, middle - 1, middle + 1}) {
-        if (u < 0 || u > layout_.top) continue;
-        const float scale = choice.d * layout_.factor(u);
-        for (std::size_t alternative = 0; alternative < layout_.alternatives; ++alternative) {
-          const Sums sums = nearest_points(g, alternative, scale, points.data());
-          const double error = static_cast<double>(scale) * (scale * sums.b - 2.0f * sums.a);
-          if (error < best) {
-            best = error;
-            choice.u[g] = u;
-            std::copy_n(
-                points.begin(), layout_.group_chunks(),
-                choice.point.begin() + static_cast<std::ptrdiff_t>(g * layout_.group_chunks()));
-          }
+      for (std::size_t alternative = 0; alternative < layout_.alternatives; ++alternative) {
+        find_nearest(g, alternative, scales, found);
+        for (std::size_t s = 0; s < kScales; ++s) {
+          const double error =
+              static_cast<double>(scales[s]) * (scales[s] * found.b[s] - found.a2[s]);
+          if (!(error < best)) continue;
+          best = error;
+          choice.u[g] = tried[s];
+          std::copy_n(
+              found.points[s].begin(), layout_.group_chunks(),
+              choice.point.begin() + static_cast<std::ptrdiff_t>(g * layout_.group_chunks()));
         }
       }
       total += best;
@@ -240,7 +250,7 @@ class Search {
     for (std::size_t c = 0; c < layout_.chunks(); ++c) {
       const double f = layout_.factor(choice.u[c / layout_.group_chunks()]);
       const std::size_t at = c * layout_.book->points + choice.point[c];
-      fa += f * a_[at];
+      fa += f * 0.5 * a2_[at];
       ffb += f * f * b_[at];
     }
     return ffb > 0 && fa > 0 ? static_cast<float>(fa / ffb) : 0.0f;
@@ -250,10 +260,10 @@ class Search {
   const float* w_;
   Choice choice_;
   std::array<float, kBlock> x_;
-  static thread_local std::vector<float> a_, b_;  // [chunks][points]
+  static thread_local std::vector<float> a2_, b_;  // [chunks][points]
 };
 
-thread_local std::vector<float> Search::a_, Search::b_;
+thread_local std::vector<float> Search::a2_, Search::b_;
 
 std::uint32_t u32_of(int value) {
   return static_cast<std::uint32_t>(value);

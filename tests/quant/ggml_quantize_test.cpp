@@ -221,9 +221,9 @@ TEST(GgmlQuantizeBlocks, SearchesOfCodebooksEqualPlainLoops) {
         ggml::grid_products_plain(book, xw.data(), w.data(), plain_a.data(), plain_b.data());
         EXPECT_EQ(a, plain_a);
         EXPECT_EQ(b, plain_b);
-        const float scale = 0.1f + std::abs(normal(random));
-        EXPECT_EQ(ggml::grid_nearest(a.data(), b.data(), points, scale),
-                  ggml::grid_nearest_plain(a.data(), b.data(), points, scale));
+        const ggml::Scales scales = {0.1f, 0.5f, 1.0f, 0.1f + std::abs(normal(random))};
+        EXPECT_EQ(ggml::grid_nearest(a.data(), b.data(), points, scales),
+                  ggml::grid_nearest_plain(a.data(), b.data(), points, scales));
       }
     }
   }
