@@ -21,7 +21,7 @@ struct VectorTensor {
   template <typename T>
   std::vector<T> as() const {
     std::vector<T> out(bytes.size() / sizeof(T));
-    std::memcpy(out.data(), bytes.data(), out.size() * sizeof(T));
+    if (!out.empty()) std::memcpy(out.data(), bytes.data(), out.size() * sizeof(T));
     return out;
   }
 };
@@ -39,7 +39,7 @@ inline VectorTensors read_vectors(const std::string& path) {
     const std::size_t begin = entry["data_offsets"][0];
     const std::size_t end = entry["data_offsets"][1];
     VectorTensor tensor{entry["shape"], std::vector<std::byte>(end - begin)};
-    std::memcpy(tensor.bytes.data(), all.data() + 8 + length + begin, tensor.bytes.size());
+    if (end > begin) std::memcpy(tensor.bytes.data(), all.data() + 8 + length + begin, end - begin);
     tensors[name] = std::move(tensor);
   }
   return tensors;
