@@ -69,6 +69,7 @@ std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads);
 
 struct SweepOptions {
   std::string database;  // path
+  unsigned threads = 0;  // of the queue, for the record of the run
   bool redo = false;     // measures also what the database already has
   std::string options;   // as given, for the record of the run
   std::string versions;  // of program and libraries, for the record of the run
@@ -83,8 +84,8 @@ class Sweep {
  public:
   /// Opens the database and records the run. Throws as ResultsDb.
   Sweep(SweepPlan plan, SweepOptions options);
-  /// Units that still run go on to their next poll; their callbacks may still come until the job
-  /// has ended.
+  /// Lets go of what it claimed. Units that still run go on to their next poll; callbacks may come
+  /// until the job has ended.
   ~Sweep();
   Sweep(const Sweep&) = delete;
   Sweep& operator=(const Sweep&) = delete;
