@@ -14,18 +14,47 @@
 
 namespace qi {
 
-std::size_t zstd_size(std::span<const std::byte> block, int level) {
-  const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
-                                                                     &ZSTD_freeCCtx);
-  if (context == nullptr) throw Error(ErrorCode::kMemory, "no memory for the zstd compressor");
-  std::vector<std::byte> out(ZSTD_compressBound(block.size()));
-  const std::size_t size =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), block.data(), block.size(), level);
-  // With a buffer of the bound's size, memory is all that can be lacking.
+namespace {
+
+// With a buffer of the bound's size, memory is all that can be lacking.
+std::size_t checked_size(std::size_t size) {
   if (ZSTD_isError(size)) {
     throw Error(ErrorCode::kMemory, std::string("zstd: ") + ZSTD_getErrorName(size));
   }
   return size;
+}
+
+}  // namespace
+
+void FreeZstd::operator()(ZSTD_CCtx_s* context) const {
+  ZSTD_freeCCtx(context);
+}
+void FreeZstd::operator()(ZSTD_DCtx_s* context) const {
+  ZSTD_freeDCtx(context);
+}
+
+ZstdCoder::ZstdCoder(int level)
+    : level_(level), compressor_(ZSTD_createCCtx()), decompressor_(ZSTD_createDCtx()) {
+  if (compressor_ == nullptr || decompressor_ == nullptr) {
+    throw Error(ErrorCode::kMemory, "no memory for the zstd compressor");
+  }
+}
+ZstdCoder::~ZstdCoder() = default;
+
+std::span<const std::byte> ZstdCoder::encode(std::span<const std::byte> block) {
+  out_.resize(std::max(out_.size(), ZSTD_compressBound(block.size())));
+  const std::size_t size = checked_size(ZSTD_compressCCtx(
+      compressor_.get(), out_.data(), out_.size(), block.data(), block.size(), level_));
+  return std::span<const std::byte>(out_).first(size);
+}
+
+bool ZstdCoder::decode(std::span<const std::byte> frame, std::span<std::byte> out) {
+  return ZSTD_decompressDCtx(decompressor_.get(), out.data(), out.size(), frame.data(),
+                             frame.size()) == out.size();
+}
+
+std::size_t zstd_size(std::span<const std::byte> block, int level) {
+  return ZstdCoder(level).encode(block).size();
 }
 
 std::size_t lz4_size(std::span<const std::byte> block) {
@@ -36,13 +65,6 @@ std::size_t lz4_size(std::span<const std::byte> block) {
                                         static_cast<int>(block.size()), bound);
   assert(size > 0 || block.empty());
   return static_cast<std::size_t>(size);
-}
-
-void HuffmanCoder::Free::operator()(ZSTD_CCtx_s* context) const {
-  ZSTD_freeCCtx(context);
-}
-void HuffmanCoder::Free::operator()(ZSTD_DCtx_s* context) const {
-  ZSTD_freeDCtx(context);
 }
 
 HuffmanCoder::HuffmanCoder() : compressor_(ZSTD_createCCtx()), decompressor_(ZSTD_createDCtx()) {
@@ -69,12 +91,9 @@ std::span<const std::byte> HuffmanCoder::encode(std::span<const std::byte> bytes
     blocks.push_back({0, static_cast<unsigned>(length), 0, 0});
   }
   out_.resize(std::max(out_.size(), ZSTD_compressBound(bytes.size())));
-  const std::size_t size =
+  const std::size_t size = checked_size(
       ZSTD_compressSequences(compressor_.get(), out_.data(), out_.size(), blocks.data(),
-                             blocks.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(size)) {
-    throw Error(ErrorCode::kMemory, std::string("zstd: ") + ZSTD_getErrorName(size));
-  }
+                             blocks.size(), bytes.data(), bytes.size()));
   return std::span<const std::byte>(out_).first(size);
 }
 

@@ -12,8 +12,31 @@ struct ZSTD_DCtx_s;
 
 namespace qi {
 
+struct FreeZstd {
+  void operator()(ZSTD_CCtx_s* context) const;
+  void operator()(ZSTD_DCtx_s* context) const;
+};
+
 /// The level of every ratio_zstd.
 inline constexpr int kBaselineZstdLevel = 3;
+
+/// One zstd frame a block.
+class ZstdCoder {
+ public:
+  /// `level` 1 … 22. Throws kMemory.
+  explicit ZstdCoder(int level);
+  ~ZstdCoder();
+  /// The frame, valid until the next call. Throws kMemory.
+  std::span<const std::byte> encode(std::span<const std::byte> block);
+  /// False when it does not decode to exactly out.size() bytes.
+  [[nodiscard]] bool decode(std::span<const std::byte> frame, std::span<std::byte> out);
+
+ private:
+  int level_;
+  std::unique_ptr<ZSTD_CCtx_s, FreeZstd> compressor_;
+  std::unique_ptr<ZSTD_DCtx_s, FreeZstd> decompressor_;
+  std::vector<std::byte> out_;
+};
 
 /// Bytes of one zstd frame of `block`. Throws kMemory when the compressor cannot allocate.
 std::size_t zstd_size(std::span<const std::byte> block, int level = kBaselineZstdLevel);
@@ -31,12 +54,8 @@ class HuffmanCoder {
   [[nodiscard]] bool decode(std::span<const std::byte> frame, std::span<std::byte> out);
 
  private:
-  struct Free {
-    void operator()(ZSTD_CCtx_s* context) const;
-    void operator()(ZSTD_DCtx_s* context) const;
-  };
-  std::unique_ptr<ZSTD_CCtx_s, Free> compressor_;
-  std::unique_ptr<ZSTD_DCtx_s, Free> decompressor_;
+  std::unique_ptr<ZSTD_CCtx_s, FreeZstd> compressor_;
+  std::unique_ptr<ZSTD_DCtx_s, FreeZstd> decompressor_;
   std::vector<std::byte> out_;
 };
 

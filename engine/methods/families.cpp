@@ -1,16 +1,24 @@
 // The table of families: one line each, from a file of its own.
+#include "engine/methods/families.h"
+
 #include <array>
 
-#include "engine/methods/method.h"
+#include <fmt/format.h>
 
 namespace qi {
 
 std::span<const MethodFamily> method_families() {
-  return {};
+  static const std::array kFamilies = {
+      rtn_family(),
+      lossless_family(),
+  };
+  return kFamilies;
 }
 
 std::string config_label(const MethodConfig& config) {
-  return config.family + " " + config.params.text();
+  if (const MethodFamily* family = find_family(config.family)) return family->label(config.params);
+  return config.params.empty() ? config.family
+                               : fmt::format("{} {}", config.family, config.params.text());
 }
 
 }  // namespace qi

@@ -110,6 +110,8 @@ struct MethodFamily {
   std::unique_ptr<MethodCoder> (*make)(const Params& params, const MatrixInfo& matrix);
   /// Bytes out, where parameters and shape alone tell.
   std::optional<std::uint64_t> (*predict)(const Params& params, const MatrixInfo& matrix);
+  /// What config_label() says.
+  std::string (*label)(const Params& params);
 };
 
 /// In the order they are listed.
