@@ -62,8 +62,11 @@ struct SweepForecast {
   std::string unfit;                       // why the row will be an error; empty: it will not
 };
 SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit);
-/// Numbers one coder holds at a time: a strip of rows, or the whole weight. 0 when unfit.
-std::uint64_t block_values(const SweepPlan& plan, const SweepUnit& unit);
+/// Bytes one worker holds while it measures the unit: a strip of rows, or the whole weight where it
+/// can only be coded whole. 0 when unfit.
+std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit);
+/// What the program holds besides.
+inline constexpr std::uint64_t kSweepFixedBytes = 64 << 20;
 /// Upper estimate of bytes the sweep holds at a time with `threads` workers.
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads);
 

@@ -13,8 +13,6 @@ namespace {
 /// What a strip's numbers take while they are measured: as values, as coded, as decoded, and the
 /// coder's own tables.
 constexpr std::uint64_t kBytesPerValue = 16;
-/// The program, its tables and the database.
-constexpr std::uint64_t kFixedBytes = 64 << 20;
 
 const MethodFamily& family_of(const std::string& name) {
   if (const MethodFamily* family = find_family(name)) return *family;
@@ -125,13 +123,13 @@ SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit) {
   return result;
 }
 
-std::uint64_t block_values(const SweepPlan& plan, const SweepUnit& unit) {
+std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit) {
   if (!forecast(plan, unit).unfit.empty()) return 0;
   const Weight& weight = *plan.weights[unit.weight];
   const MethodConfig& config = plan.configs[unit.config];
   const MatrixInfo matrix = matrix_info(*plan.model, weight);
   const auto coder = family_of(config.family).make(config.params, matrix);
-  return strip_of(*coder, matrix) * matrix.cols;
+  return strip_of(*coder, matrix) * matrix.cols * kBytesPerValue;
 }
 
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads) {
@@ -141,9 +139,9 @@ std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads) {
   std::set<std::pair<std::uint32_t, Shape>> seen;
   for (const SweepUnit& unit : plan.units) {
     if (!seen.emplace(unit.config, plan.weights[unit.weight]->shape).second) continue;
-    largest = std::max(largest, block_values(plan, unit));
+    largest = std::max(largest, unit_memory(plan, unit));
   }
-  return kFixedBytes + std::max(1u, threads) * largest * kBytesPerValue;
+  return kSweepFixedBytes + std::max(1u, threads) * largest;
 }
 
 }  // namespace qi
