@@ -110,6 +110,9 @@ ResultsDb::ResultsDb(const std::string& path, Mode mode)
     : connection_(std::make_unique<ResultsConnection>(
           path, mode == Mode::kReadOnly ? ResultsMode::kReadOnly : ResultsMode::kReadWrite)) {
   if (connection_->db() != nullptr) connection_->guarded([&] { prepare(); });
+  if (mode == Mode::kReadWrite && insert_ == nullptr) {
+    throw Error(ErrorCode::kCorrupt, "damaged: the table of analyses lacks columns", {}, path);
+  }
 }
 
 ResultsDb::~ResultsDb() = default;
