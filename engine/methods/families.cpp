@@ -9,6 +9,7 @@ namespace qi {
 
 std::span<const MethodFamily> method_families() {
   static const std::array kFamilies = {
+      zfp_family(),
       rtn_family(),
       lossless_family(),
   };

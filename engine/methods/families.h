@@ -8,5 +8,6 @@ namespace qi {
 
 MethodFamily lossless_family();
 MethodFamily rtn_family();
+MethodFamily zfp_family();
 
 }  // namespace qi
