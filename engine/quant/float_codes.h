@@ -54,8 +54,10 @@ struct NestedScales {
   explicit NestedScales(std::span<const float> scales);
   /// Of scale i as it comes back.
   float value(std::size_t i) const;
-  /// Codes, the blocks' scales and the offset.
-  std::uint64_t bytes() const { return codes.size() + 4 * absmax.size() + 4; }
+  /// Codes of so many scales, their blocks' scales and the offset.
+  static std::uint64_t bytes(std::uint64_t count) {
+    return count + 4 * (count / kBlock + (count % kBlock != 0 ? 1 : 0)) + 4;
+  }
 
   float offset = 0;
   std::vector<std::uint8_t> codes;

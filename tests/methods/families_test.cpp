@@ -106,7 +106,11 @@ GridOptions wide_grid() {
           {"reversible", {}},
           {"dims", {"1", "2", "3", "4"}},
           {"layout", {"field", "block"}},
-          {"promote", {"f32", "f64"}}};
+          {"promote", {"f32", "f64"}},
+          {"outlier-threshold", {"off", "0.05", "1000"}},
+          {"formats", {"e4m3", "e5m2"}},
+          {"scales", {"tensor", "channel", "block128"}},
+          {"block-sizes", {"64", "6", "128"}}};
 }
 
 struct Shape2 {
