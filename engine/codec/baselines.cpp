@@ -57,14 +57,28 @@ std::size_t zstd_size(std::span<const std::byte> block, int level) {
   return ZstdCoder(level).encode(block).size();
 }
 
-std::size_t lz4_size(std::span<const std::byte> block) {
+void lz4_encode(std::span<const std::byte> block, std::vector<std::byte>& out) {
   assert(block.size() <= LZ4_MAX_INPUT_SIZE);
   const int bound = LZ4_compressBound(static_cast<int>(block.size()));
-  std::vector<char> out(static_cast<std::size_t>(bound));
-  const int size = LZ4_compress_default(reinterpret_cast<const char*>(block.data()), out.data(),
+  out.resize(static_cast<std::size_t>(bound));
+  const int size = LZ4_compress_default(reinterpret_cast<const char*>(block.data()),
+                                        reinterpret_cast<char*>(out.data()),
                                         static_cast<int>(block.size()), bound);
   assert(size > 0 || block.empty());
-  return static_cast<std::size_t>(size);
+  out.resize(static_cast<std::size_t>(size));
+}
+
+bool lz4_decode(std::span<const std::byte> coded, std::span<std::byte> out) {
+  if (coded.size() > LZ4_MAX_INPUT_SIZE || out.size() > LZ4_MAX_INPUT_SIZE) return false;
+  return LZ4_decompress_safe(reinterpret_cast<const char*>(coded.data()),
+                             reinterpret_cast<char*>(out.data()), static_cast<int>(coded.size()),
+                             static_cast<int>(out.size())) == static_cast<int>(out.size());
+}
+
+std::size_t lz4_size(std::span<const std::byte> block) {
+  std::vector<std::byte> out;
+  lz4_encode(block, out);
+  return out.size();
 }
 
 HuffmanCoder::HuffmanCoder() : compressor_(ZSTD_createCCtx()), decompressor_(ZSTD_createDCtx()) {

@@ -40,6 +40,10 @@ class ZstdCoder {
 
 /// Bytes of one zstd frame of `block`. Throws kMemory when the compressor cannot allocate.
 std::size_t zstd_size(std::span<const std::byte> block, int level = kBaselineZstdLevel);
+/// One LZ4 block (fast mode) of at most LZ4_MAX_INPUT_SIZE bytes, in place of what `out` holds.
+void lz4_encode(std::span<const std::byte> block, std::vector<std::byte>& out);
+/// False when it does not decode to exactly out.size() bytes.
+[[nodiscard]] bool lz4_decode(std::span<const std::byte> coded, std::span<std::byte> out);
 /// Bytes of one LZ4 block (fast mode) of `block`, at most LZ4_MAX_INPUT_SIZE bytes.
 std::size_t lz4_size(std::span<const std::byte> block);
 

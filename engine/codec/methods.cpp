@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/codec/baselines.h"
+#include "engine/codec/huffman_codec.h"
 #include "engine/codec/little_endian.h"
 #include "engine/codec/pair_codec.h"
 #include "engine/codec/plane_codec.h"
@@ -41,30 +42,9 @@ void each_block(const MethodInput& input, Use&& use) {
 }
 
 std::size_t huffman_bytes(const MethodInput& input) {
-  const PlaneKind kind = plane_kind(input.dtype);
-  const unsigned raw = kind.element_bytes == 1 ? 0 : kind.first_shift + (kind.has_sign ? 1u : 0u);
-  const unsigned code_bits = 8u * kind.head_bytes() - raw;
-  HuffmanCoder coder;
-  std::vector<std::byte> plane;
+  HuffmanBlockCoder coder(input.dtype);
   std::size_t size = 0;
-  each_block(input, [&](std::span<const std::byte> block) {
-    const std::size_t count = block.size() / kind.element_bytes;
-    if (code_bits > 8 || count == 0) {  // an exponent of two bytes, or no whole number
-      size += coder.encode(block).size();
-      return;
-    }
-    plane.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::byte* element = block.data() + i * kind.element_bytes;
-      const unsigned head =
-          kind.element_bytes == 1 ? load_u8(element) : load_u16(element + kind.element_bytes - 2);
-      const unsigned shift = kind.element_bytes == 1 ? 0u : kind.first_shift;
-      plane[i] = static_cast<std::byte>(head >> shift & ((1u << code_bits) - 1));
-    }
-    const std::size_t left = block.size() - count * kind.element_bytes;
-    size +=
-        coder.encode(plane).size() + left + (count * (8u * kind.element_bytes - code_bits) + 7) / 8;
-  });
+  each_block(input, [&](std::span<const std::byte> block) { size += coder.encode(block).size(); });
   return size;
 }
 

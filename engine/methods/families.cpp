@@ -9,8 +9,8 @@ namespace qi {
 
 std::span<const MethodFamily> method_families() {
   static const std::array kFamilies = {
-      rtn_family(),
-      lossless_family(),
+      zfp_family(),   rtn_family(),   int8_family(), fp8_family(),
+      mxfp4_family(), nvfp4_family(), nf4_family(),  lossless_family(),
   };
   return kFamilies;
 }

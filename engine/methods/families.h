@@ -6,7 +6,13 @@
 
 namespace qi {
 
-MethodFamily lossless_family();
+MethodFamily zfp_family();
 MethodFamily rtn_family();
+MethodFamily int8_family();
+MethodFamily fp8_family();
+MethodFamily mxfp4_family();
+MethodFamily nvfp4_family();
+MethodFamily nf4_family();
+MethodFamily lossless_family();
 
 }  // namespace qi
