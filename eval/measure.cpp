@@ -139,19 +139,17 @@ class Measurement {
     rows.first = index * strip_rows_;
     rows.count = std::min(strip_rows_, matrix_.rows - rows.first);
     const std::uint64_t numbers = rows.count * matrix_.cols;
-    if (coder_->lossless()) {
-      rows.stored = worker.reader->stored(rows.first * matrix_.cols, numbers);
-      worker.reader->check();
-      if (rows.stored.empty()) {
-        throw Error(ErrorCode::kBadDtype,
-                    fmt::format("stored as {}", dtype_name(model_.tensor(weight_.parts.front()))),
-                    "plain numbers of whole bytes");
-      }
-      return rows;
-    }
     worker.values.resize(numbers);
     worker.reader->values({rows.first, rows.count, 0, matrix_.cols}, worker.values.data());
     rows.values = worker.values;
+    if (!coder_->lossless()) return rows;
+    rows.stored = worker.reader->stored(rows.first * matrix_.cols, numbers);
+    worker.reader->check();
+    if (rows.stored.empty()) {
+      throw Error(ErrorCode::kBadDtype,
+                  fmt::format("stored as {}", dtype_name(model_.tensor(weight_.parts.front()))),
+                  "plain numbers of whole bytes");
+    }
     return rows;
   }
 

@@ -82,7 +82,7 @@ TEST(Options, RefusesWhatIsNotInTheTable) {
   EXPECT_THAT(usage_error({"--no-such"}), HasSubstr("--no-such"));
   EXPECT_THAT(usage_error({"--list", "m", "--threads"}), HasSubstr("--threads"));
   // Modes of the contract that are not built yet.
-  for (const char* later : {"--sweep", "--eval", "--results", "--quantize"}) {
+  for (const char* later : {"--eval", "--quantize"}) {
     EXPECT_THAT(usage_error({later, "x", "m"}), HasSubstr(later));
   }
 }
