@@ -27,6 +27,11 @@ class HuffmanBlockCoder {
  private:
   bool by_byte(std::span<const std::byte> numbers) const;
   std::size_t raw_bytes(std::size_t count) const;
+  // Numbers of a size; the number is a template's so that it is moved in one piece.
+  template <typename T>
+  void split(std::span<const std::byte> numbers);
+  template <typename T>
+  void join(std::span<const std::byte> raw, std::span<std::byte> numbers) const;
 
   std::size_t element_bytes_;
   unsigned code_bits_;

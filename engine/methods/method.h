@@ -27,7 +27,7 @@ struct MethodConfig {
   auto operator<=>(const MethodConfig&) const = default;
 };
 
-/// The matrix that a coder is made for.
+/// The matrix that a coder is made for: at least one row and one column.
 struct MatrixInfo {
   std::uint64_t rows = 0;  // of a stack of experts: of all of them
   std::uint64_t cols = 0;
@@ -112,6 +112,9 @@ struct MethodFamily {
   std::optional<std::uint64_t> (*predict)(const Params& params, const MatrixInfo& matrix);
   /// What config_label() says.
   std::string (*label)(const Params& params);
+  /// What a row of this matrix should say although all is well ("stored as Q5_0: a row of 172 is no
+  /// multiple of 256"); empty: nothing. Null: a family that never has anything to say.
+  std::string (*note)(const Params& params, const MatrixInfo& matrix) = nullptr;
 };
 
 /// In the order they are listed.

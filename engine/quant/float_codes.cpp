@@ -24,11 +24,10 @@ std::array<float, kSize - 1> midpoints(std::span<const float, kSize> map) {
   return out;
 }
 
-// How many of a map's midpoints are below x, by halves.
-template <std::size_t kSize>
-std::size_t nearest(const std::array<float, kSize - 1>& middle, float x) {
+// How many of the dynamic map's midpoints are below x, by halves.
+std::size_t nearest(const std::array<float, 255>& middle, float x) {
   std::size_t low = 0;
-  for (std::size_t step = kSize / 2; step != 0; step /= 2) {
+  for (std::size_t step = 128; step != 0; step /= 2) {
     low += middle[low + step - 1] < x ? step : 0;
   }
   return low;
@@ -152,8 +151,13 @@ std::span<const float, 256> dynamic_map() {
 void nf4_codes(float scale, const float* in, std::size_t count, std::uint8_t* codes) {
   static const std::array<float, 15> kMiddle = midpoints(nf4_map());
   if (scale == 0) return std::fill_n(codes, count, std::uint8_t{7}), void();
+  const std::array<float, 15> middle = kMiddle;
   for (std::size_t i = 0; i < count; ++i) {
-    codes[i] = static_cast<std::uint8_t>(nearest<16>(kMiddle, in[i] / scale));
+    // All of them, in a form that compilers turn into SIMD.
+    const float x = in[i] / scale;
+    int code = 0;
+    for (std::size_t k = 0; k < 15; ++k) code += middle[k] < x ? 1 : 0;
+    codes[i] = static_cast<std::uint8_t>(code);
   }
 }
 
@@ -176,7 +180,7 @@ NestedScales::NestedScales(std::span<const float> scales)
     absmax[b] = qi::absmax(rest.data() + begin, end - begin);
     for (std::size_t i = begin; i < end; ++i) {
       const float x = absmax[b] == 0 ? 0 : rest[i] / absmax[b];
-      codes[i] = static_cast<std::uint8_t>(nearest<256>(kMiddle, x));
+      codes[i] = static_cast<std::uint8_t>(nearest(kMiddle, x));
     }
   }
 }

@@ -121,11 +121,12 @@ void rtn_codes(const RtnFormat& format, const RtnGrid& grid, const float* in, st
     }
     return;
   }
-  constexpr float kFar = 1024;  // beyond every code, whatever the zero
+  // The bounds are whole, so that they may as well be kept before rounding.
   const float zero = static_cast<float>(grid.zero);
-  const float bottom = format.style == RtnStyle::kRestricted ? 1 : 0;
+  const float low = (format.style == RtnStyle::kRestricted ? 1.0f : 0.0f) - zero;
+  const float high = top - zero;
   for (std::size_t i = 0; i < count; ++i) {
-    const float q = clamp(round_even(clamp(in[i] / scale, -kFar, kFar)) + zero, bottom, top);
+    const float q = round_even(clamp(in[i] / scale, low, high)) + zero;
     codes[i] = static_cast<std::uint8_t>(static_cast<int>(q));
   }
 }

@@ -1,0 +1,106 @@
+// Grids from the command line's options: what multiplies, what is refused and how.
+#include "engine/methods/grid.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/error_of.h"
+
+namespace qi {
+namespace {
+
+std::vector<std::string> texts(std::string_view family, const GridOptions& given) {
+  std::vector<std::string> out;
+  for (const Params& params : find_family(family)->expand(given)) out.push_back(params.text());
+  return out;
+}
+
+std::string refusal(std::string_view family, const GridOptions& given) {
+  const auto error = test::error_of([&] { find_family(family)->expand(given); });
+  if (!error) return "none";
+  EXPECT_EQ(error->code, ErrorCode::kUsage);
+  return error->message + ": " + error->expected;
+}
+
+using ::testing::ElementsAre;
+
+TEST(Grid, DefaultsAreThoseOfTheContract) {
+  EXPECT_THAT(texts("zfp", {}), ElementsAre("dims=2;layout=field;mode=rate;rate=4",
+                                            "dims=2;layout=field;mode=rate;rate=8",
+                                            "dims=2;layout=field;mode=rate;rate=16"));
+  EXPECT_THAT(texts("rtn", {}), ElementsAre("bits=4;group=128;style=minmax;symmetric=no"));
+  EXPECT_THAT(texts("int8", {}), ElementsAre(""));
+  EXPECT_THAT(texts("fp8", {}), ElementsAre("format=e4m3;scales=channel"));
+  EXPECT_THAT(texts("nf4", {}), ElementsAre("block=64;nested=no"));
+  EXPECT_THAT(texts("mxfp4", {}), ElementsAre(""));
+  EXPECT_THAT(texts("nvfp4", {}), ElementsAre(""));
+  EXPECT_THAT(texts("lossless", {}), ElementsAre("codec=store", "codec=lz4", "codec=zstd;level=3",
+                                                 "codec=huffman", "codec=planes", "codec=pair"));
+}
+
+TEST(Grid, ListsMultiplyAndEqualOnesAreOne) {
+  EXPECT_THAT(
+      texts("zfp", {{"rates", {"8", "8.0"}}, {"dims", {"1", "3"}}}),
+      ElementsAre("dims=1;layout=field;mode=rate;rate=8", "dims=3;layout=field;mode=rate;rate=8"));
+  EXPECT_THAT(texts("zfp", {{"reversible", {}}, {"precisions", {"12"}}, {"promote", {"f64"}}}),
+              ElementsAre("dims=2;layout=field;mode=precision;precision=12;promote=f64",
+                          "dims=2;layout=field;mode=reversible;promote=f64"));
+  EXPECT_THAT(texts("zfp", {{"tolerances", {"1e-3"}}}),
+              ElementsAre("dims=2;layout=field;mode=tolerance;tolerance=0.001"));
+  EXPECT_THAT(texts("rtn", {{"symmetric", {}}}),
+              ElementsAre("bits=4;group=128;style=minmax;symmetric=yes"));
+  EXPECT_THAT(texts("rtn", {{"symmetric", {}}, {"asymmetric", {}}, {"styles", {"awq"}}}),
+              ElementsAre("bits=4;group=128;style=awq;symmetric=no",
+                          "bits=4;group=128;style=awq;symmetric=yes"));
+  // absmax has no zero points, whatever the others have
+  EXPECT_THAT(texts("rtn", {{"styles", {"restricted"}}, {"group-sizes", {"row"}}}),
+              ElementsAre("bits=4;group=row;style=restricted;symmetric=yes"));
+  EXPECT_THAT(texts("lossless", {{"codecs", {"zstd", "lz4"}}, {"levels", {"1", "19"}}}),
+              ElementsAre("codec=zstd;level=1", "codec=zstd;level=19", "codec=lz4"));
+}
+
+TEST(Grid, WhatAFamilyDoesNotTakeIsRefusedByName) {
+  EXPECT_EQ(refusal("rtn", {{"bits", {"9"}}}), "'9' is no value of --bits: 1 to 8");
+  EXPECT_EQ(refusal("rtn", {{"bits", {"04"}}}), "'04' is no value of --bits: 1 to 8");
+  EXPECT_EQ(refusal("rtn", {{"bits", {}}}), "--bits without a value: 1 to 8");
+  EXPECT_EQ(refusal("rtn", {{"group-sizes", {"0"}}}),
+            "'0' is no value of --group-sizes: 1 to 4294967296");
+  EXPECT_EQ(refusal("rtn", {{"styles", {"ggml"}}}),
+            "'ggml' is no value of --styles: minmax, full, restricted, awq");
+  EXPECT_EQ(refusal("rtn", {{"bits", {"1"}}, {"styles", {"restricted"}}}),
+            "'1' is no value of rtn bits=: 2 to 8");
+  EXPECT_EQ(refusal("zfp", {{"rates", {"33"}}}),
+            "'33' is no value of zfp rate=: 0.5625 to 32 bits (2-D blocks of float32)");
+  EXPECT_EQ(refusal("zfp", {{"rates", {"2"}}, {"dims", {"1"}}}),
+            "'2' is no value of zfp rate=: 2.25 to 32 bits (1-D blocks of float32)");
+  EXPECT_EQ(refusal("zfp", {{"rates", {"33"}}, {"promote", {"f64"}}}), "none");
+  EXPECT_EQ(refusal("zfp", {{"rates", {"-1"}}}), "'-1' is no value of --rates: a number above 0");
+  EXPECT_EQ(refusal("zfp", {{"rates", {"nan"}}}), "'nan' is no value of --rates: a number above 0");
+  EXPECT_EQ(refusal("zfp", {{"precisions", {"33"}}}),
+            "'33' is no value of zfp precision=: 1 to 32");
+  EXPECT_EQ(refusal("zfp", {{"dims", {"5"}}}), "'5' is no value of --dims: 1 to 4");
+  EXPECT_EQ(refusal("nf4", {{"block-sizes", {"63"}}}),
+            "'63' is no value of --block-sizes: an even number");
+  EXPECT_EQ(refusal("lossless", {{"codecs", {"gzip"}}}),
+            "'gzip' is no value of --codecs: store, lz4, zstd, huffman, planes, pair");
+  EXPECT_EQ(refusal("int8", {{"outlier-threshold", {"0"}}}),
+            "'0' is no value of --outlier-threshold: a number above 0");
+}
+
+TEST(Grid, LabelsAreShort) {
+  const auto label = [](std::string family, std::string_view params) {
+    return config_label({std::move(family), Params::parse(params)});
+  };
+  EXPECT_EQ(label("zfp", "dims=2;layout=field;mode=rate;rate=6"), "zfp 2D rate 6");
+  EXPECT_EQ(label("zfp", "dims=1;layout=block;mode=reversible"), "zfp 1D block reversible");
+  EXPECT_EQ(label("rtn", "bits=4;group=128;style=minmax;symmetric=yes"), "rtn 4 g128 sym");
+  EXPECT_EQ(label("rtn", "bits=8;group=row;style=full;symmetric=no"), "rtn 8 row asym full");
+  EXPECT_EQ(label("nf4", "block=64;nested=yes"), "nf4 b64 nested");
+  EXPECT_EQ(label("int8", "outlier-threshold=6"), "int8 outliers 6");
+  EXPECT_EQ(label("fp8", "format=e4m3;scales=block128"), "fp8 e4m3 block128");
+  EXPECT_EQ(label("lossless", "codec=zstd;level=3"), "zstd 3");
+  EXPECT_EQ(label("gptq", "bits=4"), "gptq bits=4");  // a family of later days
+}
+
+}  // namespace
+}  // namespace qi
