@@ -242,9 +242,10 @@ std::vector<OptionSpec> with_grids() {
       const std::string name = fmt::format("--{}", option.name);
       const auto named = [&](const OptionSpec& spec) { return spec.name == name; };
       if (std::any_of(grids.begin(), grids.end(), named)) continue;
-      const std::string values = option.values.empty() ? "" : "LIST";
+      const bool is_file = option.values == "FILE";
+      const std::string values = option.values.empty() ? "" : is_file ? "FILE" : "LIST";
       std::string help = fmt::format("{}: {}", family.name, option.help);
-      if (!option.values.empty()) help += fmt::format(": {}", option.values);
+      if (!option.values.empty() && !is_file) help += fmt::format(": {}", option.values);
       if (!option.defaults.empty()) help += fmt::format(" [{}]", option.defaults);
       grids.push_back({texts.emplace_back(name), texts.emplace_back(values), "",
                        texts.emplace_back(help), OptionGroup::kGrid, kAny, Mode::kSweep, false,
@@ -381,7 +382,9 @@ Options parse_options(const std::vector<std::string>& arguments, Options default
     }
     for (const std::string& value : parsed[i]->results()) {
       if (spec.apply == nullptr) {
-        options.grid[grid_name] = listed(spec.name, value);
+        // A file's name may hold commas.
+        options.grid[grid_name] = spec.value == "FILE" ? std::vector{not_empty(spec.name, value)}
+                                                       : listed(spec.name, value);
       } else {
         spec.apply(options, value);
       }

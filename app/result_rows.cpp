@@ -120,7 +120,7 @@ Row result_cells(const ResultRow& row) {
           speed(row, row.encode_s),
           speed(row, row.decode_s),
           Field(std::string_view(row.ok ? "ok" : "error")),
-          field_if(!row.ok, row.error)};
+          field_if(!row.error.empty(), row.error)};
 }
 
 std::span<const Column> forecast_columns() {
@@ -148,7 +148,7 @@ Row forecast_cells(const SweepPlan& plan, const SweepUnit& unit) {
           known.bytes_out ? ratio(weight.size_bytes, *known.bytes_out) : Field(),
           field_if(fits, unit_memory(plan, unit)),
           Field(std::string_view(fits ? "planned" : "error")),
-          field_if(!fits, known.unfit)};
+          field_if(!fits || !known.note.empty(), fits ? known.note : known.unfit)};
 }
 
 Row forecast_cells(const SweepPlan& plan, const SweepTotal& total, unsigned threads) {

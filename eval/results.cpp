@@ -77,10 +77,8 @@ ResultRow read_row(SQLite::Statement& select, const ResultRun& run, const std::s
   row.weights = static_cast<std::uint64_t>(select.getColumn(9).getInt64());
   row.bytes_in = static_cast<std::uint64_t>(select.getColumn(10).getInt64());
   row.ok = !select.getColumn(12).isNull();
-  if (!row.ok) {
-    row.error = select.getColumn(11).getString();
-    return row;
-  }
+  row.error = select.getColumn(11).getString();
+  if (!row.ok) return row;
   row.bytes_out = static_cast<std::uint64_t>(select.getColumn(13).getInt64());
   for (std::size_t m = 0; m < kMeasureColumns.size(); ++m) {
     const SQLite::Column cell = select.getColumn(14 + static_cast<int>(m));

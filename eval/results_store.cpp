@@ -249,11 +249,8 @@ void ResultsStore::insert_row(const UnitRecord& unit, std::optional<std::int64_t
   insert.bind(index++, shape_text(row.shape));
   insert.bind(index++, static_cast<std::int64_t>(row.weights));
   insert.bind(index++, static_cast<std::int64_t>(row.bytes_in));
-  if (result) {
-    insert.bind(index, *result);
-  } else {
-    insert.bind(index + 1, row.error);
-  }
+  if (result) insert.bind(index, *result);
+  if (!row.error.empty()) insert.bind(index + 1, row.error);
   insert.exec();
 }
 

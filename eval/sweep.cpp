@@ -146,6 +146,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     row.layer = weight.layer;
     row.weights = weight.params;
     row.bytes_in = weight.size_bytes;
+    row.error = forecast(plan, unit).note;
     return record;
   }
 
@@ -212,11 +213,13 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
       if (context.cancelled() || !prepare(unit.weight, context)) return;
       if (status_of(u) != Status::kMine) return;
       UnitRecord record = record_of(u);
+      const Weight& weight = *plan.weights[unit.weight];
       MeasureOptions how;
+      how.importance = matrix_of(plan, weight).importance;
       how.threads = context.threads();
       how.cancel = context.cancel();
       how.progress = [&](std::uint64_t bytes) { context.add_progress(bytes); };
-      if (!measure(*plan.model, *plan.weights[unit.weight], record.key.config, how, record.row)) {
+      if (!measure(*plan.model, weight, record.key.config, how, record.row)) {
         return;
       }
       store.finish(record, options.redo);

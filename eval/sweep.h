@@ -12,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/format/imatrix.h"
 #include "engine/jobs/job_queue.h"
+#include "engine/quant/ggml_mixture.h"
 #include "engine/tensor/model.h"
 #include "eval/result_row.h"
 
@@ -25,7 +27,12 @@ struct SweepRequest {
   /// Every decodable weight; else the matrices of the layers. `selected` replaces both.
   bool all_weights = false;
   std::function<bool(const Weight&)> selected;
+  /// What the grid's "imatrix" stands for there with its digest.
+  std::shared_ptr<const ImportanceMatrix> importance = {};
 };
+
+/// What the rules of ggml's mixtures ask of a model, from config.json or GGUF keys.
+MixtureModel mixture_model(const Model& model, bool importance);
 
 /// Whether the default selection holds it: a matrix or stack of matrices of a layer (not
 /// embeddings, head, router, norms, biases, vision or audio).
@@ -50,8 +57,14 @@ struct SweepPlan {
   std::vector<MethodConfig> configs;   // in the order of families and grids
   std::vector<SweepUnit> units;        // weight after weight, the order rows are listed in
   std::vector<SweepTotal> totals;
+  std::shared_ptr<const ImportanceMatrix> importance;
 };
 
+/// A weight of the plan as methods see it, its importance with it.
+MatrixInfo matrix_of(const SweepPlan& plan, const Weight& weight);
+
+/// ggml's mixtures (`mixture=Q4_K_M`) become a `type=` for each weight by llama-quantize's rules,
+/// over all weights that these name unless some are `selected`; the total keeps the mixture's name.
 /// Throws kUsage (unknown family, a grid's own refusals, an option that no family of `request` has,
 /// no configuration, no weight).
 SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& request);
@@ -60,6 +73,7 @@ SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& req
 struct SweepForecast {
   std::optional<std::uint64_t> bytes_out;  // nothing: only coding tells
   std::string unfit;                       // why the row will be an error; empty: it will not
+  std::string note;                        // what the row says although all is well
 };
 SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit);
 /// Bytes one worker holds while it measures the unit: a strip of rows, or the whole weight where it

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -55,6 +56,24 @@ bool is_chosen(const Weight& weight, const SweepRequest& request) {
   return weight.undecodable.empty() && weight.params > 0;
 }
 
+/// What `asked` is for this weight; nothing when it leaves the weight alone.
+std::optional<MethodConfig> config_for(const Weight& weight, const MethodConfig& asked,
+                                       const SweepRequest& request, const MixtureModel& rules) {
+  const auto mixture = asked.params.get("mixture");
+  if (!mixture) return is_chosen(weight, request) ? std::optional(asked) : std::nullopt;
+  if (request.selected && !request.selected(weight)) return std::nullopt;
+  if (!weight.undecodable.empty() || weight.params == 0) return std::nullopt;
+  const MixtureChoice choice = ggml_mixture_type(*mixture, rules, weight);
+  if (choice.type == DType::kUnknown) return std::nullopt;
+  MethodConfig config{asked.family, {}};
+  for (const auto& [key, value] : asked.params.values()) {
+    if (key != "mixture") config.params.set(key, value);
+  }
+  // The family itself falls back from the rule's own type, and says so.
+  config.params.set("type", info(choice.instead_of.value_or(choice.type)).name);
+  return config;
+}
+
 }  // namespace
 
 bool is_layer_matrix(const Weight& weight) {
@@ -80,32 +99,53 @@ SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& req
   plan.model = std::move(model);
   plan.configs = configs_of(request);
   if (plan.configs.empty()) throw Error(ErrorCode::kUsage, "the grid is empty");
+  plan.importance = request.importance;
+  std::vector<MethodConfig> asked;
+  asked.swap(plan.configs);
+  for (const MethodConfig& config : asked) plan.totals.push_back({config, {}, 0});
+  const MixtureModel rules = mixture_model(*plan.model, request.importance != nullptr);
+  std::map<MethodConfig, std::uint32_t> places;  // in plan.configs
+  std::vector<std::uint64_t> covered(asked.size());
   for (const Weight& weight : plan.model->weights) {
-    if (is_chosen(weight, request)) plan.weights.push_back(&weight);
+    std::map<std::uint32_t, std::uint32_t> units;  // of this weight: config → unit
+    for (std::size_t c = 0; c < asked.size(); ++c) {
+      const std::optional<MethodConfig> config = config_for(weight, asked[c], request, rules);
+      if (!config) continue;
+      const auto [place, is_new] =
+          places.emplace(*config, static_cast<std::uint32_t>(plan.configs.size()));
+      if (is_new) plan.configs.push_back(*config);
+      if (units.empty()) plan.weights.push_back(&weight);
+      const auto [unit, first] =
+          units.emplace(place->second, static_cast<std::uint32_t>(plan.units.size()));
+      if (first) {
+        plan.units.push_back({static_cast<std::uint32_t>(plan.weights.size() - 1), place->second});
+      }
+      plan.totals[c].units.push_back(unit->second);
+      covered[c] += weight.size_bytes;
+    }
   }
+  std::erase_if(plan.totals, [](const SweepTotal& total) { return total.units.empty(); });
   if (plan.weights.empty()) {
     throw Error(ErrorCode::kUsage, "no weight to sweep",
                 request.selected ? "--tensors that match one"
                                  : "matrices of layers, or --all-weights, or --tensors",
                 plan.model->path);
   }
-  std::uint64_t other_bytes = plan.model->size_bytes();
-  for (const Weight* weight : plan.weights) {
-    other_bytes -= std::min(other_bytes, weight->size_bytes);
-  }
-  plan.totals.reserve(plan.configs.size());
-  for (const MethodConfig& config : plan.configs) {
-    plan.totals.push_back({config, {}, other_bytes});
-    plan.totals.back().units.reserve(plan.weights.size());
-  }
-  plan.units.reserve(plan.weights.size() * plan.configs.size());
-  for (std::uint32_t w = 0; w < plan.weights.size(); ++w) {
-    for (std::uint32_t c = 0; c < plan.configs.size(); ++c) {
-      plan.totals[c].units.push_back(static_cast<std::uint32_t>(plan.units.size()));
-      plan.units.push_back({w, c});
-    }
+  for (SweepTotal& total : plan.totals) {
+    const auto at = std::find(asked.begin(), asked.end(), total.config) - asked.begin();
+    const std::uint64_t all = plan.model->size_bytes();
+    total.other_bytes = all - std::min(all, covered[static_cast<std::size_t>(at)]);
   }
   return plan;
+}
+
+MatrixInfo matrix_of(const SweepPlan& plan, const Weight& weight) {
+  MatrixInfo matrix = matrix_info(*plan.model, weight);
+  if (plan.importance != nullptr && matrix.matrix_rows > 0) {
+    matrix.importance =
+        plan.importance->find(weight.name, matrix.cols, matrix.rows / matrix.matrix_rows);
+  }
+  return matrix;
 }
 
 SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit) {
@@ -116,10 +156,12 @@ SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit) {
     result.unfit = weight.params == 0 ? "it holds no numbers" : weight.undecodable;
     return result;
   }
-  const MatrixInfo matrix = matrix_info(*plan.model, weight);
+  const MatrixInfo matrix = matrix_of(plan, weight);
   const MethodFamily& family = family_of(config.family);
   result.unfit = family.unfit(config.params, matrix);
-  if (result.unfit.empty()) result.bytes_out = family.predict(config.params, matrix);
+  if (!result.unfit.empty()) return result;
+  result.bytes_out = family.predict(config.params, matrix);
+  if (family.note != nullptr) result.note = family.note(config.params, matrix);
   return result;
 }
 
@@ -127,7 +169,7 @@ std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit) {
   if (!forecast(plan, unit).unfit.empty()) return 0;
   const Weight& weight = *plan.weights[unit.weight];
   const MethodConfig& config = plan.configs[unit.config];
-  const MatrixInfo matrix = matrix_info(*plan.model, weight);
+  const MatrixInfo matrix = matrix_of(plan, weight);
   const auto coder = family_of(config.family).make(config.params, matrix);
   return strip_of(*coder, matrix) * matrix.cols * kBytesPerValue;
 }

@@ -182,6 +182,13 @@ void run_sweep(Session& session) {
   request.families = options.families;
   request.grid = options.grid;
   request.all_weights = options.all_weights;
+  if (const auto file = request.grid.find("imatrix"); file != request.grid.end()) {
+    const auto importance =
+        std::make_shared<const ImportanceMatrix>(ImportanceMatrix::read(file->second.front()));
+    session.warn(importance->warnings(), file->second.front());
+    file->second = {importance->digest()};
+    request.importance = importance;
+  }
   if (!session.filter().empty()) {
     request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
