@@ -8,10 +8,19 @@
 namespace qi {
 
 std::span<const MethodFamily> method_families() {
+  // clang-format off
   static const std::array kFamilies = {
-      zfp_family(),   rtn_family(),   int8_family(), fp8_family(),
-      mxfp4_family(), nvfp4_family(), nf4_family(),  lossless_family(),
+      zfp_family(),
+      ggml_family(),
+      rtn_family(),
+      int8_family(),
+      fp8_family(),
+      mxfp4_family(),
+      nvfp4_family(),
+      nf4_family(),
+      lossless_family(),
   };
+  // clang-format on
   return kFamilies;
 }
 

@@ -7,6 +7,7 @@
 namespace qi {
 
 MethodFamily zfp_family();
+MethodFamily ggml_family();
 MethodFamily rtn_family();
 MethodFamily int8_family();
 MethodFamily fp8_family();

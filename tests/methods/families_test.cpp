@@ -100,6 +100,7 @@ GridOptions wide_grid() {
           {"symmetric", {}},
           {"asymmetric", {}},
           {"styles", {"minmax", "full", "restricted", "awq"}},
+          {"types", {"all", "F16", "BF16"}},
           {"rates", {"3", "4.3", "16"}},
           {"precisions", {"12"}},
           {"tolerances", {"0.001"}},

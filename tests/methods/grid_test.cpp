@@ -87,6 +87,57 @@ TEST(Grid, WhatAFamilyDoesNotTakeIsRefusedByName) {
             "'0' is no value of --outlier-threshold: a number above 0");
 }
 
+TEST(Grid, GgmlTakesTypesMixturesAndAHash) {
+  EXPECT_THAT(
+      texts("ggml", {{"types", {"q4_k", "Q4_K_M"}}, {"imatrix", {"0123456789abcdef"}}}),
+      ElementsAre("imatrix=0123456789abcdef;type=Q4_K", "imatrix=0123456789abcdef;mixture=Q4_K_M"));
+  EXPECT_GE(texts("ggml", {{"types", {"all"}}}).size(), 12u);
+  const std::string expected =
+      ": a type or mixture that llama-quantize writes, such as Q4_K or "
+      "Q4_K_M";
+  EXPECT_EQ(refusal("ggml", {{"types", {"Q4_X"}}}), "'Q4_X' is no value of --types" + expected);
+  EXPECT_EQ(refusal("ggml", {{"types", {"Q4_2"}}}), "'Q4_2' is no value of --types" + expected);
+  EXPECT_EQ(refusal("ggml", {{"imatrix", {"file.dat"}}}),
+            "'file.dat' is no value of ggml imatrix=: 16 hex digits");
+}
+
+TEST(Ggml, RowsFallBackAsLlamaQuantizeDoesAndSaySo) {
+  const MethodFamily& family = *find_family("ggml");
+  const auto bytes_of = [&](const char* type, std::uint64_t cols) {
+    Params params;
+    params.set("type", type);
+    return *family.predict(params, {1, cols, 1, DType::kBF16, {}});
+  };
+  EXPECT_EQ(bytes_of("Q4_K", 512), 2 * 144u);
+  EXPECT_EQ(bytes_of("Q4_K", 320), 10 * 22u);   // Q5_0
+  EXPECT_EQ(bytes_of("Q5_K", 320), 10 * 24u);   // Q5_1
+  EXPECT_EQ(bytes_of("Q6_K", 320), 10 * 34u);   // Q8_0
+  EXPECT_EQ(bytes_of("Q3_K", 320), 10 * 18u);   // IQ4_NL
+  EXPECT_EQ(bytes_of("TQ1_0", 320), 10 * 18u);  // Q4_0
+  EXPECT_EQ(bytes_of("Q4_K", 172), 344u);       // F16
+  EXPECT_EQ(bytes_of("Q8_0", 172), 344u);
+  const auto note = [&](std::string_view params, std::uint64_t cols,
+                        std::span<const float> importance = {}) {
+    return family.note(Params::parse(params), {1, cols, 1, DType::kBF16, importance});
+  };
+  EXPECT_EQ(note("type=Q4_K", 256), "");
+  EXPECT_EQ(note("type=Q4_K", 320), "stored as Q5_0: a row of 320 is no multiple of 256");
+  EXPECT_EQ(note("type=Q8_0", 172), "stored as F16: a row of 172 is no multiple of 32");
+  const std::vector<float> importance(256, 1.0f);
+  const std::string_view weighted = "imatrix=0123456789abcdef;type=Q4_K";
+  EXPECT_EQ(note(weighted, 256, importance), "");
+  EXPECT_EQ(note(weighted, 256), "the importance matrix has no such row");
+}
+
+TEST(Ggml, MixturesAreForWhoeverKnowsTheModel) {
+  const MethodFamily& family = *find_family("ggml");
+  const Params params = Params::parse("mixture=Q4_K_M");
+  const MatrixInfo matrix{1, 256, 1, DType::kBF16, {}};
+  EXPECT_EQ(family.unfit(params, matrix), "Q4_K_M is made of several types");
+  EXPECT_EQ(test::class_of([&] { family.make(params, matrix); }), "missing");
+  EXPECT_EQ(family.predict(params, matrix), std::nullopt);
+}
+
 TEST(Grid, LabelsAreShort) {
   const auto label = [](std::string family, std::string_view params) {
     return config_label({std::move(family), Params::parse(params)});
@@ -99,6 +150,8 @@ TEST(Grid, LabelsAreShort) {
   EXPECT_EQ(label("int8", "outlier-threshold=6"), "int8 outliers 6");
   EXPECT_EQ(label("fp8", "format=e4m3;scales=block128"), "fp8 e4m3 block128");
   EXPECT_EQ(label("lossless", "codec=zstd;level=3"), "zstd 3");
+  EXPECT_EQ(label("ggml", "type=Q4_K"), "Q4_K");
+  EXPECT_EQ(label("ggml", "imatrix=0123456789abcdef;mixture=Q4_K_M"), "Q4_K_M imatrix");
   EXPECT_EQ(label("gptq", "bits=4"), "gptq bits=4");  // a family of later days
 }
 
