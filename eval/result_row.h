@@ -30,7 +30,7 @@ struct ResultRow {
   std::optional<double> output_error;
   std::optional<double> encode_s, decode_s;
   bool ok = true;
-  std::string error;  // why not
+  std::string error;  // why not; of one that is ok: what there is to say of it
 
   bool is_total() const { return tensor == "*"; }
   double bits_per_weight() const {

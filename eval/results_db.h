@@ -1,5 +1,5 @@
-// The results database, the only user of SQLite: analyses of weights by the state of their file, so
-// that a second opening shows them at once. Creates the file with its folder; refuses databases of
+// Analyses of weights in the results database, by the state of their file, so that a second opening
+// shows them at once. Creates the file with its folder; refuses databases of
 // others, of newer versions and damaged ones, leaving them as they are. Several processes may share
 // one file. An object belongs to one thread at a time.
 #pragma once
@@ -16,11 +16,12 @@
 #include "engine/stats/statistics.h"
 
 namespace SQLite {
-class Database;
 class Statement;
 }  // namespace SQLite
 
 namespace qi {
+
+class ResultsConnection;
 
 /// What an analysis was made of. Results of another key are never returned.
 struct AnalysisKey {
@@ -48,9 +49,9 @@ class ResultsDb {
   ResultsDb(const std::string& path, Mode mode);
   ~ResultsDb();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const;
   /// Such as: write-ahead logging could not be had, a rollback journal is used.
-  const std::vector<Warning>& warnings() const { return warnings_; }
+  const std::vector<Warning>& warnings() const;
 
   std::optional<Statistics> get(const AnalysisKey& key);
   /// Replaces what is there, in one transaction that is on the disk when this returns.
@@ -63,17 +64,10 @@ class ResultsDb {
   void put(const std::vector<Entry>& entries);
 
  private:
-  void open_for_reading();
-  void open_for_writing();
-  void check_soundness();
-  void choose_journal();
-  void migrate();
   void prepare();
   void write(const Entry& entry);
 
-  std::string path_;
-  std::vector<Warning> warnings_;
-  std::unique_ptr<SQLite::Database> db_;  // null: nothing is there to be read
+  std::unique_ptr<ResultsConnection> connection_;
   std::unique_ptr<SQLite::Statement> select_;
   std::unique_ptr<SQLite::Statement> insert_;
 };

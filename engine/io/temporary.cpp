@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/io/process_mark.h"
+
 namespace qi {
 namespace {
 
@@ -22,31 +24,6 @@ constexpr std::string_view kPrefix = ".qinspect-";
 constexpr std::string_view kSuffix = ".tmp";
 // Ours hold files, or one folder a level with files in it.
 constexpr int kDeepest = 2;
-
-/// Clock ticks from boot to the start of process `pid`: with the pid it names one process.
-std::optional<std::uint64_t> start_time(std::uint64_t pid) {
-  const int fd = ::open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  std::array<char, 4096> text;
-  const ssize_t got = ::read(fd, text.data(), text.size());
-  ::close(fd);
-  if (got <= 0) return std::nullopt;
-  std::string_view line(text.data(), static_cast<std::size_t>(got));
-  // Field 2 is the command in parentheses and may hold spaces; field 22 is the twentieth after it.
-  const std::size_t command_end = line.rfind(')');
-  if (command_end == std::string_view::npos) return std::nullopt;
-  line.remove_prefix(command_end + 1);
-  for (int field = 0; field < 20; ++field) {
-    const std::size_t space = line.find(' ');
-    if (space == std::string_view::npos) return std::nullopt;
-    line.remove_prefix(space + 1);
-  }
-  std::uint64_t ticks = 0;
-  if (std::from_chars(line.data(), line.data() + line.size(), ticks).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  return ticks;
-}
 
 struct Owner {
   std::uint64_t pid = 0;
@@ -76,7 +53,7 @@ std::optional<Owner> owner_of(std::string_view name) {
 std::string temporary_name() {
   static std::atomic<std::uint64_t> counter{0};
   const auto pid = static_cast<std::uint64_t>(getpid());
-  const std::uint64_t start = start_time(pid).value_or(0);
+  const std::uint64_t start = process_start(pid).value_or(0);
   return fmt::format("{}{}-{}-{}{}", kPrefix, pid, start, counter++, kSuffix);
 }
 
@@ -127,7 +104,7 @@ void remove_leftovers(int folder_fd) {
   }
   while (const dirent* entry = readdir(scan)) {
     const std::optional<Owner> owner = owner_of(entry->d_name);
-    if (!owner || start_time(owner->pid) == owner->start) continue;
+    if (!owner || process_start(owner->pid) == owner->start) continue;
     const int fd = openat(folder_fd, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) continue;
     struct stat st {};

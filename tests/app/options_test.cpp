@@ -82,7 +82,7 @@ TEST(Options, RefusesWhatIsNotInTheTable) {
   EXPECT_THAT(usage_error({"--no-such"}), HasSubstr("--no-such"));
   EXPECT_THAT(usage_error({"--list", "m", "--threads"}), HasSubstr("--threads"));
   // Modes of the contract that are not built yet.
-  for (const char* later : {"--sweep", "--eval", "--results", "--quantize"}) {
+  for (const char* later : {"--eval", "--quantize"}) {
     EXPECT_THAT(usage_error({later, "x", "m"}), HasSubstr(later));
   }
 }
@@ -115,12 +115,49 @@ TEST(Options, AnOddArgumentMakesOneSafeLine) {
   for (const char c : line) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
 }
 
+TEST(Options, GridsComeFromTheFamilies) {
+  const Options options = parse_options(
+      {"--sweep", "rtn,lossless", "--bits", "3,4", "--symmetric", "m", "--redo", "--dry-run"});
+  EXPECT_EQ(options.mode, Mode::kSweep);
+  EXPECT_EQ(options.families, (std::vector<std::string>{"rtn", "lossless"}));
+  EXPECT_EQ(options.grid, (GridOptions{{"bits", {"3", "4"}}, {"symmetric", {}}}));
+  EXPECT_TRUE(options.redo);
+  EXPECT_TRUE(options.dry_run);
+  EXPECT_THAT(usage_error({"--sweep", "rtn,,zfp", "m"}), HasSubstr("empty word"));
+  EXPECT_THAT(usage_error({"--list", "m", "--bits", "3"}), HasSubstr("without --sweep"));
+  EXPECT_THAT(usage_error({"--sweep", "rtn", "m", "--bits", "3", "--bits", "4"}),
+              HasSubstr("2 times"));
+  EXPECT_THAT(usage_error({"--sweep", "rtn"}), HasSubstr("without PATH"));
+  EXPECT_THAT(usage_error({"--sweep", "rtn", "m", "--all-weights", "--tensors", "a"}),
+              HasSubstr("do not go together"));
+  for (const MethodFamily& family : method_families()) {
+    for (const GridOption& option : family.options) {
+      std::vector<std::string> words = {"--sweep", std::string(family.name), "m",
+                                        "--" + std::string(option.name)};
+      if (!option.values.empty()) words.emplace_back("1");
+      EXPECT_TRUE(parse_options(words).grid.contains(option.name)) << option.name;
+    }
+  }
+}
+
+TEST(Options, ResultsTakeFiltersAndNoPath) {
+  const Options options = parse_options(
+      {"--results", "--family", "rtn", "--run", "3", "--model", "w*", "--best-under", "4.5"});
+  EXPECT_EQ(options.mode, Mode::kResults);
+  EXPECT_EQ(options.run, 3);
+  EXPECT_EQ(options.best_under, 4.5);
+  EXPECT_THAT(usage_error({"--results", "m"}), HasSubstr("no PATH"));
+  EXPECT_THAT(usage_error({"--results", "--best-under", "-1"}), HasSubstr("above 0"));
+  EXPECT_THAT(usage_error({"--results", "--best-under", "nan"}), HasSubstr("above 0"));
+  EXPECT_THAT(usage_error({"--list", "m", "--pareto"}), HasSubstr("without --results"));
+}
+
 TEST(Help, OverviewNamesEveryOptionAndFitsItsLines) {
   const std::string text = help_text("");
   for (const OptionSpec& spec : option_table()) {
     EXPECT_THAT(text, HasSubstr("  " + std::string(spec.name)));
   }
-  EXPECT_EQ(text.find("--sweep"), std::string::npos);
+  EXPECT_EQ(text.find("--quantize"), std::string::npos);
 }
 
 TEST(Help, StatsTopicStatesEveryFormula) {

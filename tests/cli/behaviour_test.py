@@ -13,6 +13,7 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -77,11 +78,11 @@ class Case(unittest.TestCase):
 
 class Usage(Case):
     def test_modes_that_are_not_built_are_not_known(self):
-        for later in ("--sweep", "--eval", "--results", "--quantize"):
+        for later in ("--eval", "--quantize"):
             self.usage(later, "x", WAP)
         status, out, _ = self.run_program("--help")
         self.assertEqual(status, 0)
-        self.assertNotIn(b"--sweep", out)
+        self.assertNotIn(b"--quantize", out)
 
     def test_a_path_after_csv_is_never_overwritten(self):
         copy = self.path("model.safetensors")
@@ -91,6 +92,146 @@ class Usage(Case):
         self.assertEqual(status, 0)
         self.assertEqual(len(list(csv.reader(io.StringIO(out.decode())))), 48)
         self.assertEqual(read(copy), before)
+
+
+class Sweeps(Case):
+    GRID = ("--sweep", "rtn,lossless", WAP, "--bits", "3,4", "--csv")
+
+    def rows(self, text):
+        rows = list(csv.DictReader(io.StringIO(text.decode())))
+        for row in rows:
+            for times in ("run", "encode_s", "decode_s", "encode_mb_s", "decode_mb_s"):
+                row.pop(times)
+        return rows
+
+    def database(self, *statements):
+        with sqlite3.connect(self.path("r.db")) as db:
+            return [db.execute(s).fetchall() for s in statements]
+
+    def test_a_killed_sweep_is_finished_by_the_next(self):
+        status, whole, err = self.run_program(*self.GRID, "--db", self.path("whole.db"))
+        self.assertEqual(status, 0, err)
+        for wanted in (1, 30, 100):
+            for name in os.listdir(self.tmp):
+                if name.startswith("r.db"):
+                    os.unlink(self.path(name))
+            process = self.start(*self.GRID, "--db", self.path("r.db"), "--threads", "1")
+            lines = [process.stdout.readline() for _ in range(wanted + 1)]
+            process.kill()
+            rest = process.stdout.read()
+            process.communicate()
+            # What was printed is kept.
+            printed = len(lines) - 1 + rest.count(b"\r\n")
+            ((kept,),), ((verdict,),) = self.database("SELECT count(*) FROM result",
+                                                      "PRAGMA integrity_check")
+            self.assertEqual(verdict, "ok")
+            self.assertGreaterEqual(kept, min(printed, kept))
+            status, out, err = self.run_program(*self.GRID, "--db", self.path("r.db"))
+            self.assertEqual(status, 0, err)
+            self.assertEqual(self.rows(out), self.rows(whole))
+
+    def test_processes_share_a_database(self):
+        runs = [self.start(*self.GRID, "--db", self.path("r.db")) for _ in range(4)]
+        outs = [process.communicate(timeout=240) for process in runs]
+        for process, (out, err) in zip(runs, outs):
+            self.assertEqual(process.returncode, 0, err)
+            self.assertEqual(self.rows(out), self.rows(outs[0][0]))
+        units = len(self.rows(outs[0][0])) - len({r["params"] for r in self.rows(outs[0][0])})
+        (results,), (rows,), (claims,) = self.database(
+            "SELECT count(*) FROM result", "SELECT count(*) FROM run_row",
+            "SELECT count(*) FROM claim")
+        self.assertEqual((results[0], rows[0], claims[0]), (units, 4 * units, 0))
+
+    def test_an_interrupted_sweep_keeps_its_rows(self):
+        big = self.path("big.safetensors")
+        write_safetensors(big, {"model.layers.%d.mlp.up_proj.weight" % i:
+                                ("F32", [4096, 4096], 4096 * 4096 * 4) for i in range(64)})
+        args = ("--sweep", "lossless", "--codecs", "store", big, "--csv", "--quiet")
+        process = self.start(*args, "--db", self.path("r.db"), "--threads", "1", bufsize=0)
+        first = process.stdout.readline(), process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=240)
+        self.assertEqual(process.returncode, 130, err)
+        printed = 1 + out.count(b"\r\n")
+        self.assertTrue(first[1].startswith(b"1,big"))
+        (kept,), (claims,) = self.database("SELECT count(*) FROM run_row",
+                                           "SELECT count(*) FROM claim")
+        self.assertEqual((kept[0], claims[0]), (printed, 0))
+
+    def test_databases_that_cannot_be_used(self):
+        args = ("--sweep", "lossless", "--codecs", "store", WAP, "--quiet")
+        text = self.path("text.db")
+        with open(text, "w") as f:
+            f.write("not a database, whatever its name says" * 10)
+        before = read(text)
+        for mode in (args, ("--results",)):
+            status, out, err = self.run_program(*mode, "--db", text)
+            self.assertEqual((status, out), (2, b""), err)
+            self.assertIn(b"[bad_magic]", err)
+        self.assertEqual(read(text), before)
+        status, _, err = self.run_program(*args, "--db", self.path("r.db"))
+        self.assertEqual(status, 0, err)
+        whole = read(self.path("r.db"))
+        self.database("PRAGMA user_version = 99")
+        for mode in (args, ("--results",)):
+            status, out, err = self.run_program(*mode, "--db", self.path("r.db"))
+            self.assertEqual((status, out), (1, b""), err)
+            self.assertIn(b"newer", err)
+        with open(self.path("cut.db"), "wb") as f:
+            f.write(whole[:len(whole) // 2])
+        for mode in (args, ("--results",)):
+            status, out, err = self.run_program(*mode, "--db", self.path("cut.db"))
+            self.assertEqual((status, out), (2, b""), err)
+            self.assertIn(b"[corrupt]", err)
+        status, out, err = self.run_program("--results", "--db", self.path("absent.db"))
+        self.assertEqual((status, out), (1, b""), err)
+        self.assertIn(b"[io]", err)
+        status, out, err = self.run_program(*args, "--db", "/proc/no/such/r.db")
+        self.assertEqual((status, out), (1, b""), err)
+        self.assertIn(b"[database]", err)
+        status, out, err = self.run_program("--results", "--csv")
+        self.assertEqual((status, out.count(b"\n")), (0, 1), err)
+
+    def test_a_full_disk_ends_the_sweep_and_keeps_its_rows(self):
+        import resource
+
+        def small():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17))
+
+        args = (*self.GRID, "--db", self.path("r.db"), "--bits", "2,3,4,5,6,7,8")
+        args = tuple(a for i, a in enumerate(args) if not (a == "3,4" or (a == "--bits" and i < 5)))
+        status, out, err = self.run_program(*args, preexec_fn=small)
+        self.assertEqual(status, 1, err)
+        self.assertIn(b"r.db", err)
+        ((verdict,),), ((kept,),) = self.database("PRAGMA integrity_check",
+                                                  "SELECT count(*) FROM result")
+        self.assertEqual(verdict, "ok")
+        self.assertGreater(kept, 0)
+        status, _, err = self.run_program(*args)
+        self.assertEqual(status, 0, err)
+
+    def test_results_as_they_were_swept(self):
+        db = ("--db", self.path("r.db"))
+        _, swept, _ = self.run_program(*self.GRID, *db)
+        status, listed, err = self.run_program("--results", "--csv", *db)
+        self.assertEqual(status, 0, err)
+        self.assertEqual(listed, swept)
+        _, out, _ = self.run_program("--results", "--csv", *db, "--family", "rtn", "--best-under",
+                                     "4", "--tensors", "*layers.0*")
+        rows = self.rows(out)
+        self.assertEqual(len(rows), 7)
+        self.assertTrue(all(float(r["bits_per_weight"]) <= 4 for r in rows))
+        _, out, _ = self.run_program("--results", "--csv", *db, "--pareto", "--tensors", "\\*")
+        snr = [float(r["snr_db"] or "inf") for r in self.rows(out) if r["family"] == "rtn"]
+        self.assertEqual(snr, sorted(snr))
+        for mode in (("--results", "--csv", *db), self.GRID + db):
+            os.chmod(self.tmp, 0o500)
+            try:
+                status, out, err = self.run_program(*mode)
+            finally:
+                os.chmod(self.tmp, 0o700)
+            if os.geteuid() != 0:
+                self.assertEqual(status, 0 if mode[0] == "--results" else 1, err)
 
 
 class Outputs(Case):

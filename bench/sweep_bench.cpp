@@ -1,0 +1,208 @@
+// What does a sweep cost beside the work it is for? Prints ratios of one run, best of several
+// rounds: a sweep of weights of 64Ki and 1Mi numbers (hashes, database on tmpfs, scheduling)
+// against measuring them alone; a row that is durable on a real disk; zfp through the methods
+// against libzfp on the same array.
+//   sweep_bench [ROUNDS [FOLDER]]      default: 5 rounds; FOLDER on the disk to be judged: .
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <zfp.h>
+
+#include "engine/format/open.h"
+#include "eval/measure.h"
+#include "eval/results_store.h"
+#include "eval/sweep.h"
+#include "tests/support/trained_like.h"
+
+namespace {
+
+using namespace qi;
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// A folder that goes away with what is in it.
+class Folder {
+ public:
+  explicit Folder(const std::string& parent) : path_(parent + "/qinspect-bench-XXXXXX") {
+    if (mkdtemp(path_.data()) == nullptr) {
+      fmt::print(stderr, "cannot make a folder in {}\n", parent);
+      std::exit(1);
+    }
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+std::vector<float> trained(std::uint64_t count, std::uint64_t seed) {
+  testing_support::Random random(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random.student8() * 0.02);
+  return values;
+}
+
+/// `count` F32 matrices of side × side as a safetensors file.
+void write_model(const std::string& path, std::size_t count, std::uint64_t side) {
+  std::string header = "{";
+  const std::uint64_t bytes = side * side * sizeof(float);
+  for (std::size_t i = 0; i < count; ++i) {
+    header += fmt::format(
+        R"({}"model.layers.{}.mlp.up_proj.weight":{{"dtype":"F32","shape":[{},{}],"data_offsets":[{},{}]}})",
+        i == 0 ? "" : ",", i, side, side, i * bytes, (i + 1) * bytes);
+  }
+  header += "}";
+  std::ofstream out(path, std::ios::binary);
+  const std::uint64_t length = header.size();
+  out.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  out << header;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<float> values = trained(side * side, i + 1);
+    out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(bytes));
+  }
+}
+
+SweepPlan plan_of(const std::shared_ptr<const Model>& model, const std::string& family,
+                  const GridOptions& grid) {
+  SweepRequest request;
+  request.families = {family};
+  request.grid = grid;
+  return plan_sweep(model, request);
+}
+
+void overhead(int rounds, const std::string& memory, std::size_t count, std::uint64_t side) {
+  const std::string path = fmt::format("{}/{}.safetensors", memory, side);
+  write_model(path, count, side);
+  const auto model = std::make_shared<const Model>(open_model(find_models(path).models.front()));
+  const std::vector<std::pair<std::string, GridOptions>> kinds = {{"zfp", {{"rates", {"4", "8"}}}},
+                                                                  {"rtn", {{"bits", {"3", "4"}}}}};
+  for (const auto& [family, grid] : kinds) {
+    double alone = 1e9;
+    double swept = 1e9;
+    for (int round = 0; round < rounds; ++round) {
+      const SweepPlan plan = plan_of(model, family, grid);
+      alone = std::min(alone, seconds_of([&] {
+                         for (const SweepUnit& unit : plan.units) {
+                           ResultRow row;
+                           measure(*model, *plan.weights[unit.weight], plan.configs[unit.config],
+                                   {}, row);
+                         }
+                       }));
+      SweepOptions options;
+      options.database = fmt::format("{}/{}-{}-{}.db", memory, side, family, round);
+      JobQueue::Options one;
+      one.threads = 1;
+      JobQueue queue(one);
+      Sweep sweep(plan, options);
+      swept = std::min(swept, seconds_of([&] { queue.wait(sweep.start(queue, "sweep")); }));
+    }
+    fmt::print(
+        "{:4} {:>4} weights of {:>7} numbers: {:7.2f} ms alone, {:7.2f} ms as a sweep: "
+        "overhead {:.2f} %\n",
+        family, count, side * side, alone * 1e3, swept * 1e3, (swept / alone - 1) * 100);
+  }
+}
+
+void durable_row(const std::string& disk, const std::string& memory) {
+  constexpr int kRows = 100;
+  for (const std::string& folder : {memory, disk}) {
+    ResultsStore store(folder + "/rows.db");
+    ResultRun run;
+    run.units = kRows;
+    store.begin_run(run, {});
+    std::vector<double> times;
+    for (int i = 0; i < kRows; ++i) {
+      UnitRecord unit;
+      unit.unit = static_cast<std::uint64_t>(i);
+      unit.key = {fmt::format("{:032x}", i), {"zfp", {}}, 1};
+      unit.row.tensor = "model.layers.0.mlp.up_proj.weight";
+      unit.row.mse = 1e-6;
+      times.push_back(seconds_of([&] { store.finish(unit, false); }));
+    }
+    std::sort(times.begin(), times.end());
+    fmt::print("a durable row on {:9}: median {:.3f} ms, worst of {} {:.3f} ms\n",
+               folder == memory ? "tmpfs" : "the disk", times[kRows / 2] * 1e3, kRows,
+               times.back() * 1e3);
+  }
+}
+
+/// Seconds libzfp needs for a rate and both directions of [side, side] floats.
+std::pair<double, double> libzfp(const std::vector<float>& values, std::uint64_t side,
+                                 double rate) {
+  std::vector<float> copy = values;
+  zfp_field* field = zfp_field_2d(copy.data(), zfp_type_float, side, side);
+  zfp_stream* zfp = zfp_stream_open(nullptr);
+  zfp_stream_set_rate(zfp, rate, zfp_type_float, 2, 0);
+  std::vector<std::byte> buffer(zfp_stream_maximum_size(zfp, field));
+  bitstream* bits = stream_open(buffer.data(), buffer.size());
+  zfp_stream_set_bit_stream(zfp, bits);
+  const double encode = seconds_of([&] {
+    zfp_stream_rewind(zfp);
+    zfp_compress(zfp, field);
+  });
+  const double decode = seconds_of([&] {
+    zfp_stream_rewind(zfp);
+    zfp_decompress(zfp, field);
+  });
+  zfp_field_free(field);
+  zfp_stream_close(zfp);
+  stream_close(bits);
+  return {encode, decode};
+}
+
+void beside_libzfp(int rounds, const std::string& memory) {
+  constexpr std::uint64_t kSide = 2048;
+  const std::string path = memory + "/zfp.safetensors";
+  write_model(path, 1, kSide);
+  const auto model = std::make_shared<const Model>(open_model(find_models(path).models.front()));
+  const std::vector<float> values = trained(kSide * kSide, 1);
+  for (const char* rate : {"4", "8", "16"}) {
+    const SweepPlan plan = plan_of(model, "zfp", {{"rates", {rate}}});
+    double theirs[2] = {1e9, 1e9};
+    double ours[2] = {1e9, 1e9};
+    for (int round = 0; round < rounds; ++round) {
+      const auto [encode, decode] = libzfp(values, kSide, std::atof(rate));
+      theirs[0] = std::min(theirs[0], encode);
+      theirs[1] = std::min(theirs[1], decode);
+      ResultRow row;
+      measure(*model, *plan.weights[0], plan.configs[0], {}, row);
+      ours[0] = std::min(ours[0], *row.encode_s);
+      ours[1] = std::min(ours[1], *row.decode_s);
+    }
+    fmt::print("zfp rate {:>2}, 2-D: {:.3f} x libzfp encoding, {:.3f} x decoding\n", rate,
+               theirs[0] / ours[0], theirs[1] / ours[1]);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 5;
+  const Folder memory("/dev/shm");
+  const Folder disk(argc > 2 ? argv[2] : ".");
+  overhead(rounds, memory.path(), 64, 256);
+  overhead(rounds, memory.path(), 8, 1024);
+  durable_row(disk.path(), memory.path());
+  beside_libzfp(rounds, memory.path());
+  return 0;
+}

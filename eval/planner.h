@@ -1,0 +1,89 @@
+// Plans a model of a given size: one configuration a weight, chosen among measured rows so that the
+// sum of a cost is small. Lagrangian choice: one price of a byte for all weights, each taking the
+// configuration of its lower convex hull that is cheapest at that price; what is left of the budget
+// is then spent on what it still buys. Owns no rows. Refuses targets that name nothing and rows of
+// which none can be used (kUsage). Pure functions, any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eval/result_row.h"
+
+namespace qi {
+
+/// One way to store one weight.
+struct Choice {
+  std::uint64_t bytes = 0;
+  double cost = 0;  // finite
+};
+
+/// One of each weight's choices.
+struct Choices {
+  std::vector<std::size_t> picked;  // by weight, index into its choices
+  std::uint64_t bytes = 0;
+  double cost = 0;
+  bool feasible = false;  // bytes ≤ budget; else each weight's smallest choice is picked
+  /// No selection within the budget has a lower sum than this (weak duality). Where it is `cost`,
+  /// the selection is the best there is.
+  double bound = 0;
+};
+
+/// Every weight must have a choice. O(n log n) in all choices, and then a few passes.
+Choices choose_within(std::span<const std::vector<Choice>> weights, std::uint64_t budget);
+
+/// What a plan keeps small, summed over the weights.
+enum class PlanMeasure : std::uint8_t {
+  kSquaredError,   // Σe² = mse × numbers
+  kRelativeError,  // Σe² ÷ Σx² of each weight, every weight as important as the next
+  kOutputError,    // of the layer's output, as measured with activations
+};
+inline constexpr std::size_t kPlanMeasures = 3;
+/// "squared error".
+std::string_view plan_measure_name(PlanMeasure measure);
+/// The cost of a row; nothing when it was not measured.
+std::optional<double> plan_cost(const ResultRow& row, PlanMeasure measure);
+
+struct PlanTarget {
+  /// One of the two: bytes of the whole model, or bits per weight of the planned weights.
+  std::optional<std::uint64_t> bytes;
+  std::optional<double> bits_per_weight;
+  std::uint64_t other_bytes = 0;  // of weights that are in no row: part of `bytes`
+  PlanMeasure measure = PlanMeasure::kSquaredError;
+};
+/// "4.5" or "4.5 b/w" are bits per weight; "4.2 GiB", "900MB", "123456 B" bytes. Throws kUsage.
+PlanTarget parse_plan_target(std::string_view text);
+
+struct Plan {
+  std::vector<std::size_t> rows;  // indices into the rows given, weights as they first occur
+  std::uint64_t weights = 0;      // numbers in them
+  std::uint64_t bytes = 0;        // of the planned weights
+  std::uint64_t budget = 0;       // for these
+  std::uint64_t smallest = 0;     // the least they can take
+  double cost = 0;
+  double bound = 0;  // as Choices::bound
+  bool feasible = false;
+  std::size_t left_out = 0;  // weights of which no row has the measure
+  double bits_per_weight() const {
+    return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  }
+};
+/// Of rows of one model. Totals, failed rows and rows without the measure are passed over; of equal
+/// (file, tensor, configuration) the newest run's counts. Throws kUsage when no row is left.
+Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target);
+
+/// "--tensor-type ^blk.0.attn_q.weight$=Q4_K", one line a weight: llama-quantize takes the name as
+/// a regular expression, so whatever is no lower-case letter, digit, '_' or '-' becomes '.'.
+/// Hugging Face names are turned into GGUF's.
+struct TensorTypes {
+  std::vector<std::string> lines;
+  std::vector<std::string> left_out;  // raw names: no ggml type, or a stack of several types
+};
+TensorTypes tensor_type_lines(std::span<const ResultRow> rows, const Plan& plan);
+
+}  // namespace qi

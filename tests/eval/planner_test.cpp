@@ -1,0 +1,203 @@
+#include "eval/planner.h"
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "engine/io/error.h"
+
+namespace qi {
+namespace {
+
+// The lowest cost within the budget over every selection; infinite when there is none.
+double best_of_all(const std::vector<std::vector<Choice>>& weights, std::uint64_t budget,
+                   std::size_t at = 0) {
+  if (at == weights.size()) return 0;
+  double best = std::numeric_limits<double>::infinity();
+  for (const Choice& choice : weights[at]) {
+    if (choice.bytes > budget) continue;
+    best = std::min(best, choice.cost + best_of_all(weights, budget - choice.bytes, at + 1));
+  }
+  return best;
+}
+
+std::vector<std::vector<Choice>> random_weights(std::mt19937& random) {
+  std::vector<std::vector<Choice>> out(1 + random() % 5);
+  for (auto& choices : out) {
+    choices.resize(1 + random() % 5);
+    for (Choice& choice : choices) {
+      choice.bytes = 1 + random() % 30;
+      choice.cost = static_cast<double>(random() % 1000) / 8;  // sums are exact
+    }
+  }
+  return out;
+}
+
+TEST(Planner, WithinTheBudgetAndNotBelowTheBound) {
+  std::mt19937 random(1);
+  int optimal = 0, planned = 0;
+  for (int round = 0; round < 2000; ++round) {
+    const auto weights = random_weights(random);
+    const std::uint64_t budget = random() % 150;
+    const Choices found = choose_within(weights, budget);
+    const double best = best_of_all(weights, budget);
+    ASSERT_EQ(found.picked.size(), weights.size());
+    EXPECT_EQ(found.feasible, best < std::numeric_limits<double>::infinity());
+    if (!found.feasible) continue;
+    EXPECT_LE(found.bytes, budget);
+    EXPECT_GE(found.cost, best);
+    EXPECT_LE(found.bound, best + 1e-9);
+    ++planned;
+    optimal += found.cost == best ? 1 : 0;
+  }
+  EXPECT_GT(planned, 1000);
+  EXPECT_GT(optimal, planned * 9 / 10);
+}
+
+// Where the budget is what a price buys exactly, the selection is the best there is.
+TEST(Planner, OptimalOnTheHull) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 500; ++round) {
+    const auto weights = random_weights(random);
+    for (const double price : {0.0, 0.5, 1.0, 2.0, 7.3}) {
+      std::uint64_t budget = 0;
+      double cost = 0;
+      for (const auto& choices : weights) {
+        const Choice& best = *std::min_element(
+            choices.begin(), choices.end(), [&](const Choice& a, const Choice& b) {
+              const double at_a = a.cost + price * static_cast<double>(a.bytes);
+              const double at_b = b.cost + price * static_cast<double>(b.bytes);
+              return at_a != at_b ? at_a < at_b : a.bytes < b.bytes;
+            });
+        budget += best.bytes;
+        cost += best.cost;
+      }
+      const Choices found = choose_within(weights, budget);
+      EXPECT_TRUE(found.feasible);
+      EXPECT_EQ(found.cost, cost);
+      EXPECT_EQ(found.cost, best_of_all(weights, budget));
+    }
+  }
+}
+
+TEST(Planner, BiggerBudgetIsNeverWorseOnTheHull) {
+  std::mt19937 random(3);
+  const auto weights = random_weights(random);
+  double before = std::numeric_limits<double>::infinity();
+  for (std::uint64_t budget = 0; budget < 160; ++budget) {
+    const Choices found = choose_within(weights, budget);
+    if (!found.feasible) continue;
+    EXPECT_LE(found.bound, before);
+    before = found.bound;
+  }
+}
+
+TEST(Planner, TooSmallABudgetGivesTheSmallest) {
+  const std::vector<std::vector<Choice>> weights = {{{10, 1}, {4, 9}}, {{7, 2}, {3, 5}}};
+  const Choices found = choose_within(weights, 6);
+  EXPECT_FALSE(found.feasible);
+  EXPECT_EQ(found.bytes, 7u);
+  EXPECT_EQ(found.cost, 14);
+}
+
+ResultRow row_of(std::string tensor, std::string type, std::uint64_t bytes, double mse) {
+  ResultRow row;
+  row.model = "m";
+  row.file = "m.gguf";
+  row.tensor = std::move(tensor);
+  row.config.family = "ggml";
+  row.config.params.set("type", type);
+  row.weights = 1000;
+  row.bytes_out = bytes;
+  row.mse = mse;
+  return row;
+}
+
+TEST(Planner, OneRowAWeight) {
+  std::vector<ResultRow> rows = {
+      row_of("blk.0.attn_q.weight", "Q4_K", 562, 0.4),
+      row_of("blk.0.attn_q.weight", "Q8_0", 1062, 0.01),
+      row_of("blk.1.attn_q.weight", "Q4_K", 562, 0.2),
+      row_of("blk.1.attn_q.weight", "Q8_0", 1062, 0.01),
+      row_of("*", "Q8_0", 2124, 0.01),
+      row_of("broken", "Q8_0", 5, 0),
+  };
+  rows[5].ok = false;
+  PlanTarget target;
+  target.bits_per_weight = 6.6;
+  const Plan plan = make_plan(rows, target);
+  EXPECT_EQ(plan.rows, (std::vector<std::size_t>{1, 2}));  // the first one gains more
+  EXPECT_TRUE(plan.feasible);
+  EXPECT_EQ(plan.weights, 2000u);
+  EXPECT_EQ(plan.bytes, 1624u);
+  EXPECT_EQ(plan.smallest, 1124u);
+  EXPECT_EQ(plan.left_out, 1u);
+  EXPECT_DOUBLE_EQ(plan.cost, 210);
+  EXPECT_DOUBLE_EQ(plan.bits_per_weight(), 6.496);
+
+  target = {};
+  target.bytes = 1700;
+  target.other_bytes = 100;  // 1600 are left: less than the plan above
+  EXPECT_EQ(make_plan(rows, target).rows, (std::vector<std::size_t>{0, 2}));
+  target.bytes = 50;
+  EXPECT_FALSE(make_plan(rows, target).feasible);
+
+  // Another run's newer row of the same configuration stands for the older one.
+  rows.push_back(row_of("blk.1.attn_q.weight", "Q8_0", 1062, 0.0));
+  rows.back().run = 9;
+  target.bytes = 5000;
+  EXPECT_EQ(make_plan(rows, target).rows, (std::vector<std::size_t>{1, 6}));
+}
+
+TEST(Planner, NothingToPlanWith) {
+  const std::vector<ResultRow> rows = {row_of("*", "Q8_0", 5, 0.1)};
+  PlanTarget target;
+  target.bytes = 5;
+  EXPECT_THROW(make_plan(rows, target), Error);
+  target.measure = PlanMeasure::kOutputError;
+  EXPECT_THROW(make_plan(std::vector{row_of("a", "Q8_0", 5, 0.1)}, target), Error);
+  EXPECT_THROW(make_plan(std::vector{row_of("a", "Q8_0", 5, 0.1)}, PlanTarget{}), Error);
+}
+
+TEST(Planner, Targets) {
+  EXPECT_EQ(parse_plan_target("4.5").bits_per_weight, 4.5);
+  EXPECT_EQ(parse_plan_target(" 4.5 b/w ").bits_per_weight, 4.5);
+  EXPECT_EQ(parse_plan_target("4.5 GiB").bytes, 4831838208u);
+  EXPECT_EQ(parse_plan_target("900MB").bytes, 900000000u);
+  EXPECT_EQ(parse_plan_target("12 B").bytes, 12u);
+  for (const char* bad : {"", "x", "-4", "0", "4 bits", "nan", "inf", "1e300 GiB", "4..5", "GiB"}) {
+    EXPECT_THROW(parse_plan_target(bad), Error) << bad;
+  }
+}
+
+TEST(Planner, LinesOfLlamaQuantize) {
+  std::vector<ResultRow> rows = {
+      row_of("model.layers.3.self_attn.q_proj.weight", "Q4_K", 1, 1),
+      row_of("output.weight", "Q6_K", 1, 1),
+      row_of("odd (name);\n$", "Q8_0", 1, 1),
+      row_of("model.layers.3.mlp.experts.0.up_proj.weight", "Q4_K", 1, 1),
+      row_of("model.layers.3.mlp.experts.1.up_proj.weight", "Q5_K", 1, 1),
+      row_of("model.layers.4.mlp.experts.0.up_proj.weight", "Q4_K", 1, 1),
+      row_of("model.layers.4.mlp.experts.1.up_proj.weight", "Q4_K", 1, 1),
+      row_of("blk.9.ffn_up.weight", "Q4_K", 1, 1),
+  };
+  rows.back().config.family = "rtn";
+  Plan plan;
+  for (std::size_t i = 0; i < rows.size(); ++i) plan.rows.push_back(i);
+  const TensorTypes types = tensor_type_lines(rows, plan);
+  EXPECT_EQ(types.lines, (std::vector<std::string>{
+                             "--tensor-type ^blk.3.attn_q.weight$=Q4_K",
+                             "--tensor-type ^output.weight$=Q6_K",
+                             "--tensor-type ^odd..name....$=Q8_0",
+                             "--tensor-type ^blk.4.ffn_up_exps.weight$=Q4_K",
+                         }));
+  EXPECT_EQ(types.left_out.size(), 3u);
+}
+
+}  // namespace
+}  // namespace qi
