@@ -1,8 +1,7 @@
-// Numbers to ggml's block types, the way back from dequantize_blocks(). The plain types give the
-// bytes ggml gives; K-, IQ- and imatrix-weighted types are searches for the least (weighted)
-// squared error, by methods of our own. Refuses types it cannot write, rows that are not whole
-// blocks and types that are useless without an importance matrix. Stateless, any thread; the same
-// on every machine.
+// float32 rows to ggml blocks, every type that llama-quantize writes. Q4_0 … Q8_0, TQ1_0, TQ2_0,
+// F16 and BF16 give the bytes of ggml; the others search for the least squared error by algorithms
+// of their own, and give the same bytes on every machine.
+// Refuses types it cannot make and rows that are not whole blocks. Stateless, any thread.
 #pragma once
 
 #include <cstddef>
@@ -12,18 +11,27 @@
 
 namespace qi {
 
-/// F16, BF16, Q4_0 … Q8_0, Q2_K … Q6_K, IQ1_S … IQ4_XS, TQ1_0, TQ2_0, MXFP4.
+/// A type that quantize_blocks() makes: F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K … Q6_K, the
+/// IQ types, TQ1_0, TQ2_0, MXFP4 and NVFP4 (without a scale of the whole tensor).
 bool ggml_quantizable(DType type);
 
-/// IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS and IQ2_S: llama-quantize refuses them without an importance
-/// matrix, and so does who calls this; quantize_blocks() itself does not.
+/// A type that llama-quantize refuses to make without an importance matrix, since it would be too
+/// bad: IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S. quantize_blocks() itself refuses nothing here.
 bool ggml_needs_importance(DType type);
 
-/// `values` [rows × cols] to rows of blocks, little-endian: rows · cols / block_elements ·
-/// block_bytes bytes into `out`. `importance` [cols] weighs the squared error of each column, all
-/// ≥ 0; null: all alike. NaN and infinite values give blocks of no meaning (callers refuse them).
-/// Throws kBadDtype unless ggml_quantizable(), kBadShape where cols is no multiple of the block.
+/// `rows` × `cols` values, row after row, into stored_bytes(type, rows · cols) little-endian bytes.
+/// `importance`: `cols` weights of the squared error of each column, or nullptr for equal ones;
+/// a weight that is negative or not finite counts as 0, and types of one rounding per value (F16,
+/// BF16, Q8_0, TQ1_0, TQ2_0) do not look at it.
+/// Finite values give finite ones back, save that F16 and BF16 overflow to infinity as IEEE 754
+/// rounds; scales stop at the largest half. In block types a NaN counts as 0 and an infinity as the
+/// largest float: callers that want to refuse those look for them first.
+/// Throws kBadDtype unless ggml_quantizable(), kBadShape when `cols` does not fill whole blocks.
 void quantize_blocks(DType type, const float* values, std::uint64_t rows, std::uint64_t cols,
                      const float* importance, std::byte* out);
+
+/// The same by plain loops alone, without SIMD: what tests hold quantize_blocks() against.
+void quantize_blocks_plain(DType type, const float* values, std::uint64_t rows, std::uint64_t cols,
+                           const float* importance, std::byte* out);
 
 }  // namespace qi

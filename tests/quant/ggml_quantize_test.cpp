@@ -1,39 +1,40 @@
-// ggml's own quantizers (tests/data/ggml-vectors) are the judge: the same bytes for the types with
-// a fixed rule, and no more than their squared error for the types that are searched for.
 #include "engine/quant/ggml_quantize.h"
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 #include <nlohmann/json.hpp>
 
 #include "engine/format/gguf.h"
 #include "engine/io/error.h"
+#include "engine/io/file.h"
 #include "engine/quant/ggml_blocks.h"
-#include "engine/quant/ggml_grid_search.h"
 #include "engine/tensor/numbers.h"
 
 namespace qi {
 namespace {
 
 const std::string kVectors = QI_TEST_DATA "/ggml-vectors/";
-constexpr std::uint64_t kRows = 40, kCols = 512, kRandomRows = 28;
+constexpr std::uint64_t kRows = 40;
+constexpr std::uint64_t kCols = 512;
+constexpr std::uint64_t kRandomRows = 28;  // the others are edge cases
 
-Buffer payload(const std::string& file, std::string_view name) {
-  const Model model = open_gguf({kVectors + file});
+Buffer payload(const Model& model, std::string_view name) {
   for (const Tensor& tensor : model.tensors) {
     if (tensor.name != name) continue;
     Buffer bytes(tensor.size_bytes);
     model.file(tensor).read_at(tensor.offset, bytes);
     return bytes;
   }
-  ADD_FAILURE() << file << " has no " << name;
+  ADD_FAILURE() << name;
   return {};
 }
 
@@ -43,190 +44,316 @@ std::vector<float> floats(const Buffer& bytes) {
   return values;
 }
 
-std::vector<DType> quantizable() {
-  std::vector<DType> types;
-  for (const DTypeInfo& row : all_dtypes()) {
-    if (ggml_quantizable(row.type)) types.push_back(row.type);
-  }
-  return types;
-}
-
-Buffer quantized(DType type, const std::vector<float>& x, std::uint64_t cols,
-                 const float* importance = nullptr) {
-  Buffer out(*stored_bytes(type, x.size()));
-  quantize_blocks(type, x.data(), x.size() / cols, cols, importance, out.data());
-  return out;
-}
-
-std::vector<float> values_of(DType type, const Buffer& blocks, std::size_t count) {
+std::vector<float> values_of(DType type, const Buffer& bytes, std::size_t count) {
   std::vector<float> values(count);
   if (is_plain(type)) {
-    to_floats(type, blocks.data(), count, false, values.data());
+    to_floats(type, bytes.data(), count, false, values.data());
   } else {
-    dequantize_blocks(type, blocks.data(), count, values.data());
+    dequantize_blocks(type, bytes.data(), count, values.data());
   }
   return values;
 }
 
-// Mean over the random rows of w · (y − x)², the weights scaled to a mean of 1.
-double weighted_mse(const std::vector<float>& x, const std::vector<float>& y,
-                    const std::vector<float>& w) {
-  double sum = 0, weights = 0;
-  for (std::size_t i = 0; i < kRandomRows * kCols; ++i) {
-    const double e = static_cast<double>(y[i]) - x[i];
-    const double weight = w.empty() ? 1.0 : w[i % kCols];
-    sum += weight * e * e;
-    weights += weight;
-  }
-  return sum / weights;
+Buffer quantized(DType type, const std::vector<float>& x, std::uint64_t rows,
+                 const float* importance = nullptr) {
+  Buffer bytes(*stored_bytes(type, x.size()), std::byte{0xA5});
+  quantize_blocks(type, x.data(), rows, x.size() / rows, importance, bytes.data());
+  return bytes;
 }
 
-class GgmlQuantize : public ::testing::Test {
+std::vector<DType> quantizable(bool blocks_only = false) {
+  std::vector<DType> types;
+  for (const DTypeInfo& row : all_dtypes()) {
+    if (ggml_quantizable(row.type) && !(blocks_only && is_plain(row.type))) {
+      types.push_back(row.type);
+    }
+  }
+  return types;
+}
+
+// What ggml made of the same rows, and what its error was.
+class AgainstGgml : public ::testing::Test {
  protected:
-  const std::vector<float> x_ = floats(payload("source.gguf", "x"));
-  const std::vector<float> importance_ = floats(payload("source.gguf", "imatrix"));
+  AgainstGgml() {
+    const Model source = open_gguf({kVectors + "source.gguf"});
+    x = floats(payload(source, "x"));
+    importance = floats(payload(source, "imatrix"));
+    index = nlohmann::json::parse(std::ifstream(kVectors + "index.json"));
+  }
+  // Every entry whose type can be made.
+  template <typename Check>
+  void each(const Check& check) {
+    int checked = 0;
+    for (const auto& entry : index["entries"]) {
+      const auto type = dtype_from_ggml(entry["id"].get<std::uint32_t>());
+      if (!type || !ggml_quantizable(*type)) continue;
+      SCOPED_TRACE(entry["file"].get<std::string>());
+      const bool weighted = entry["imatrix"].get<bool>();
+      check(entry, *type, quantized(*type, x, kRows, weighted ? importance.data() : nullptr));
+      ++checked;
+    }
+    EXPECT_EQ(checked, 37);
+  }
+
+  std::vector<float> x;
+  std::vector<float> importance;
+  nlohmann::json index;
 };
 
-TEST_F(GgmlQuantize, FixedRulesGiveTheBytesOfGgml) {
-  for (const auto& [type, file] : {std::pair{DType::kF16, "f16.gguf"},
-                                   {DType::kBF16, "bf16.gguf"},
-                                   {DType::kQ4_0, "q4_0.gguf"},
-                                   {DType::kQ4_1, "q4_1.gguf"},
-                                   {DType::kQ5_0, "q5_0.gguf"},
-                                   {DType::kQ5_1, "q5_1.gguf"},
-                                   {DType::kQ8_0, "q8_0.gguf"},
-                                   {DType::kTQ1_0, "tq1_0.gguf"},
-                                   {DType::kTQ2_0, "tq2_0.gguf"}}) {
-    SCOPED_TRACE(file);
-    const Buffer expected = payload(file, "w");
-    const Buffer actual = quantized(type, x_, kCols);
-    ASSERT_EQ(actual.size(), expected.size());
-    const std::size_t row = actual.size() / kRows;
-    for (std::size_t i = 0; i < actual.size(); ++i) {
-      ASSERT_EQ(actual[i], expected[i]) << "row " << i / row << " byte " << i % row;
-    }
+bool same_bytes_expected(DType type) {
+  switch (type) {
+    case DType::kF16:
+    case DType::kBF16:
+    case DType::kQ4_0:
+    case DType::kQ4_1:
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kQ8_0:
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
+      return true;
+    default:
+      return false;
   }
 }
 
-TEST_F(GgmlQuantize, SearchesLeaveNoMoreErrorThanGgml) {
-  std::ifstream in(kVectors + "index.json");
-  const nlohmann::json index = nlohmann::json::parse(in);
-  int checked = 0;
-  for (const nlohmann::json& entry : index["entries"]) {
-    const std::optional<DType> type = dtype_from_name(entry["type"].get<std::string>());
-    if (!type || !ggml_quantizable(*type) || entry["gauss_rows_mse"].is_null()) continue;
-    const bool weighted = entry["imatrix"].get<bool>();
-    SCOPED_TRACE(entry["type"].get<std::string>() + (weighted ? " with importance" : ""));
-    const Buffer blocks = quantized(*type, x_, kCols, weighted ? importance_.data() : nullptr);
-    const std::vector<float> y = values_of(*type, blocks, x_.size());
-    for (std::size_t i = 0; i < y.size(); ++i) {
-      ASSERT_TRUE(std::isfinite(y[i])) << "row " << i / kCols;
+TEST_F(AgainstGgml, SameBytesWhereTheAlgorithmIsFixed) {
+  each([&](const nlohmann::json& entry, DType type, const Buffer& made) {
+    if (!same_bytes_expected(type)) return;
+    const Buffer expected = payload(open_gguf({kVectors + entry["file"].get<std::string>()}), "w");
+    ASSERT_EQ(made.size(), expected.size());
+    const std::size_t block = info(type).block_bytes;
+    int differing = 0;
+    for (std::size_t at = 0; at < made.size(); at += block) {
+      if (std::memcmp(made.data() + at, expected.data() + at, block) != 0) ++differing;
     }
-    const double ours = weighted_mse(x_, y, weighted ? importance_ : std::vector<float>{});
-    const double theirs =
-        entry[weighted ? "gauss_rows_weighted_mse" : "gauss_rows_mse"].get<double>();
-    EXPECT_LE(ours, theirs * (weighted ? 1.02 : 1.01)) << ours / theirs;
-    ++checked;
-  }
-  EXPECT_EQ(checked, 38);
+    // The file was made by a build that fuses multiplications into additions, which moves a
+    // rounding in six of the 640 blocks where a minimum is fitted under the importance matrix.
+    const bool fused = entry["imatrix"] == true && (type == DType::kQ4_1 || type == DType::kQ5_1);
+    EXPECT_LE(differing, fused ? 6 : 0);
+  });
 }
 
-// What a codec must take: numbers of every size, blocks of one value, signs and zeros.
-std::vector<float> hard_rows(std::uint64_t cols) {
-  std::vector<float> x;
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal;
-  const auto row = [&](auto&& value) {
-    for (std::uint64_t i = 0; i < cols; ++i) x.push_back(value(i));
-  };
-  row([&](std::uint64_t) { return normal(random); });
-  row([&](std::uint64_t) { return normal(random) * 1e-30f; });
-  row([&](std::uint64_t) { return normal(random) * 1e-42f; });
-  row([&](std::uint64_t) { return normal(random) * 1e7f; });
-  row([&](std::uint64_t i) { return i % 2 == 0 ? 3.4e38f : -3.4e38f; });
-  row([&](std::uint64_t) { return 0.0f; });
-  row([&](std::uint64_t) { return -0.0f; });
-  row([&](std::uint64_t) { return -5.0f; });
-  row([&](std::uint64_t i) { return i % 256 == 77 ? 1.0f : 0.0f; });
-  row([&](std::uint64_t i) { return i % 32 == 0 ? 1e4f : normal(random) * 1e-4f; });
+TEST_F(AgainstGgml, ErrorIsNoLargerThanGgmls) {
+  each([&](const nlohmann::json& entry, DType type, const Buffer& made) {
+    const std::vector<float> y = values_of(type, made, x.size());
+    double plain = 0;
+    double weighted = 0;
+    double weights = 0;
+    for (std::size_t i = 0; i < kRandomRows * kCols; ++i) {
+      const double off = static_cast<double>(y[i]) - static_cast<double>(x[i]);
+      const auto weight = static_cast<double>(importance[i % kCols]);
+      plain += off * off;
+      weighted += weight * off * off;
+      weights += weight;
+    }
+    plain /= kRandomRows * kCols;
+    weighted /= weights;
+    const bool imatrix = entry["imatrix"].get<bool>();
+    EXPECT_LE(plain, (imatrix ? 1.02 : 1.01) * entry["gauss_rows_mse"].get<double>());
+    if (!imatrix) return;
+    EXPECT_LE(weighted, 1.001 * entry["gauss_rows_weighted_mse"].get<double>());
+  });
+}
+
+TEST_F(AgainstGgml, FiniteRowsStayFiniteEvenWhereGgmlsDoNot) {
+  each([&](const nlohmann::json&, DType type, const Buffer& made) {
+    for (const float y : values_of(type, made, x.size())) ASSERT_TRUE(std::isfinite(y));
+  });
+}
+
+std::vector<float> mixed_values(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  std::vector<float> x(count);
+  for (float& v : x) v = normal(random);
+  // Blocks of every kind: zero, constant, one outlier, subnormal, huge.
+  for (std::size_t at = 0; at + 32 <= count; at += 32) {
+    switch ((at / 32) % 9) {
+      case 1:
+        std::fill_n(x.begin() + static_cast<std::ptrdiff_t>(at), 32, 0.0f);
+        break;
+      case 2:
+        std::fill_n(x.begin() + static_cast<std::ptrdiff_t>(at), 32, -0.37f);
+        break;
+      case 3:
+        x[at + 5] = 7.5f;
+        break;
+      case 4:
+        for (std::size_t i = 0; i < 32; ++i) x[at + i] *= 1e-38f;
+        break;
+      case 5:
+        for (std::size_t i = 0; i < 32; ++i) x[at + i] = std::fabs(x[at + i]);
+        break;
+      case 6:
+        x[at] = -0.0f;
+        break;
+      default:
+        break;
+    }
+  }
   return x;
 }
 
-TEST(GgmlQuantizeBlocks, FiniteNumbersComeBackFinite) {
-  constexpr std::uint64_t kWide = 768;
-  const std::vector<float> x = hard_rows(kWide);
-  std::vector<float> importance(kWide);
-  std::mt19937 random(8);
-  for (float& w : importance)
-    w = random() % 3 == 0 ? 0.0f : std::ldexp(1.0f, int(random() % 40) - 20);
-  std::fill_n(importance.begin(), 256, 0.0f);
-  for (DType type : quantizable()) {
-    if (is_plain(type)) continue;  // rounds to infinity, as it should
-    for (const float* w : std::array<const float*, 2>{nullptr, importance.data()}) {
-      SCOPED_TRACE(info(type).name);
-      const std::vector<float> y = values_of(type, quantized(type, x, kWide, w), x.size());
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        ASSERT_TRUE(std::isfinite(y[i])) << "row " << i / kWide << ": " << x[i];
-      }
-    }
-  }
-}
-
-TEST(GgmlQuantizeBlocks, ARowIsTheSameAloneAndAmongOthers) {
-  constexpr std::uint64_t kWide = 512;
-  const std::vector<float> x = hard_rows(kWide);
-  for (DType type : quantizable()) {
+void compare_with_plain_loops() {
+  for (const DType type : quantizable()) {
     SCOPED_TRACE(info(type).name);
-    const Buffer all = quantized(type, x, kWide);
-    const std::size_t row_bytes = all.size() / (x.size() / kWide);
-    for (std::size_t row = 0; row < x.size() / kWide; ++row) {
-      const std::vector<float> one(x.begin() + static_cast<std::ptrdiff_t>(row * kWide),
-                                   x.begin() + static_cast<std::ptrdiff_t>((row + 1) * kWide));
-      const Buffer alone = quantized(type, one, kWide);
-      EXPECT_TRUE(std::equal(alone.begin(), alone.end(),
-                             all.begin() + static_cast<std::ptrdiff_t>(row * row_bytes)));
+    for (const std::size_t blocks : {0, 1, 3}) {
+      const std::size_t cols = blocks * (is_plain(type) ? 77 : info(type).block_elements);
+      const std::vector<float> x = mixed_values(3 * cols, static_cast<unsigned>(blocks));
+      std::vector<float> importance = mixed_values(cols, 9);
+      for (float& v : importance) v = std::fabs(v);
+      const std::size_t bytes = *stored_bytes(type, x.size());
+      for (const float* weights : std::initializer_list<const float*>{nullptr, importance.data()}) {
+        // One byte in front: no address is aligned.
+        Buffer fast(bytes + 2, std::byte{1});
+        Buffer plain(bytes + 2, std::byte{1});
+        quantize_blocks(type, x.data(), 3, cols, weights, fast.data() + 1);
+        quantize_blocks_plain(type, x.data(), 3, cols, weights, plain.data() + 1);
+        EXPECT_EQ(fast, plain) << blocks;
+        EXPECT_EQ(fast.back(), std::byte{1});
+      }
     }
   }
 }
 
-TEST(GgmlQuantizeBlocks, RefusesWhatItCannotWrite) {
-  std::vector<float> x(256);
-  Buffer out(1024);
-  EXPECT_THROW(quantize_blocks(DType::kQ8K, x.data(), 1, 256, nullptr, out.data()), Error);
-  EXPECT_THROW(quantize_blocks(DType::kQ4K, x.data(), 1, 128, nullptr, out.data()), Error);
-  EXPECT_THROW(quantize_blocks(DType::kQ4_0, x.data(), 1, 33, nullptr, out.data()), Error);
-  quantize_blocks(DType::kQ4_0, x.data(), 0, 32, nullptr, out.data());
+TEST(GgmlQuantize, KernelsEqualThePlainLoops) {
+  compare_with_plain_loops();
 }
 
-TEST(GgmlQuantizeBlocks, SearchesOfCodebooksEqualPlainLoops) {
-  std::mt19937 random(9);
-  std::normal_distribution<float> normal;
-  for (const std::size_t dim : {4u, 8u}) {
-    for (const std::size_t points : {16u, 256u, 2048u}) {
-      ggml::Codebook book;
-      book.dim = dim;
-      book.points = points;
-      for (std::size_t i = 0; i < dim * points; ++i) {
-        // few levels: many points are equally near
-        book.levels.push_back(static_cast<float>(static_cast<int>(random() % 3)));
-        book.squares.push_back(book.levels.back() * book.levels.back());
-      }
-      std::vector<float> xw(dim), w(dim), a(points), b(points), plain_a(points), plain_b(points);
-      for (int trial = 0; trial < 20; ++trial) {
-        for (std::size_t j = 0; j < dim; ++j) {
-          w[j] = std::abs(normal(random));
-          xw[j] = w[j] * normal(random);
+TEST(GgmlQuantize, SoDoTheKernelsOfOtherMachines) {
+  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
+    const std::int64_t target = left & -left;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    compare_with_plain_loops();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+TEST(GgmlQuantize, WhatWasDequantizedComesBackAsClose) {
+  for (const DType type : quantizable(true)) {
+    SCOPED_TRACE(info(type).name);
+    const std::vector<float> x = mixed_values(1024, 3);
+    const std::vector<float> once = values_of(type, quantized(type, x, 1), x.size());
+    const std::vector<float> twice = values_of(type, quantized(type, once, 1), x.size());
+    double power = 0;
+    double first = 0;
+    double second = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      power += static_cast<double>(once[i]) * static_cast<double>(once[i]);
+      first += std::pow(static_cast<double>(once[i] - x[i]), 2);
+      second += std::pow(static_cast<double>(twice[i] - once[i]), 2);
+    }
+    // Values on a grid of the type have less error than values between them.
+    EXPECT_LT(second, 0.6 * first);
+    EXPECT_LT(first, 0.9 * power);
+  }
+}
+
+TEST(GgmlQuantize, EveryFiniteRowGivesFiniteValues) {
+  std::mt19937 random(11);
+  std::vector<float> x(512);
+  for (int round = 0; round < 40; ++round) {
+    // Any exponent within a row, or all of a row near one of them.
+    const unsigned base = random() % 255;
+    for (float& v : x) {
+      const unsigned exponent = round % 2 == 0 ? random() % 255 : base;
+      v = std::bit_cast<float>((static_cast<std::uint32_t>(random()) & 0x807FFFFFu) |
+                               static_cast<std::uint32_t>(exponent) << 23);
+    }
+    std::vector<float> importance(x.size());
+    for (float& v : importance) v = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    for (const DType type : quantizable(true)) {
+      SCOPED_TRACE(info(type).name);
+      for (const float* weights : std::initializer_list<const float*>{nullptr, importance.data()}) {
+        for (const float y : values_of(type, quantized(type, x, 1, weights), x.size())) {
+          ASSERT_TRUE(std::isfinite(y)) << round;
         }
-        ggml::grid_products(book, xw.data(), w.data(), a.data(), b.data());
-        ggml::grid_products_plain(book, xw.data(), w.data(), plain_a.data(), plain_b.data());
-        EXPECT_EQ(a, plain_a);
-        EXPECT_EQ(b, plain_b);
-        const ggml::Scales scales = {0.1f, 0.5f, 1.0f, 0.1f + std::abs(normal(random))};
-        EXPECT_EQ(ggml::grid_nearest(a.data(), b.data(), points, scales),
-                  ggml::grid_nearest_plain(a.data(), b.data(), points, scales));
       }
     }
   }
+}
+
+TEST(GgmlQuantize, NanCountsAsZeroAndInfinityAsTheLargestFloat) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float most = std::numeric_limits<float>::max();
+  std::vector<float> x = mixed_values(512, 5);
+  std::vector<float> replaced = x;
+  x[3] = nan;
+  replaced[3] = 0.0f;
+  x[300] = infinity;
+  replaced[300] = most;
+  x[301] = -infinity;
+  replaced[301] = -most;
+  for (const DType type : quantizable(true)) {
+    SCOPED_TRACE(info(type).name);
+    EXPECT_EQ(quantized(type, x, 1), quantized(type, replaced, 1));
+    EXPECT_EQ(quantized(type, x, 1, x.data()), quantized(type, replaced, 1, x.data()));
+  }
+}
+
+TEST(GgmlQuantize, ZeroAndConstantRowsComeBack) {
+  for (const DType type : quantizable(true)) {
+    SCOPED_TRACE(info(type).name);
+    for (const float constant : {0.0f, 0.25f, -0.25f}) {
+      const std::vector<float> x(256, constant);
+      for (const float y : values_of(type, quantized(type, x, 1), x.size())) {
+        // IQ1 adds an eighth to what cannot be 0; the sign of a codebook's entry has a parity.
+        ASSERT_NEAR(y, constant, 0.2f * std::fabs(constant));
+      }
+    }
+  }
+}
+
+TEST(GgmlQuantize, ImportantColumnsHaveTheSmallerError) {
+  const std::vector<float> x = [] {
+    std::mt19937 random(4);
+    std::normal_distribution<float> normal(0.0f, 1.0f);
+    std::vector<float> values(16 * 512);
+    for (float& v : values) v = normal(random);
+    return values;
+  }();
+  std::vector<float> importance(512);
+  for (std::size_t i = 0; i < importance.size(); ++i) importance[i] = i % 4 == 0 ? 100.0f : 1.0f;
+  for (const DType type : quantizable(true)) {
+    const DTypeInfo& row = info(type);
+    if (same_bytes_expected(type) && row.name.substr(0, 2) != "Q4" &&
+        row.name.substr(0, 2) != "Q5") {
+      EXPECT_EQ(quantized(type, x, 16), quantized(type, x, 16, importance.data())) << row.name;
+      continue;
+    }
+    const auto error = [&](const float* weights) {
+      const std::vector<float> y = values_of(type, quantized(type, x, 16, weights), x.size());
+      double sum = 0;
+      for (std::size_t i = 0; i < x.size(); i += 4)
+        sum += std::pow(static_cast<double>(y[i] - x[i]), 2);
+      return sum;
+    };
+    EXPECT_LT(error(importance.data()), error(nullptr)) << row.name;
+  }
+}
+
+TEST(GgmlQuantize, RefusesOddRowsAndOtherTypes) {
+  const std::vector<float> x(512);
+  Buffer out(4096);
+  const auto code = [&](DType type, std::uint64_t cols) {
+    try {
+      quantize_blocks(type, x.data(), 1, cols, nullptr, out.data());
+    } catch (const Error& error) {
+      return std::string(class_word(error.code));
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(code(DType::kQ4_0, 48), "bad_shape");
+  EXPECT_EQ(code(DType::kQ4K, 128), "bad_shape");
+  EXPECT_EQ(code(DType::kF16, 3), "none");
+  EXPECT_EQ(code(DType::kQ8K, 256), "bad_dtype");
+  EXPECT_EQ(code(DType::kQ4_0_4_4, 256), "bad_dtype");
+  EXPECT_EQ(code(DType::kUnknown, 256), "bad_dtype");
 }
 
 }  // namespace
