@@ -3,7 +3,6 @@
 //
 // params: type=Q4_K, or mixture=Q4_K_M for a whole model, which whoever knows the model resolves
 // into a type for each weight; imatrix= 16 hex digits: MatrixInfo::importance counts.
-#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "engine/methods/grid.h"
 #include "engine/methods/sized_coder.h"
 #include "engine/quant/ggml_blocks.h"
+#include "engine/quant/ggml_mixture.h"
 #include "engine/quant/ggml_quantize.h"
 #include "engine/tensor/numbers.h"
 
@@ -25,13 +25,10 @@ constexpr std::array kOptions = {
                "Q8_0,Q6_K,Q5_K,Q4_K,Q4_0,Q3_K,Q2_K", "what llama-quantize writes"},
     GridOption{"imatrix", "FILE", "", "importance of columns; its 16 hex digits stand in params"},
 };
-// llama-quantize's names for files of several types that are no type's name as well.
-constexpr std::array<std::string_view, 11> kMixtures = {"Q2_K_S", "Q3_K_S", "Q3_K_M", "Q3_K_L",
-                                                        "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
-                                                        "IQ2_M",  "IQ3_XS", "IQ3_M"};
-
-bool is_mixture(std::string_view name) {
-  return std::find(kMixtures.begin(), kMixtures.end(), name) != kMixtures.end();
+/// Its spelling of a mixture's name that is not a type's as well; nothing for no such name.
+std::optional<std::string_view> mixture_named(std::string_view name) {
+  if (dtype_from_name(name)) return std::nullopt;
+  return ggml_mixture_named(name);
 }
 
 DType read_type(std::string_view what, std::string_view text) {
@@ -52,7 +49,10 @@ GgmlSetting setting_of(const Params& params) {
   GgmlSetting setting;
   ParamReader reader("ggml", params);
   if (reader.has("mixture")) {
-    setting.mixture = reader.choice("mixture", kMixtures);
+    setting.mixture = reader.word("mixture");
+    if (mixture_named(setting.mixture) != setting.mixture) {
+      bad_value("ggml mixture=", setting.mixture, "a mixture of llama-quantize, such as Q4_K_M");
+    }
   } else {
     setting.type = read_type("ggml type=", reader.word("type"));
   }
@@ -67,33 +67,10 @@ GgmlSetting setting_of(const Params& params) {
   return setting;
 }
 
-// llama-quantize, llama_tensor_get_type(): what stands in for a type of 256.
-DType fallback(DType type) {
-  switch (type) {
-    case DType::kQ4K:
-      return DType::kQ5_0;
-    case DType::kQ5K:
-      return DType::kQ5_1;
-    case DType::kQ6K:
-      return DType::kQ8_0;
-    case DType::kTQ1_0:
-    case DType::kTQ2_0:
-      return DType::kQ4_0;
-    default:
-      return DType::kIQ4NL;
-  }
-}
-
-DType type_for_row(DType type, std::uint64_t cols) {
-  const auto fits = [cols](DType of) { return cols % info(of).block_elements == 0; };
-  if (!fits(type) && info(type).block_elements == 256) type = fallback(type);
-  return fits(type) ? type : DType::kF16;
-}
-
 class GgmlCoder : public SizedCoder {
  public:
   GgmlCoder(const GgmlSetting& setting, const MatrixInfo& matrix)
-      : SizedCoder(matrix), type_(type_for_row(setting.type, cols_)) {
+      : SizedCoder(matrix), type_(ggml_fallback(setting.type, cols_)) {
     if (setting.weighted && matrix.importance.size() == cols_) {
       importance_.assign(matrix.importance.begin(), matrix.importance.end());
     }
@@ -122,38 +99,47 @@ class GgmlCoder : public SizedCoder {
 };
 
 std::vector<Params> expand(const GridOptions& given) {
-  std::vector<std::string> types;
-  for (const std::string& text : grid_values(given, kOptions[0])) {
-    if (text != "all") {
-      types.push_back(is_mixture(text) ? text : std::string(info(read_type("--types", text)).name));
-      continue;
-    }
-    for (const DTypeInfo& type : all_dtypes()) {
-      if (is_block(type.type) && ggml_quantizable(type.type)) types.emplace_back(type.name);
-    }
-  }
+  const bool weighted = given.find(kOptions[1].name) != given.end();
   std::vector<Params> list;
-  for (const std::string& type : types) {
+  const auto add = [&](std::string_view key, std::string_view name) {
     Params params;
-    params.set(is_mixture(type) ? "mixture" : "type", type);
-    if (given.find(kOptions[1].name) != given.end()) {
-      params.set("imatrix", grid_values(given, kOptions[1]).front());
-    }
+    params.set(key, name);
+    if (weighted) params.set("imatrix", grid_values(given, kOptions[1]).front());
     setting_of(params);
     add_once(list, std::move(params));
+  };
+  for (const std::string& text : grid_values(given, kOptions[0])) {
+    if (const auto mixture = mixture_named(text)) {
+      add("mixture", *mixture);
+    } else if (text != "all") {
+      add("type", info(read_type("--types", text)).name);
+    } else {  // that can be made
+      for (const DTypeInfo& type : all_dtypes()) {
+        if (!is_block(type.type) || !ggml_quantizable(type.type)) continue;
+        if (weighted || !ggml_needs_importance(type.type)) add("type", type.name);
+      }
+    }
   }
   return list;
 }
 
-std::string unfit(const Params& params, const MatrixInfo&) {
+bool has_importance(const GgmlSetting& setting, const MatrixInfo& matrix) {
+  return setting.weighted && matrix.importance.size() == matrix.cols;
+}
+
+std::string unfit(const Params& params, const MatrixInfo& matrix) {
   const GgmlSetting setting = setting_of(params);
-  return setting.mixture.empty() ? std::string()
-                                 : fmt::format("{} is made of several types", setting.mixture);
+  if (!setting.mixture.empty()) return fmt::format("{} is made of several types", setting.mixture);
+  const DType type = ggml_fallback(setting.type, matrix.cols);
+  if (ggml_needs_importance(type) && !has_importance(setting, matrix)) {
+    return fmt::format("{} needs an importance matrix with this weight in it", info(type).name);
+  }
+  return {};
 }
 
 std::unique_ptr<MethodCoder> make(const Params& params, const MatrixInfo& matrix) {
   const std::string odd = unfit(params, matrix);
-  if (!odd.empty()) throw Error(ErrorCode::kMissing, odd, "the weight's own type");
+  if (!odd.empty()) throw Error(ErrorCode::kMissing, odd, "what the type is made with");
   return std::make_unique<GgmlCoder>(setting_of(params), matrix);
 }
 
@@ -172,16 +158,14 @@ std::string label(const Params& params) {
 std::string note(const Params& params, const MatrixInfo& matrix) {
   const GgmlSetting setting = setting_of(params);
   if (!setting.mixture.empty()) return {};
-  const DType type = type_for_row(setting.type, matrix.cols);
+  const DType type = ggml_fallback(setting.type, matrix.cols);
   if (type != setting.type) {
     return fmt::format("stored as {}: a row of {} is no multiple of {}", info(type).name,
                        matrix.cols, info(setting.type).block_elements);
   }
-  const bool weighted = setting.weighted && matrix.importance.size() == matrix.cols;
-  if (ggml_needs_importance(type) && !weighted) {
-    return fmt::format("llama-quantize makes no {} without an importance matrix", info(type).name);
+  if (setting.weighted && !has_importance(setting, matrix)) {
+    return "the importance matrix does not have this weight";
   }
-  if (setting.weighted && !weighted) return "the importance matrix has no such row";
   return {};
 }
 

@@ -89,7 +89,7 @@ TEST(Grid, WhatAFamilyDoesNotTakeIsRefusedByName) {
 
 TEST(Grid, GgmlTakesTypesMixturesAndAHash) {
   EXPECT_THAT(
-      texts("ggml", {{"types", {"q4_k", "Q4_K_M"}}, {"imatrix", {"0123456789abcdef"}}}),
+      texts("ggml", {{"types", {"q4_k", "q4_k_m"}}, {"imatrix", {"0123456789abcdef"}}}),
       ElementsAre("imatrix=0123456789abcdef;type=Q4_K", "imatrix=0123456789abcdef;mixture=Q4_K_M"));
   EXPECT_GE(texts("ggml", {{"types", {"all"}}}).size(), 12u);
   const std::string expected =
@@ -126,7 +126,27 @@ TEST(Ggml, RowsFallBackAsLlamaQuantizeDoesAndSaySo) {
   const std::vector<float> importance(256, 1.0f);
   const std::string_view weighted = "imatrix=0123456789abcdef;type=Q4_K";
   EXPECT_EQ(note(weighted, 256, importance), "");
-  EXPECT_EQ(note(weighted, 256), "the importance matrix has no such row");
+  EXPECT_EQ(note(weighted, 256), "the importance matrix does not have this weight");
+}
+
+TEST(Ggml, WhatNeedsAnImportanceMatrixIsRefusedWithoutOne) {
+  const MethodFamily& family = *find_family("ggml");
+  const std::vector<float> importance(256, 1.0f);
+  const MatrixInfo without{1, 256, 1, DType::kBF16, {}};
+  const MatrixInfo with{1, 256, 1, DType::kBF16, importance};
+  const Params plain = Params::parse("type=IQ1_S");
+  const Params weighted = Params::parse("imatrix=0123456789abcdef;type=IQ1_S");
+  const std::string message = "IQ1_S needs an importance matrix with this weight in it";
+  EXPECT_EQ(family.unfit(plain, without), message);
+  EXPECT_EQ(family.unfit(plain, with), message);
+  EXPECT_EQ(family.unfit(weighted, without), message);
+  EXPECT_EQ(family.unfit(weighted, with), "");
+  EXPECT_EQ(test::class_of([&] { family.make(plain, with); }), "missing");
+  const auto all = [&](GridOptions given) {
+    given["types"] = {"all"};
+    return texts("ggml", given).size();
+  };
+  EXPECT_EQ(all({{"imatrix", {"0123456789abcdef"}}}), all({}) + 5);
 }
 
 TEST(Ggml, MixturesAreForWhoeverKnowsTheModel) {
