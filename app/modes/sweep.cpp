@@ -178,6 +178,7 @@ void run_sweep(Session& session) {
   const std::string& path = options.paths.front();
   const Catalog catalog = session.find(path);
   const auto model = std::make_shared<const Model>(session.open_only(path, catalog));
+  std::vector<std::string> inputs = input_paths(path, catalog);
   SweepRequest request;
   request.families = options.families;
   request.grid = options.grid;
@@ -186,6 +187,7 @@ void run_sweep(Session& session) {
     const auto importance =
         std::make_shared<const ImportanceMatrix>(ImportanceMatrix::read(file->second.front()));
     session.warn(importance->warnings(), file->second.front());
+    inputs.push_back(file->second.front());
     file->second = {importance->digest()};
     request.importance = importance;
   }
@@ -193,8 +195,7 @@ void run_sweep(Session& session) {
     request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
   SweepPlan plan = plan_sweep(model, request);
-  Table table(options, options.dry_run ? forecast_columns() : result_columns(),
-              input_paths(path, catalog));
+  Table table(options, options.dry_run ? forecast_columns() : result_columns(), inputs);
   table.title(model_line(*model, options.ascii));
   if (options.dry_run) {
     dry_run(session, plan, table);
