@@ -228,7 +228,7 @@ Request TableScreen::run(Command command) {
       return {};
     case Command::kEnter: {
       const auto row = current();
-      return row ? enter(*row) : Request();
+      return row && !enters_itself() ? enter(*row) : run_own(command);
     }
     case Command::kBack:
       if (field_.text().empty()) return Ask::kBack;

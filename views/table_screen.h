@@ -81,6 +81,8 @@ class TableScreen : public Screen {
   virtual int left_pane() const { return 0; }
   virtual void paint_left(Canvas&, const Rect&, const Glyphs&) const {}
   virtual Request click_left(const Key&) { return {}; }
+  /// Rows of that pane, from the table's titles (row 2) on.
+  int plot_rows() const { return body().height + 1; }
   /// How far the job behind the table is, 0 … 1, and what to say beside the bar.
   struct Progress {
     double fraction = 0;
@@ -89,6 +91,8 @@ class TableScreen : public Screen {
   virtual std::optional<Progress> progress() const { return {}; }
   /// Enter on a line, and commands that only this screen knows.
   virtual Request enter(std::size_t) { return {}; }
+  /// Enter is of the screen, not of a line: it comes to run_own().
+  virtual bool enters_itself() const { return false; }
   virtual Request run_own(Command) { return {}; }
   /// A key while place() is a text field of the subclass.
   virtual Request typed_own(const Key&, Command) { return {}; }
