@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/options.h"
+#include "app/result_rows.h"
 #include "app/weight_rows.h"
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
@@ -61,6 +62,8 @@ std::string overview() {
                      "browse PATH (default: .) in the terminal");
   out += group_lines(OptionGroup::kModes);
   out += "\nOptions\n" + group_lines(OptionGroup::kEveryMode);
+  out += "\nGrids of --sweep (lists: a,b,c; every list multiplies)\n" +
+         group_lines(OptionGroup::kGrid);
   out += "\nScreen\n" + group_lines(OptionGroup::kInterface);
   out +=
       "\nPATH is a .safetensors, .gguf or .qstore file, a model folder, or a QStore prototype\n"
@@ -182,6 +185,54 @@ std::string decode_topic() {
          "safetensors does not know become bytes (U8) and are named in its metadata.\n";
 }
 
+std::string sweep_topic() {
+  std::string out =
+      "qinspect --sweep FAMILY[,FAMILY...] PATH [grid options]\n\n"
+      "Measures the matrices of the layers (--all-weights: every weight; --tensors GLOB: those) "
+      "in\n"
+      "every configuration of the families' grids: exact bytes, errors, and the time of each\n"
+      "direction on one core. Each finished row is in the results database (--db) at once; the "
+      "same\n"
+      "sweep again does only what is missing (--redo: all of it), whatever the model, its files "
+      "and\n"
+      "tensors are called by then. Several processes may share the work by sharing the "
+      "database.\n"
+      "A row that fails has status error and says why. After the rows, one with tensor * for "
+      "each\n"
+      "configuration: bytes, numbers and times are sums; mse, relative_error, snr_db, psnr_db "
+      "and\n"
+      "cosine are means weighted by numbers, rmse the root of that mse; model_bytes adds all "
+      "other\n"
+      "weights as stored. --dry-run shows the grid, predicted sizes and memory.\n\n"
+      "Families\n";
+  for (const MethodFamily& family : method_families()) {
+    out += fmt::format("  {:<12} {}\n", family.name, family.description);
+    for (const GridOption& option : family.options) {
+      std::string line(option.help);
+      if (!option.values.empty()) line += fmt::format(": {}", option.values);
+      if (!option.defaults.empty()) line += fmt::format(" [{}]", option.defaults);
+      out += fmt::format("    --{:<18} {}\n", option.name, wrapped_text(line, 74, 25));
+    }
+  }
+  return out + "\nColumns of --csv and --json:\n" + column_lines(result_columns()) +
+         "--dry-run:\n" + column_lines(forecast_columns());
+}
+
+std::string results_topic() {
+  return "qinspect --results [--family NAME,...] [--run N] [--model GLOB] [--tensors GLOB]\n\n"
+         "The rows of all sweeps in the results database (--db), run after run, with the columns "
+         "of\n"
+         "--sweep. --best-under BPW keeps of each weight of each model, and of each model's "
+         "totals,\n"
+         "the row with the highest snr_db among those of at most BPW bits a weight; --pareto "
+         "those\n"
+         "than which no other is at most as large and at least as good. For both, of equal rows "
+         "the\n"
+         "newest run's counts. --tensors '\\*' shows totals alone.\n\n"
+         "Columns of --csv and --json:\n" +
+         column_lines(result_columns());
+}
+
 std::string error_topic() {
   std::string out =
       "Exit status\n"
@@ -239,10 +290,13 @@ struct Topic {
   std::string (*text)();
 };
 constexpr std::array kTopics = {
-    Topic{"list", list_topic},     Topic{"stats", stats_topic},   Topic{"verify", verify_topic},
-    Topic{"show", show_topic},     Topic{"diff", diff_topic},     Topic{"convert", convert_topic},
-    Topic{"encode", encode_topic}, Topic{"decode", decode_topic}, Topic{"errors", error_topic},
-    Topic{"keys", keys_topic},     Topic{"config", config_topic}, Topic{"completion", completion},
+    Topic{"list", list_topic},     Topic{"stats", stats_topic},
+    Topic{"verify", verify_topic}, Topic{"show", show_topic},
+    Topic{"diff", diff_topic},     Topic{"convert", convert_topic},
+    Topic{"encode", encode_topic}, Topic{"decode", decode_topic},
+    Topic{"sweep", sweep_topic},   Topic{"results", results_topic},
+    Topic{"errors", error_topic},  Topic{"keys", keys_topic},
+    Topic{"config", config_topic}, Topic{"completion", completion},
 };
 
 }  // namespace

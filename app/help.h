@@ -16,6 +16,8 @@ std::vector<std::string_view> help_topics();
 
 /// One fact a line: qinspect, compiler, libraries, the SIMD target in use.
 std::string version_text();
+/// The same in one line, which runs of sweeps are kept with.
+std::string versions_line();
 
 /// The key table in force, and the config file: topics of their own.
 std::string keys_topic();

@@ -1,7 +1,9 @@
 #include "app/options.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <deque>
 #include <utility>
 
 #include <CLI/App.hpp>
@@ -52,6 +54,28 @@ ColorMode color_mode(const std::string& text) {
 std::string theme_name(const std::string& text) {
   if (find_theme(text) != nullptr) return text;
   usage("--theme " + text, fmt::format("{}", fmt::join(theme_names(), ", ")));
+}
+
+/// "a,b": ["a", "b"].
+std::vector<std::string> listed(std::string_view option, std::string_view text) {
+  std::vector<std::string> words;
+  for (;;) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    if (comma == 0) usage(fmt::format("{} with an empty word", option), "words between commas");
+    words.emplace_back(text.substr(0, comma));
+    if (comma == text.size()) return words;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+double positive_number(std::string_view option, const std::string& text) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, value);
+  if (problem != std::errc() || stop != end || !(value > 0)) {
+    usage(fmt::format("{} {}", option, text), "a number above 0");
+  }
+  return value;
 }
 
 // An empty value would silently mean "not given".
@@ -105,6 +129,15 @@ constexpr std::array kTable = {
                  o.mode = Mode::kDecode;
                  o.decode_output = not_empty("--decode", v);
                }},
+    OptionSpec{"--sweep", "FAMILY[,FAMILY...]", "PATH",
+               "measure weights x configurations of methods; rows are kept and printed", kModes,
+               Mode::kSweep, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kSweep;
+                 o.families = listed("--sweep", v);
+               }},
+    OptionSpec{"--results", "", "", "the rows that sweeps left in the results database", kModes,
+               Mode::kResults, kAny, false, [](O& o, const S&) { o.mode = Mode::kResults; }},
     OptionSpec{"--help", "", "[TOPIC]", "this overview, or a TOPIC of it", kModes, Mode::kHelp,
                kAny, false, [](O& o, const S&) { o.mode = Mode::kHelp; }},
     OptionSpec{"--version", "", "", "versions of qinspect and what it is built from", kModes,
@@ -149,6 +182,26 @@ constexpr std::array kTable = {
     OptionSpec{"--level", "NAME", "", "--decode: a level's name, high, low or all", kEvery, kAny,
                Mode::kDecode, false,
                [](O& o, const S& v) { o.level = not_empty("--level", v); }},
+    OptionSpec{"--redo", "", "", "--sweep: measure also what the database has", kEvery, kAny,
+               Mode::kSweep, false, [](O& o, const S&) { o.redo = true; }},
+    OptionSpec{"--all-weights", "", "", "--sweep: not the matrices of the layers alone", kEvery,
+               kAny, Mode::kSweep, false, [](O& o, const S&) { o.all_weights = true; }},
+    OptionSpec{"--dry-run", "", "", "--sweep: the grid, predicted sizes and memory alone", kEvery,
+               kAny, Mode::kSweep, false, [](O& o, const S&) { o.dry_run = true; }},
+    OptionSpec{"--family", "FAMILY[,...]", "", "--results: of these methods alone", kEvery, kAny,
+               Mode::kResults, false,
+               [](O& o, const S& v) { o.families = listed("--family", v); }},
+    OptionSpec{"--run", "N", "", "--results: of this run alone", kEvery, kAny, Mode::kResults,
+               false, [](O& o, const S& v) { o.run = number_between("--run", v, 1, 1U << 31); }},
+    OptionSpec{"--model", "GLOB", "", "--results: of models with such a name alone", kEvery, kAny,
+               Mode::kResults, false,
+               [](O& o, const S& v) { o.model = not_empty("--model", v); }},
+    OptionSpec{"--best-under", "BPW", "",
+               "--results: of each weight the best of at most BPW bits a weight", kEvery, kAny,
+               Mode::kResults, false,
+               [](O& o, const S& v) { o.best_under = positive_number("--best-under", v); }},
+    OptionSpec{"--pareto", "", "", "--results: of each weight what nothing smaller is as good as",
+               kEvery, kAny, Mode::kResults, false, [](O& o, const S&) { o.pareto = true; }},
     OptionSpec{"--dtype", "bf16|f16", "", "of prototype directories whose name does not tell",
                kEvery, kAny, kAny, false,
                [](O& o, const S& v) { o.prototype_dtype = prototype_dtype(v); }},
@@ -179,6 +232,32 @@ constexpr std::array kTable = {
                [](O& o, const S&) { o.no_analyze = true; }},
 };
 
+/// The table with every option of the families' grids, each once, before those of the screen.
+std::vector<OptionSpec> with_grids() {
+  static std::deque<std::string> texts;  // what the views of the table point to
+  std::vector<OptionSpec> table(kTable.begin(), kTable.end());
+  std::vector<OptionSpec> grids;
+  for (const MethodFamily& family : method_families()) {
+    for (const GridOption& option : family.options) {
+      const std::string name = fmt::format("--{}", option.name);
+      const auto named = [&](const OptionSpec& spec) { return spec.name == name; };
+      if (std::any_of(grids.begin(), grids.end(), named)) continue;
+      const std::string values = option.values.empty() ? "" : "LIST";
+      std::string help = fmt::format("{}: {}", family.name, option.help);
+      if (!option.values.empty()) help += fmt::format(": {}", option.values);
+      if (!option.defaults.empty()) help += fmt::format(" [{}]", option.defaults);
+      grids.push_back({texts.emplace_back(name), texts.emplace_back(values), "",
+                       texts.emplace_back(help), OptionGroup::kGrid, kAny, Mode::kSweep, false,
+                       nullptr});
+    }
+  }
+  const auto screen = std::find_if(table.begin(), table.end(), [](const OptionSpec& spec) {
+    return spec.group == OptionGroup::kInterface;
+  });
+  table.insert(screen, grids.begin(), grids.end());
+  return table;
+}
+
 void check_paths(Options& options) {
   const std::size_t count = options.paths.size();
   for (const std::string& path : options.paths) {
@@ -195,6 +274,9 @@ void check_paths(Options& options) {
       return;
     case Mode::kVersion:
       if (count > 0) usage("--version takes no PATH");
+      return;
+    case Mode::kResults:
+      if (count > 0) usage("--results takes no PATH", "--model GLOB");
       return;
     case Mode::kDiff:
       if (count != 2) usage(fmt::format("--diff with {} paths", count), "A and B");
@@ -225,6 +307,9 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   if (options.csv && options.json) usage("--csv and --json do not go together");
   if (options.quiet && options.verbose) usage("--quiet and --verbose do not go together");
+  if (options.all_weights && !options.tensors.empty()) {
+    usage("--all-weights and --tensors do not go together");
+  }
   if (options.mode == Mode::kConvert && options.convert_type.empty()) {
     usage("--convert without --to TYPE");
   }
@@ -236,7 +321,8 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
 }  // namespace
 
 std::span<const OptionSpec> option_table() {
-  return kTable;
+  static const std::vector<OptionSpec> table = with_grids();
+  return table;
 }
 
 std::string_view mode_word(Mode mode) {
@@ -253,7 +339,8 @@ Options parse_options(const std::vector<std::string>& arguments, Options default
   app.allow_extras();  // refused below, in our words
   app.option_defaults()->always_capture_default(false);
   std::vector<CLI::Option*> parsed;
-  for (const OptionSpec& spec : kTable) {
+  const std::span<const OptionSpec> table = option_table();
+  for (const OptionSpec& spec : table) {
     CLI::Option* option = nullptr;
     if (spec.value.empty()) {
       option = app.add_flag(std::string(spec.name));
@@ -280,18 +367,25 @@ Options parse_options(const std::vector<std::string>& arguments, Options default
   }
   options.paths = std::move(paths);
   std::vector<const OptionSpec*> given;
-  for (std::size_t i = 0; i < kTable.size(); ++i) {
-    const OptionSpec& spec = kTable[i];
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const OptionSpec& spec = table[i];
     if (parsed[i]->count() == 0) continue;
     given.push_back(&spec);
+    const std::string grid_name(spec.name.substr(2));
     if (spec.value.empty()) {
-      spec.apply(options, {});
+      spec.apply == nullptr ? void(options.grid[grid_name]) : spec.apply(options, {});
       continue;
     }
     if (!spec.repeatable && parsed[i]->count() > 1) {
       usage(fmt::format("{} is given {} times", spec.name, parsed[i]->count()), "once");
     }
-    for (const std::string& value : parsed[i]->results()) spec.apply(options, value);
+    for (const std::string& value : parsed[i]->results()) {
+      if (spec.apply == nullptr) {
+        options.grid[grid_name] = listed(spec.name, value);
+      } else {
+        spec.apply(options, value);
+      }
+    }
   }
   check_together(options, given);
   check_paths(options);

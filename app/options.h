@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/methods/method.h"
 #include "engine/tensor/dtype.h"
 #include "views/theme.h"
 
@@ -25,6 +26,8 @@ enum class Mode : std::uint8_t {
   kConvert,
   kEncode,
   kDecode,
+  kSweep,
+  kResults,
   kHelp,
   kVersion,
 };
@@ -60,6 +63,16 @@ struct Options {
   std::uint64_t block_weights = 0;       // --encode; 0: the default
   bool effort_ratio = false;             // --encode: smaller, not faster
 
+  std::vector<std::string> families;  // --sweep; --family of --results
+  GridOptions grid;                   // --sweep: what was given of the families' grids
+  bool redo = false;
+  bool all_weights = false;
+  bool dry_run = false;
+  std::optional<std::int64_t> run;  // --results, as those below
+  std::string model;                // a glob
+  std::optional<double> best_under;
+  bool pareto = false;
+
   ColorMode color = ColorMode::kAuto;
   bool ascii = false;
   bool no_mouse = false;
@@ -74,7 +87,7 @@ struct Options {
 Options parse_options(const std::vector<std::string>& arguments, Options defaults = {});
 
 /// Where options stand in --help.
-enum class OptionGroup : std::uint8_t { kModes, kEveryMode, kInterface };
+enum class OptionGroup : std::uint8_t { kModes, kEveryMode, kGrid, kInterface };
 
 /// One line of the table.
 struct OptionSpec {
@@ -86,8 +99,10 @@ struct OptionSpec {
   std::optional<Mode> mode;       // the option chooses this mode
   std::optional<Mode> only_with;  // the option belongs to this mode alone
   bool repeatable = false;
+  /// Null for the options of grids, which go into Options::grid.
   void (*apply)(Options& options, const std::string& value);
 };
+/// Options of the methods' grids (method_families()) among them.
 std::span<const OptionSpec> option_table();
 
 /// The word of a mode as --help's topic: "list".

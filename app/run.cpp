@@ -128,6 +128,12 @@ int run_mode(const Options& options, Settings& settings, Messages& messages) {
     case Mode::kDecode:
       run_decode(session);
       break;
+    case Mode::kSweep:
+      run_sweep(session);
+      break;
+    case Mode::kResults:
+      run_results(session);
+      break;
     default:
       run_list(session);
       break;

@@ -46,4 +46,13 @@ std::string version_text() {
       hwy::TargetName(best));
 }
 
+std::string versions_line() {
+  std::string line = version_text();
+  line.pop_back();
+  for (std::size_t at = 0; (at = line.find('\n', at)) != std::string::npos; at += 2) {
+    line.replace(at, 1, "; ");
+  }
+  return line;
+}
+
 }  // namespace qi

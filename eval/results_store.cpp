@@ -99,15 +99,16 @@ ResultsStore::ResultsStore(const std::string& path)
   connection_->guarded([&] { statements_ = std::make_unique<Statements>(*connection_->db()); });
 }
 
-ResultsStore::~ResultsStore() {
+ResultsStore::~ResultsStore() = default;
+
+void ResultsStore::release() {
+  const std::lock_guard lock(mutex_);
   if (run_ == 0) return;
-  try {
+  connection_->guarded([&] {
     SQLite::Statement drop(*connection_->db(), "DELETE FROM claim WHERE owner=?");
     drop.bind(1, owner_);
     drop.exec();
-  } catch (const std::exception&) {
-    // They are void once this process has ended.
-  }
+  });
 }
 
 const std::vector<Warning>& ResultsStore::warnings() const {

@@ -48,7 +48,6 @@ class ResultsStore {
  public:
   /// Throws as ResultsDb.
   explicit ResultsStore(const std::string& path);
-  /// Gives up the claims that are left.
   ~ResultsStore();
 
   const std::vector<Warning>& warnings() const;
@@ -66,6 +65,8 @@ class ResultsStore {
   void finish(const UnitRecord& unit, bool redo);
   /// The row of a unit that failed; a later run tries again.
   void fail(const UnitRecord& unit);
+  /// Gives up all claims of this run: nothing of what it claimed will come.
+  void release();
 
  private:
   struct Statements;

@@ -62,13 +62,17 @@ struct SweepForecast {
   std::string unfit;                       // why the row will be an error; empty: it will not
 };
 SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit);
-/// Numbers one coder holds at a time: a strip of rows, or the whole weight. 0 when unfit.
-std::uint64_t block_values(const SweepPlan& plan, const SweepUnit& unit);
+/// Bytes one worker holds while it measures the unit: a strip of rows, or the whole weight where it
+/// can only be coded whole. 0 when unfit.
+std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit);
+/// What the program holds besides.
+inline constexpr std::uint64_t kSweepFixedBytes = 64 << 20;
 /// Upper estimate of bytes the sweep holds at a time with `threads` workers.
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads);
 
 struct SweepOptions {
   std::string database;  // path
+  unsigned threads = 0;  // of the queue, for the record of the run
   bool redo = false;     // measures also what the database already has
   std::string options;   // as given, for the record of the run
   std::string versions;  // of program and libraries, for the record of the run
@@ -83,8 +87,8 @@ class Sweep {
  public:
   /// Opens the database and records the run. Throws as ResultsDb.
   Sweep(SweepPlan plan, SweepOptions options);
-  /// Units that still run go on to their next poll; their callbacks may still come until the job
-  /// has ended.
+  /// Lets go of what it claimed. Units that still run go on to their next poll; callbacks may come
+  /// until the job has ended.
   ~Sweep();
   Sweep(const Sweep&) = delete;
   Sweep& operator=(const Sweep&) = delete;

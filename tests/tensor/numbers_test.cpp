@@ -3,14 +3,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
+
+#include "tests/support/vectors.h"
 
 namespace qi {
 namespace {
@@ -21,30 +20,15 @@ std::uint32_t bits_of(float value) {
   return std::bit_cast<std::uint32_t>(value);
 }
 
-/// The tensors of a small safetensors file, by name.
-std::map<std::string, Bytes> read_vectors(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string all((std::istreambuf_iterator<char>(in)), {});
-  std::uint64_t length = 0;
-  std::memcpy(&length, all.data(), 8);
-  const auto header = nlohmann::json::parse(all.substr(8, length));
-  std::map<std::string, Bytes> tensors;
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") continue;
-    const std::size_t begin = entry["data_offsets"][0];
-    const std::size_t end = entry["data_offsets"][1];
-    Bytes bytes(end - begin);
-    std::memcpy(bytes.data(), all.data() + 8 + length + begin, bytes.size());
-    tensors[name] = bytes;
-  }
-  return tensors;
-}
-
 template <typename T>
 T at(const Bytes& bytes, std::size_t index) {
   T value;
   std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
   return value;
+}
+template <typename T>
+T at(const test::VectorTensor& tensor, std::size_t index) {
+  return at<T>(tensor.bytes, index);
 }
 
 bool same_number(double a, double b) {
@@ -52,7 +36,8 @@ bool same_number(double a, double b) {
 }
 
 TEST(Numbers, AgreeWithTheNarrowFloatVectors) {
-  const auto v = read_vectors(std::string(QI_TEST_DATA) + "/vectors/narrow_floats.safetensors");
+  const auto v =
+      test::read_vectors(std::string(QI_TEST_DATA) + "/vectors/narrow_floats.safetensors");
   for (int code = 0; code < 256; ++code) {
     const auto c = static_cast<std::uint8_t>(code);
     const auto i = static_cast<std::size_t>(code);
@@ -61,7 +46,7 @@ TEST(Numbers, AgreeWithTheNarrowFloatVectors) {
     EXPECT_TRUE(same_number(f8_e8m0_to_float(c), at<double>(v.at("table.e8m0"), i))) << code;
     EXPECT_TRUE(same_number(f4_e2m1_to_float(c), at<float>(v.at("table.e2m1"), i % 16))) << code;
   }
-  const Bytes& x = v.at("x");
+  const Bytes& x = v.at("x").bytes;
   for (std::size_t i = 0; i < x.size() / 4; ++i) {
     const float value = at<float>(x, i);
     const auto f16 = at<std::uint16_t>(v.at("expected.f16"), i);

@@ -1,0 +1,206 @@
+#include "eval/sweep.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "app/help.h"
+#include "app/modes/modes.h"
+#include "app/progress.h"
+#include "app/result_rows.h"
+#include "app/signals.h"
+#include "app/weight_rows.h"
+#include "engine/text/numbers.h"
+#include "eval/results_db.h"
+
+namespace qi {
+namespace {
+
+/// "zfp --rates 4,8 --dims 2": what the run is remembered by.
+std::string options_text(const Options& options) {
+  std::string text = fmt::format("{}", fmt::join(options.families, ","));
+  for (const auto& [name, values] : options.grid) {
+    text += fmt::format(" --{}", name);
+    if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
+  }
+  if (options.all_weights) text += " --all-weights";
+  for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
+  return text;
+}
+
+/// Rows as they come from the pool, in the plan's order.
+class RowsToCome {
+ public:
+  explicit RowsToCome(std::size_t count) : rows_(count) {}
+
+  void put(std::size_t unit, const ResultRow& row) {
+    const std::lock_guard lock(mutex_);
+    rows_[unit] = row;
+    changed_.notify_one();
+  }
+
+  /// The rows that are next in order, after waiting a moment for the first.
+  std::vector<ResultRow> take() {
+    std::unique_lock lock(mutex_);
+    // The timeout is for signals, which cannot notify, and for the bar.
+    changed_.wait_for(lock, std::chrono::milliseconds(100),
+                      [&] { return next_ < rows_.size() && rows_[next_].has_value(); });
+    std::vector<ResultRow> ready;
+    for (; next_ < rows_.size() && rows_[next_]; ++next_) {
+      ready.push_back(std::move(*rows_[next_]));
+      rows_[next_].reset();
+    }
+    return ready;
+  }
+
+  /// All that came, also after gaps.
+  std::vector<ResultRow> take_all() {
+    const std::lock_guard lock(mutex_);
+    std::vector<ResultRow> ready;
+    for (std::optional<ResultRow>& row : rows_) {
+      if (row) ready.push_back(std::move(*row));
+      row.reset();
+    }
+    return ready;
+  }
+
+  bool ended() {
+    const std::lock_guard lock(mutex_);
+    return next_ == rows_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::optional<ResultRow>> rows_;
+  std::size_t next_ = 0;
+};
+
+void dry_run(Session& session, const SweepPlan& plan, Table& table) {
+  const Options& options = session.options();
+  const unsigned threads =
+      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  table.title(fmt::format("{} weights, {} configurations, {} rows; at most {} of memory",
+                          plan.weights.size(), plan.configs.size(), plan.units.size(),
+                          human_bytes(memory_needed(plan, threads))));
+  for (const SweepUnit& unit : plan.units) {
+    session.poll();
+    table.row(forecast_cells(plan, unit));
+  }
+  for (const SweepTotal& total : plan.totals) table.row(forecast_cells(plan, total, threads));
+  table.finish();
+}
+
+class SweepRun {
+ public:
+  SweepRun(Session& session, SweepPlan plan, Table& table)
+      : session_(session), table_(table), rows_(plan.units.size()), totals_(plan.totals.size()) {
+    const Options& options = session.options();
+    SweepOptions how;
+    how.database = options.database.empty() ? default_results_path() : options.database;
+    if (how.database.empty()) {
+      throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
+    }
+    JobQueue::Options queue_options;
+    queue_options.threads = options.threads;
+    how.threads =
+        options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+    how.redo = options.redo;
+    how.options = options_text(options);
+    how.versions = versions_line();
+    how.on_row = [this](std::size_t unit, const ResultRow& row) { rows_.put(unit, row); };
+    how.on_total = [this](std::size_t total, const ResultRow& row) { totals_.put(total, row); };
+    sweep_.emplace(std::move(plan), std::move(how));
+    for (const Warning& warning : sweep_->warnings()) session_.messages().warning(warning);
+    queue_.emplace(std::move(queue_options));
+  }
+
+  void run() {
+    const Options& options = session_.options();
+    Progress progress("sweep", options.quiet, options.ascii);
+    const JobId job = sweep_->start(*queue_, "sweep");
+    while (!rows_.ended()) {
+      const std::vector<ResultRow> ready = rows_.take();
+      if (ready.empty()) table_.flush();
+      print(ready);
+      if (cancel_requested()) {
+        queue_->shutdown();
+        progress.clear();
+        print(rows_.take_all());
+        throw Interrupted{};
+      }
+      if (const auto failure = sweep_->failure()) {
+        queue_->shutdown();
+        progress.clear();
+        print(rows_.take_all());
+        table_.abandon();
+        throw Error(*failure);
+      }
+      if (const auto now = queue_->snapshot(job)) {
+        progress.update({now->bytes_done, now->bytes_total, sweep_->finished_units(),
+                         sweep_->plan().units.size(), now->bytes_per_s, now->eta_s});
+      }
+    }
+    progress.clear();
+    queue_->wait(job);
+    if (const auto failure = sweep_->failure()) throw Error(*failure);
+    print(totals_.take_all());
+    if (errors_ > 0) {
+      session_.messages().note(fmt::format("{} of {} rows are errors: their last column says why",
+                                           errors_, sweep_->plan().units.size()));
+    }
+  }
+
+ private:
+  void print(const std::vector<ResultRow>& rows) {
+    for (const ResultRow& row : rows) {
+      if (!row.ok && !row.is_total()) ++errors_;
+      table_.row(result_cells(row));
+    }
+  }
+
+  Session& session_;
+  Table& table_;
+  RowsToCome rows_, totals_;
+  std::size_t errors_ = 0;
+  std::optional<Sweep> sweep_;
+  std::optional<JobQueue> queue_;  // ends before the sweep does
+};
+
+}  // namespace
+
+void run_sweep(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  const Catalog catalog = session.find(path);
+  const auto model = std::make_shared<const Model>(session.open_only(path, catalog));
+  SweepRequest request;
+  request.families = options.families;
+  request.grid = options.grid;
+  request.all_weights = options.all_weights;
+  if (!session.filter().empty()) {
+    request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };
+  }
+  SweepPlan plan = plan_sweep(model, request);
+  Table table(options, options.dry_run ? forecast_columns() : result_columns(),
+              input_paths(path, catalog));
+  table.title(model_line(*model, options.ascii));
+  if (options.dry_run) {
+    dry_run(session, plan, table);
+    return;
+  }
+  SweepRun run(session, std::move(plan), table);
+  try {
+    run.run();
+  } catch (const Interrupted&) {
+    table.abandon();
+    throw;
+  }
+  table.finish();
+}
+
+}  // namespace qi
