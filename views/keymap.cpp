@@ -76,8 +76,6 @@ constexpr std::array kTable = {
             "the marked configurations side by side"},
     Binding{Command::kPlan, kInSweep | kInResults, "p", "plan", "Screens",
             "one configuration a weight for a target size, of the marked or all rows"},
-    Binding{Command::kShowHeatmap, kInResults, "H", "heat map", "Screens",
-            "a configuration's values, layers against modules"},
     Binding{Command::kEnter, kInColumns, "Enter Space", "switch", "Look",
             "show the column, hide it"},
     Binding{Command::kLeft, kInColumns, "<", "left", "Look", "the column further left"},

@@ -96,7 +96,7 @@ std::string raw_text(Id id, const ResultRow& row) {
 
 }  // namespace
 
-std::span<const ResultColumn> result_columns() {
+std::span<const ResultColumn> result_column_table() {
   return kColumns;
 }
 

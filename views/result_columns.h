@@ -68,7 +68,7 @@ struct ResultColumn {
   bool right() const { return form != ResultForm::kText; }
 };
 
-std::span<const ResultColumn> result_columns();
+std::span<const ResultColumn> result_column_table();
 const ResultColumn& result_column(ResultColumnId id);
 /// Those with a number that can stand on an axis, in the order `a` goes through them.
 std::span<const ResultColumnId> result_axes();

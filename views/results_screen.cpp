@@ -341,7 +341,6 @@ std::string ResultsScreen::why_not(Command command) const {
   switch (command) {
     case Command::kMark:
     case Command::kPlan:
-    case Command::kShowHeatmap:
       return current() ? "" : "no line to act on";
     case Command::kUnmarkAll:
       return marked_count_ > 0 ? "" : "nothing is marked";
@@ -384,8 +383,6 @@ Request ResultsScreen::run_own(Command command) {
       return Ask::kCompare;
     case Command::kPlan:
       return Ask::kPlan;
-    case Command::kShowHeatmap:
-      return Ask::kShowResultMap;
     default:
       return {};
   }

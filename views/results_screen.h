@@ -34,6 +34,7 @@ class ResultsScreen final : public TableScreen, public ResultSource {
   TextTable table_shown() const override;
   ResultGroup group() const { return group_; }
   std::size_t marked() const { return marked_count_; }
+  bool shows_all() const { return !part_; }
 
   std::shared_ptr<const ResultSet> result_set() const override { return set_; }
   ResultPart rows_under_cursor() const override;

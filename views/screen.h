@@ -43,7 +43,6 @@ enum class Ask : std::uint8_t {
   kShowNamed,       // `text`: the weight of that name
   kCompare,         // compared_sides() of the top screen
   kPlan,            // planned_rows() of the top screen
-  kShowResultMap,   // heat map of rows_under_cursor()
   kStore,           // encode the model, decode the container: asks for the name
   kColumnsChanged,  // the Model screen's choice of columns: to be remembered
 };
