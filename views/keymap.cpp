@@ -9,9 +9,12 @@ namespace {
 constexpr std::uint32_t kPanes = kInTree | kInTable;
 constexpr std::uint32_t kOneWeight = kInWeight | kInValues;
 // Screens that are one table with a filter.
-constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInJobs | kInLog | kInHelp;
-constexpr std::uint32_t kOfModel = kPanes | kOneWeight | kInHeatmap | kTables;
-constexpr std::uint32_t kLists = kPanes | kTables | kInColumns | kInPicker;
+constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInJobs | kInLog | kInHelp |
+                                  kInSweep | kInResults | kInCompare | kInPlanner;
+// Those that show measured rows.
+constexpr std::uint32_t kMeasured = kInSweep | kInResults | kInCompare | kInPlanner;
+constexpr std::uint32_t kOfModel = kPanes | kOneWeight | kInHeatmap | kInForm | kTables;
+constexpr std::uint32_t kLists = kPanes | kTables | kInColumns | kInPicker | kInForm;
 constexpr std::uint32_t kScrolls = kLists | kOneWeight | kInHeatmap;
 constexpr std::uint32_t kScreens = kScrolls | kInMessage;
 constexpr std::uint32_t kFirstLevel = kPanes | kInPicker | kInMessage;
@@ -25,6 +28,8 @@ constexpr std::array kTable = {
             "filter the lines as you type: words, * and ?, !word excludes"},
     Binding{Command::kAccept, kInFilter, "Enter Down Tab", "keep", "Find", "keep the filter"},
     Binding{Command::kClear, kInFilter, "Esc Ctrl-c", "clear", "Find", "clear the filter"},
+    Binding{Command::kAccept, kInField, "Enter Down Tab", "keep", "Find", "keep the value"},
+    Binding{Command::kClear, kInField, "Esc Ctrl-c", "leave", "Find", "leave the value as it was"},
     Binding{Command::kNextMatch, kPanes | kTables, "n", "", "Find",
             "the next match of the last filter, among all lines"},
     Binding{Command::kPreviousMatch, kPanes | kTables, "N", "", "Find", "the previous match"},
@@ -43,6 +48,34 @@ constexpr std::array kTable = {
     Binding{Command::kEnter, kInMetadata, "Enter", "unfold", "Look",
             "unfold an array or a long text, fold it"},
     Binding{Command::kEnter, kInJobs, "Enter", "errors", "Look", "what went wrong in the job"},
+    Binding{Command::kStart, kInForm, "r", "run", "Work", "measure it, in the background"},
+    Binding{Command::kEnter, kInForm, "Enter Space", "change", "Look",
+            "switch a family or an option on, off; type its values"},
+    Binding{Command::kReset, kInForm, "u", "defaults", "Look", "the option's defaults again"},
+    Binding{Command::kEnter, kInSweep, "Enter", "weights", "Look",
+            "each weight in the configuration under the cursor"},
+    Binding{Command::kEnter, kInResults, "Enter", "open", "Look",
+            "the rows of the group or configuration; then the weight"},
+    Binding{Command::kEnter, kInCompare, "Enter", "open", "Look",
+            "everything about the weight under the cursor"},
+    Binding{Command::kEnter, kInPlanner, "Enter", "target", "Look",
+            "another target: bits per weight, or a size of the model"},
+    Binding{Command::kAxis, kInSweep, "a", "axis", "Look", "what stands on the y axis: the next"},
+    Binding{Command::kOtherAxis, kInSweep, "A", "", "Look", "what stands on the x axis: the next"},
+    Binding{Command::kLeft, kInSweep, "h Left", "", "Move", "the next point to the left"},
+    Binding{Command::kRight, kInSweep, "l Right", "", "Move", "the next point to the right"},
+    Binding{Command::kZoom, kInSweep, "z", "", "Look", "the plot alone, the table alone, both"},
+    Binding{Command::kAxis, kInCompare | kInPlanner, "a", "measure", "Look",
+            "what is compared, what a plan keeps small: the next"},
+    Binding{Command::kForm, kInResults, "f", "group", "Look",
+            "rows by themselves; by family, configuration, layer, module"},
+    Binding{Command::kMark, kInSweep | kInResults, "Space", "mark", "Look",
+            "mark for a comparison or a plan"},
+    Binding{Command::kUnmarkAll, kInSweep | kInResults, "U", "", "Look", "take all marks away"},
+    Binding{Command::kCompare, kInSweep | kInResults, "=", "compare", "Screens",
+            "the marked configurations side by side"},
+    Binding{Command::kPlan, kInSweep | kInResults, "p", "plan", "Screens",
+            "one configuration a weight for a target size, of the marked or all rows"},
     Binding{Command::kEnter, kInColumns, "Enter Space", "switch", "Look",
             "show the column, hide it"},
     Binding{Command::kLeft, kInColumns, "<", "left", "Look", "the column further left"},
@@ -89,6 +122,11 @@ constexpr std::array kTable = {
     Binding{Command::kShowDiff, kPanes, "d", "diff", "Screens", "compare with another model"},
     Binding{Command::kShowDiff, kInDiff, "d", "another", "Screens",
             "compare with yet another model"},
+    Binding{Command::kShowSweep, kPanes, "r", "sweep", "Screens",
+            "measure methods that make it smaller; back to the sweep there is"},
+    Binding{Command::kShowSweep, kInSweep, "r", "another", "Screens", "choose another sweep"},
+    Binding{Command::kShowResults, kPanes | kInSweep | kInForm, "R", "", "Screens",
+            "what all sweeps measured"},
     Binding{Command::kStore, kPanes, "c", "encode", "Work",
             "store it in a QStore container; of a container, write its files"},
     Binding{Command::kShowJobs, kOfModel, "J", "", "Screens",
@@ -98,12 +136,16 @@ constexpr std::array kTable = {
 
     Binding{Command::kAnalyseAll, kPanes | kInHeatmap, "A", "analyse all", "Work",
             "analyse every weight"},
-    Binding{Command::kCancel, kOfModel & ~(kInLog | kInMetadata | kInHelp), "x", "cancel", "Work",
-            "cancel the job that this screen waits for"},
+    Binding{Command::kCancel,
+            kOfModel &
+                ~(kInLog | kInMetadata | kInHelp | kInForm | kInResults | kInCompare | kInPlanner),
+            "x", "cancel", "Work", "cancel the job that this screen waits for"},
     Binding{Command::kPause, kInJobs, "p", "pause", "Work", "pause the job, go on"},
     Binding{Command::kCopy, kOfModel | kInMessage, "y", "", "Work",
             "copy the name or line to the clipboard"},
-    Binding{Command::kExport, kOfModel, "e", "", "Work",
+    Binding{Command::kExport, kMeasured, "e", "export", "Work",
+            "write what is shown to a file: CSV, or JSON by its ending"},
+    Binding{Command::kExport, kOfModel & ~kMeasured, "e", "", "Work",
             "write the table shown to a file: CSV, or JSON by its ending"},
     Binding{Command::kCommandLine, kScreens, ":", "", "Work", "a command; Tab completes"},
     Binding{Command::kAccept, kInCommand, "Enter", "do it", "Work", "carry the command out"},
@@ -145,22 +187,14 @@ constexpr std::array kTable = {
     Binding{Command::kRedraw, kEverywhere, "Ctrl-l", "", "General", "draw the screen afresh"},
 };
 
-constexpr std::array<std::pair<Context, std::string_view>, 16> kPlaces = {{
-    {kInTree, "tree"},
-    {kInTable, "table"},
-    {kInWeight, "weight"},
-    {kInValues, "values"},
-    {kInHeatmap, "heatmap"},
-    {kInMetadata, "metadata"},
-    {kInDiff, "diff"},
-    {kInVerify, "verify"},
-    {kInJobs, "jobs"},
-    {kInLog, "log"},
-    {kInColumns, "columns"},
-    {kInPicker, "picker"},
-    {kInHelp, "help"},
-    {kInMessage, "message"},
-    {kInFilter, "filter"},
+constexpr std::array<std::pair<Context, std::string_view>, 22> kPlaces = {{
+    {kInTree, "tree"},       {kInTable, "table"},     {kInWeight, "weight"},
+    {kInValues, "values"},   {kInHeatmap, "heatmap"}, {kInMetadata, "metadata"},
+    {kInDiff, "diff"},       {kInVerify, "verify"},   {kInJobs, "jobs"},
+    {kInLog, "log"},         {kInColumns, "columns"}, {kInPicker, "picker"},
+    {kInHelp, "help"},       {kInMessage, "message"}, {kInForm, "form"},
+    {kInSweep, "sweep"},     {kInResults, "results"}, {kInCompare, "compare"},
+    {kInPlanner, "planner"}, {kInFilter, "filter"},   {kInField, "field"},
     {kInCommand, "command"},
 }};
 
@@ -242,6 +276,18 @@ std::string_view command_word(Command command) {
       return "zoom";
     case Command::kAxis:
       return "axis";
+    case Command::kOtherAxis:
+      return "other-axis";
+    case Command::kShowSweep:
+      return "sweep";
+    case Command::kShowResults:
+      return "results";
+    case Command::kCompare:
+      return "compare";
+    case Command::kPlan:
+      return "plan";
+    case Command::kStart:
+      return "start";
     case Command::kZoomIn:
       return "zoom-in";
     case Command::kReset:

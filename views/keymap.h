@@ -30,11 +30,17 @@ enum Context : std::uint32_t {
   kInPicker = 1 << 11,
   kInHelp = 1 << 12,
   kInMessage = 1 << 13,
-  kInFilter = 1 << 14,  // text fields from here on
-  kInCommand = 1 << 15,
+  kInForm = 1 << 14,     // what a sweep is to measure
+  kInSweep = 1 << 15,    // what it measured
+  kInResults = 1 << 16,  // rows of all runs
+  kInCompare = 1 << 17,
+  kInPlanner = 1 << 18,
+  kInFilter = 1 << 19,  // text fields from here on
+  kInField = 1 << 20,   // a value of a form
+  kInCommand = 1 << 21,
 };
 inline constexpr std::uint32_t kLastContext = kInCommand;
-inline constexpr std::uint32_t kTextFields = kInFilter | kInCommand;
+inline constexpr std::uint32_t kTextFields = kInFilter | kInField | kInCommand;
 
 enum class Command : std::uint8_t {
   kNone,
@@ -66,6 +72,7 @@ enum class Command : std::uint8_t {
   // looking
   kZoom,
   kAxis,
+  kOtherAxis,
   kZoomIn,
   kZoomOut,
   kForm,
@@ -81,9 +88,14 @@ enum class Command : std::uint8_t {
   kShowVerify,
   kShowJobs,
   kShowLog,
+  kShowSweep,
+  kShowResults,
+  kCompare,
+  kPlan,
   kStore,
   // doing
   kAnalyseAll,
+  kStart,
   kCancel,
   kPause,
   kCopy,

@@ -210,6 +210,10 @@ Request ModelScreen::run(Command command) {
       return Ask::kShowVerify;
     case Command::kShowDiff:
       return Ask::kShowDiff;
+    case Command::kShowSweep:
+      return Ask::kShowSweep;
+    case Command::kShowResults:
+      return Ask::kShowResults;
     case Command::kStore:
       return Ask::kStore;
     default:

@@ -105,7 +105,10 @@ void draw_dots(Canvas& canvas, const ScatterPlace& place, std::span<const Scatte
                                   static_cast<std::size_t>(plot.height));
   for (const ScatterDot& dot : dots) {
     const auto x = place.x.place(dot.x), y = place.y.place(dot.y);
-    if (!x || !y) continue;
+    if (!x || !y || dot.x < place.x.low || dot.x > place.x.high || dot.y < place.y.low ||
+        dot.y > place.y.high) {
+      continue;
+    }
     // The dot nearest to the cell that a point of the same numbers has.
     const int across = std::clamp(static_cast<int>(std::lround(*x * (plot.width - 1) * 2 + 0.5)), 0,
                                   plot.width * 2 - 1);
@@ -212,16 +215,15 @@ ScatterAxis fit_axis(std::span<const double> values, bool logarithmic, int most_
   return axis;
 }
 
-ScatterPlace place_scatter(const Rect& area, std::span<const ScatterPoint> points,
-                           std::span<const ScatterDot> dots, bool log_x, bool log_y) {
+ScatterPlace place_scatter(const Rect& area, std::span<const ScatterPoint> points, bool log_x,
+                           bool log_y) {
   ScatterPlace out;
   out.cells.resize(points.size());
   const int rows = area.height - 1 - kBelow;  // below the title of the y axis
   if (rows < 2) return out;
   std::vector<double> values;
-  values.reserve(points.size() + dots.size());
+  values.reserve(points.size());
   for (const ScatterPoint& point : points) values.push_back(point.y);
-  for (const ScatterDot& dot : dots) values.push_back(dot.y);
   out.y = fit_axis(values, log_y, std::max(2, rows / kRowsPerTick + 1));
   const int labels = widest(out.y) + 1;
   // A cell is left free on the right for the label of the last tick.
@@ -229,7 +231,6 @@ ScatterPlace place_scatter(const Rect& area, std::span<const ScatterPoint> point
   if (columns < 4) return out;
   values.clear();
   for (const ScatterPoint& point : points) values.push_back(point.x);
-  for (const ScatterDot& dot : dots) values.push_back(dot.x);
   out.x = fit_axis(values, log_x, std::max(2, columns / kCellsPerTick + 1));
   out.label_end = area.x + labels;
   out.plot = {out.label_end + 1, area.y + 1, columns, rows};

@@ -59,8 +59,8 @@ struct ScatterPlace {
   ScatterAxis x, y;
   std::vector<Cell> cells;  // by point
 };
-ScatterPlace place_scatter(const Rect& area, std::span<const ScatterPoint> points,
-                           std::span<const ScatterDot> dots, bool log_x, bool log_y);
+ScatterPlace place_scatter(const Rect& area, std::span<const ScatterPoint> points, bool log_x,
+                           bool log_y);
 
 /// The point whose cell is nearest to (x, y), at most `reach` cells away; among equal ones the one
 /// drawn on top.
@@ -72,8 +72,8 @@ std::size_t point_beside(std::span<const ScatterPoint> points, std::size_t from,
 /// "○" of family number `marker`, and "●" on the front; in ASCII small and capital letters.
 std::string_view scatter_marker(int marker, bool front, bool unicode);
 
-/// `cursor`: index of the point under it, or any other number for none. `x_title` stands at the end
-/// of the x axis, `y_title` above the y axis.
+/// Dots outside of the axes' ranges are left out. `cursor`: index of the point under it, or any
+/// other number for none. `x_title` stands at the end of the x axis, `y_title` above the y axis.
 void draw_scatter(Canvas& canvas, const Rect& area, const ScatterPlace& place,
                   std::span<const ScatterPoint> points, std::span<const ScatterDot> dots,
                   std::size_t cursor, std::string_view x_title, std::string_view y_title,

@@ -36,6 +36,13 @@ enum class Ask : std::uint8_t {
   kShowVerify,  // on the Verify screen itself: once more
   kShowJobs,
   kShowLog,
+  kShowSweep,       // the form; on the Model screen the sweep there is, if there is one
+  kStartSweep,      // the form's
+  kShowResults,     // of all runs
+  kShowRows,        // rows_under_cursor() of the top screen, a ResultSource
+  kShowNamed,       // `text`: the weight of that name
+  kCompare,         // compared_sides() of the top screen
+  kPlan,            // planned_rows() of the top screen
   kStore,           // encode the model, decode the container: asks for the name
   kColumnsChanged,  // the Model screen's choice of columns: to be remembered
 };

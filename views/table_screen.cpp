@@ -50,44 +50,74 @@ double TableScreen::sort_key(std::size_t, std::size_t) const {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-void TableScreen::pick_rows() {
-  rows_.clear();
-  const std::size_t count = row_count();
-  for (std::size_t row = 0; row < count; ++row) {
-    if (pattern_.empty() || pattern_.finds(filter_text(row))) rows_.push_back(row);
-  }
+void TableScreen::set_columns(std::vector<TableColumn> columns) {
+  columns_ = std::move(columns);
+  sort_ = -1;
+  ordered_ = false;
+}
+
+void TableScreen::order_lines() {
+  if (ordered_ && order_.size() == row_count()) return;
+  ordered_ = true;
+  order_.resize(row_count());
+  std::iota(order_.begin(), order_.end(), std::size_t{0});
   if (sort_ < 0) {
-    own_order(rows_);
-    if (descending_) std::reverse(rows_.begin(), rows_.end());
+    own_order(order_);
+    if (descending_) std::reverse(order_.begin(), order_.end());
     return;
   }
   const auto column = static_cast<std::size_t>(sort_);
-  struct Keyed {
-    std::size_t row;
-    double number;
-    std::string text;
-  };
-  std::vector<Keyed> keyed;
-  keyed.reserve(rows_.size());
-  for (const std::size_t row : rows_) {
-    const double number = sort_key(row, column);
-    keyed.push_back({row, number, std::isnan(number) ? cell(row, column).text : ""});
+  std::vector<double> numbers(order_.size());
+  for (const std::size_t row : order_) numbers[row] = sort_key(row, column);
+  std::vector<std::string> texts(order_.size());
+  bool has_texts = false;
+  for (const std::size_t row : order_) {
+    if (!std::isnan(numbers[row])) continue;
+    texts[row] = cell(row, column).text;
+    has_texts = has_texts || !texts[row].empty();
+  }
+  if (!has_texts) {
+    const SortValues key{.values = numbers, .descending = descending_};
+    std::vector<std::uint32_t> sorted;
+    sorter_.sort(numbers.size(), {&key, 1}, sorted);
+    std::copy(sorted.begin(), sorted.end(), order_.begin());
+    return;
   }
   // Numbers before texts, texts before empty cells, whichever way round.
-  const auto rank = [](const Keyed& one) {
-    return !std::isnan(one.number) ? 0 : one.text.empty() ? 2 : 1;
+  const auto rank = [&](std::size_t row) {
+    return !std::isnan(numbers[row]) ? 0 : texts[row].empty() ? 2 : 1;
   };
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const Keyed& a, const Keyed& b) {
+  std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
     if (rank(a) != rank(b)) return rank(a) < rank(b);
     if (rank(a) == 2) return false;
-    const Keyed& first = descending_ ? b : a;
-    const Keyed& second = descending_ ? a : b;
-    return rank(a) == 0 ? first.number < second.number : first.text < second.text;
+    const std::size_t first = descending_ ? b : a;
+    const std::size_t second = descending_ ? a : b;
+    return rank(a) == 0 ? numbers[first] < numbers[second] : texts[first] < texts[second];
   });
-  for (std::size_t i = 0; i < keyed.size(); ++i) rows_[i] = keyed[i].row;
+}
+
+void TableScreen::pick_rows() {
+  order_lines();
+  if (pattern_.empty()) {
+    rows_ = order_;
+    return;
+  }
+  rows_.clear();
+  NameSearch* index = search_index();
+  if (index != nullptr) index->search(field_.text());
+  for (const std::size_t row : order_) {
+    if (index != nullptr ? index->hit(row) : pattern_.finds(filter_text(row))) {
+      rows_.push_back(row);
+    }
+  }
 }
 
 void TableScreen::rows_changed() {
+  ordered_ = false;
+  filter_changed();
+}
+
+void TableScreen::filter_changed() {
   const auto line = current();
   const bool at_end = follow_ && list_.at() + 1 >= list_.count();
   const bool at_first = follow_first_ && list_.at() == 0;
@@ -123,7 +153,7 @@ TextTable TableScreen::table_shown() const {
   TextTable out;
   out.name = name_;
   for (const TableColumn& column : columns_) {
-    out.columns.push_back(column.title);
+    out.columns.push_back(column.exported.empty() ? column.title : column.exported);
     out.numeric.push_back(column.right);
   }
   for (const std::size_t row : rows_) {
@@ -187,6 +217,7 @@ Request TableScreen::run(Command command) {
       const int next = at == seen.end() || at + 1 == seen.end() ? seen.front() : at[1];
       sort_ = next;
       descending_ = next >= 0 && columns_[static_cast<std::size_t>(next)].right;
+      ordered_ = false;
       pick_rows();
       list_.move_to(0);
       return {};
@@ -197,13 +228,13 @@ Request TableScreen::run(Command command) {
       return {};
     case Command::kEnter: {
       const auto row = current();
-      return row ? enter(*row) : Request();
+      return row && !enters_itself() ? enter(*row) : run_own(command);
     }
     case Command::kBack:
       if (field_.text().empty()) return Ask::kBack;
       field_.set_text("");
       pattern_ = NamePattern();
-      rows_changed();
+      filter_changed();
       return {};
     default:
       return run_own(command);
@@ -224,6 +255,7 @@ void TableScreen::find(int step) {
 }
 
 Request TableScreen::typed(const Key& key, Command command) {
+  if (!filtering_) return typed_own(key, command);
   if (command == Command::kAccept || command == Command::kClear) {
     filtering_ = false;
     if (command == Command::kClear) field_.set_text("");
@@ -233,7 +265,7 @@ Request TableScreen::typed(const Key& key, Command command) {
   }
   pattern_ = NamePattern(field_.text());
   if (!field_.text().empty()) last_pattern_ = field_.text();
-  rows_changed();
+  filter_changed();
   return {};
 }
 
@@ -242,6 +274,7 @@ Request TableScreen::mouse(const Key& key) {
   if (key.code == KeyCode::kWheelDown) list_.move_by(3);
   if (key.code != KeyCode::kClick) return {};
   const Rect area = body();
+  if (key.x < area.x && key.y > 1 && key.y < area.bottom()) return click_left(key);
   if (area.contains(key.x, key.y)) {
     const std::size_t at = list_.top() + static_cast<std::size_t>(key.y - area.y);
     if (at >= list_.count()) return {};
@@ -252,7 +285,8 @@ Request TableScreen::mouse(const Key& key) {
   if (key.y == 1 && row_count() > 0) filtering_ = true;
   if (key.y != area.y - 1) return {};
   for (const ColumnPlace& place : placed()) {
-    if (key.x < kLeft + place.x || key.x >= kLeft + place.x + place.width) continue;
+    const int x = area.x + kLeft + place.x;
+    if (key.x < x || key.x >= x + place.width) continue;
     descending_ =
         place.id == sort_ ? !descending_ : columns_[static_cast<std::size_t>(place.id)].right;
     sort_ = place.id;
@@ -273,7 +307,8 @@ int TableScreen::detail_height() const {
 Rect TableScreen::body() const {
   const int detail_rows = detail_height();
   const int end = size().height - 1 - (detail_rows > 0 ? detail_rows + 1 : 0);
-  return {0, 3, size().width, std::max(0, end - 3)};
+  const int left = std::min(left_pane(), size().width);
+  return {left, 3, size().width - left, std::max(0, end - 3)};
 }
 
 void TableScreen::arrange() {
@@ -286,7 +321,7 @@ std::vector<ColumnPlace> TableScreen::placed() const {
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     wishes.push_back({static_cast<int>(i), columns_[i].width, columns_[i].leave});
   }
-  return place_columns(std::max(0, size().width - kLeft - 1), kGap, wishes);
+  return place_columns(std::max(0, body().width - kLeft - 1), kGap, wishes);
 }
 
 int TableScreen::column_width(std::size_t column) const {
@@ -301,17 +336,24 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   paint_filter(canvas, glyphs);
   const Rect area = body();
   const std::vector<ColumnPlace> places = placed();
-  const Rect head{0, area.y - 1, area.width, 1};
+  const Rect head{area.x, area.y - 1, area.width, 1};
+  if (area.x > 0) {
+    const Rect left{0, area.y - 1, area.x - 1, area.height + 1};
+    paint_left(canvas, left, glyphs);
+    for (int y = left.y; y < left.bottom(); ++y) {
+      canvas.text(bounds(), left.right(), y, glyphs.vertical, {Ink::kRule});
+    }
+  }
   for (const ColumnPlace& place : places) {
     const TableColumn& column = columns_[static_cast<std::size_t>(place.id)];
     const bool sorted = place.id == sort_;
     const Style style{sorted ? Ink::kStrong : Ink::kDim};
-    int end = kLeft + place.x + place.width;
+    int end = area.x + kLeft + place.x + place.width;
     if (column.right) {
       canvas.text_right(head, end, head.y, column.title, style);
     } else {
-      end = canvas.text({kLeft + place.x, head.y, place.width, 1}, kLeft + place.x, head.y,
-                        column.title, style);
+      const int x = area.x + kLeft + place.x;
+      end = canvas.text({x, head.y, place.width, 1}, x, head.y, column.title, style);
     }
     if (sorted) {
       canvas.text(head, end, head.y, descending_ ? glyphs.sort_down : glyphs.sort_up,
@@ -323,7 +365,7 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
     int y = area.y + 1;
     for (const std::string_view line : lines_of(said)) {
       for (const std::string& part : wrap(line, area.width - 2 * kLeft)) {
-        canvas.text(area, kLeft, y++, part, {Ink::kDim});
+        canvas.text(area, area.x + kLeft, y++, part, {Ink::kDim});
       }
     }
   }
@@ -331,8 +373,8 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
     const int y = area.y + static_cast<int>(i - list_.top());
     paint_row(canvas, glyphs, rows_[i], y, places);
     if (i != list_.at()) continue;
-    canvas.text(area, 0, y, glyphs.cursor);
-    canvas.ground({0, y, area.width, 1}, filtering_ ? Ground::kCursorAway : Ground::kCursor);
+    canvas.text(area, area.x, y, glyphs.cursor);
+    canvas.ground({area.x, y, area.width, 1}, filtering_ ? Ground::kCursorAway : Ground::kCursor);
   }
   const auto row = current();
   if (const int lines = detail_height(); lines > 0 && row) {
@@ -360,22 +402,26 @@ void TableScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
 
 void TableScreen::paint_row(Canvas& canvas, const Glyphs& glyphs, std::size_t row, int y,
                             std::span<const ColumnPlace> places) const {
+  const int left = body().x;
+  const bool marked = is_marked(row);
+  if (marked) canvas.text(bounds(), left + 1, y, glyphs.mark, {Ink::kMark});
   for (const ColumnPlace& place : places) {
     const TableColumn& column = columns_[static_cast<std::size_t>(place.id)];
     const TableCell found = cell(row, static_cast<std::size_t>(place.id));
+    const Ink ink = marked && found.ink == Ink::kText ? Ink::kMark : found.ink;
     const std::string text = column.right || column.prose
                                  ? elide_end(found.text, place.width, glyphs.ellipsis)
                                  : elide_middle(found.text, place.width, glyphs.ellipsis);
-    const Rect area{kLeft + place.x, y, place.width, 1};
+    const Rect area{left + kLeft + place.x, y, place.width, 1};
     if (found.bar) {
       draw_progress(canvas, area, *found.bar, glyphs);
       continue;
     }
     if (column.right) {
-      canvas.text_right(area, area.right(), y, text, {found.ink});
+      canvas.text_right(area, area.right(), y, text, {ink});
       continue;
     }
-    canvas.text(area, area.x, y, text, {found.ink});
+    canvas.text(area, area.x, y, text, {ink});
     for (const auto& [at, length] : pattern_.spans(text)) {
       const int begin = display_width(std::string_view(text).substr(0, at));
       const int cells = display_width(std::string_view(text).substr(at, length));

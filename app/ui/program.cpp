@@ -15,8 +15,10 @@
 
 #include "app/ui/background_diff.h"
 #include "app/ui/background_store.h"
+#include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
 #include "app/ui/clipboard.h"
+#include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
 #include "views/diff_screen.h"
@@ -26,6 +28,7 @@
 #include "views/message_screen.h"
 #include "views/metadata_screen.h"
 #include "views/picker_screen.h"
+#include "views/sweep_screen.h"
 #include "views/weight_screen.h"
 
 namespace qi {
@@ -182,6 +185,27 @@ void Program::carry_out(const Request& request) {
     case Ask::kShowDiff:
       show_diff(request.text);
       break;
+    case Ask::kShowSweep:
+      show_sweep();
+      break;
+    case Ask::kStartSweep:
+      start_sweep();
+      break;
+    case Ask::kShowResults:
+      show_results();
+      break;
+    case Ask::kShowRows:
+      show_rows();
+      break;
+    case Ask::kShowNamed:
+      show_named(request.text);
+      break;
+    case Ask::kCompare:
+      compare_marked();
+      break;
+    case Ask::kPlan:
+      plan_rows();
+      break;
     case Ask::kShowJobs:
       show_jobs();
       break;
@@ -302,8 +326,7 @@ void Program::start_model(std::unique_ptr<ModelScreen> screen) {
   }
   details_ = std::make_unique<BackgroundWeight>(model, queue_, wake_);
   looked_up_ = false;
-  library_ = std::make_unique<Library>(
-      model, options_.database.empty() ? default_results_path() : options_.database, wake_);
+  library_ = std::make_unique<Library>(model, database_path(), wake_);
 }
 
 void Program::close_model() {
@@ -454,6 +477,7 @@ void Program::settle() {
   last_settle_ = Clock::now();
   model_->settle();
   if (auto* screen = find_screen<DiffScreen>()) screen->refresh();
+  if (auto* screen = find_screen<SweepScreen>()) screen->refresh();
   changed_ = true;
 }
 

@@ -29,6 +29,10 @@ namespace qi {
 class BackgroundVerify;
 class BackgroundDiff;
 class BackgroundStore;
+class BackgroundSweep;
+class ResultReader;
+class ResultSet;
+struct SweepReport;
 struct VerifyReport;
 struct DiffReport;
 
@@ -95,6 +99,8 @@ class Program {
   void run_command(const std::string& text);
   std::vector<std::string> completions(Argument argument, std::string_view begun) const;
   void export_shown(const std::string& path, bool overwrite);
+  /// A plan's --tensor-type lines.
+  void export_tensor_types(const std::string& path, bool overwrite);
   void mark_matching(const std::string& pattern, bool marked);
   void set_columns(const std::string& names);
   void sort_by(const std::string& name, bool other_way);
@@ -137,6 +143,20 @@ class Program {
   void start_encode(const std::string& argument, bool overwrite);
   void start_decode(const std::string& argument);
   void take_store();
+
+  // --- sweeps and their results (program_sweep.cpp)
+  /// The form; on the Model screen the sweep there is, if there is one.
+  void show_sweep();
+  void start_sweep();
+  void take_sweep();
+  void show_results();
+  void take_results_read();
+  void show_rows();
+  void show_named(const std::string& name);
+  void compare_marked();
+  void plan_rows();
+  std::string database_path() const;
+
   void take_jobs();
   /// What the status line says beside the analysis.
   std::vector<JobStatus> other_jobs();
@@ -175,7 +195,11 @@ class Program {
   std::shared_ptr<VerifyReport> verify_report_;
   std::unique_ptr<BackgroundDiff> diff_;  // the same
   std::shared_ptr<DiffReport> diff_report_;
-  std::unique_ptr<BackgroundStore> store_;  // encodes and decodes, whatever model is open
+  std::unique_ptr<BackgroundSweep> sweep_;  // the same
+  std::shared_ptr<SweepReport> sweep_report_;
+  std::unique_ptr<ResultReader> result_reader_;   // while the database is read
+  std::shared_ptr<const ResultSet> all_results_;  // as read last
+  std::unique_ptr<BackgroundStore> store_;        // encodes and decodes, whatever model is open
   unsigned tick_ = 0;
   std::unique_ptr<BackgroundWeight> details_;  // of the Weight screen
   std::unique_ptr<Library> library_;

@@ -87,6 +87,10 @@ void Program::run_command(const std::string& text) {
       return mark_matching(argument, true);
     case Word::kMetadata:
       return carry_out(Ask::kShowMetadata);
+    case Word::kResults:
+      return carry_out(Ask::kShowResults);
+    case Word::kSweep:
+      return carry_out(Ask::kShowSweep);
     case Word::kSort:
       return sort_by(argument, typed.forced);
     case Word::kUnmark:
@@ -99,6 +103,7 @@ void Program::run_command(const std::string& text) {
 }
 
 void Program::export_shown(const std::string& path, bool overwrite) {
+  if (path.ends_with(".txt")) return export_tensor_types(path, overwrite);
   const TextTable table = top().table_shown();
   if (table.columns.empty()) return top().set_notice("this screen shows no table");
   try {

@@ -6,12 +6,15 @@
 
 #include "app/ui/background_diff.h"
 #include "app/ui/background_store.h"
+#include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
 #include "app/ui/program.h"
+#include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "views/diff_screen.h"
 #include "views/job_text.h"
 #include "views/jobs_screen.h"
+#include "views/sweep_screen.h"
 #include "views/verify_screen.h"
 #include "views/widgets.h"
 
@@ -211,6 +214,8 @@ void Program::take_jobs() {
   if (verify_ != nullptr) take_verify();
   if (diff_ != nullptr) take_diff();
   take_store();
+  if (sweep_ != nullptr) take_sweep();
+  if (result_reader_ != nullptr) take_results_read();
   if (auto* screen = find_screen<JobsScreen>()) screen->set_jobs(queue_.snapshot());
 }
 
@@ -235,6 +240,9 @@ std::vector<JobStatus> Program::other_jobs() {
   }
   if (diff_ != nullptr) {
     add("diff", diff_report_->job, diff_report_->compared, diff_report_->pairs);
+  }
+  if (sweep_ != nullptr) {
+    add("sweep", sweep_report_->job, sweep_report_->finished, sweep_report_->units);
   }
   if (store_ != nullptr) {
     if (const auto job = store_->running()) {
@@ -273,7 +281,12 @@ void Program::cancel_jobs(JobId id) {
                               : verify_ != nullptr && verify_->job() == id;
   const bool diff = id == 0 ? dynamic_cast<DiffScreen*>(&top()) != nullptr
                             : diff_ != nullptr && diff_->job() == id;
-  if (verify) {
+  const bool sweep = id == 0 ? dynamic_cast<SweepScreen*>(&top()) != nullptr
+                             : sweep_ != nullptr && sweep_->job() == id;
+  if (sweep) {
+    sweep_->cancel();
+    top().set_notice("cancelled: finished rows are kept, the same sweep goes on from there");
+  } else if (verify) {
     verify_->cancel();
     top().set_notice("cancelled: what was found stays");
   } else if (diff) {
@@ -299,6 +312,9 @@ void Program::close_jobs() {
   diff_.reset();
   verify_report_.reset();
   diff_report_.reset();
+  sweep_.reset();
+  sweep_report_.reset();
+  result_reader_.reset();
 }
 
 }  // namespace qi

@@ -118,7 +118,7 @@ TEST(Scatter, EveryPointInsideAtEverySize) {
   for (int width = 0; width <= 200; width += 3) {
     for (int height = 0; height <= 60; ++height) {
       const Rect area{3, 2, width, height};
-      const ScatterPlace place = place_scatter(area, points, dots, false, false);
+      const ScatterPlace place = place_scatter(area, points, false, false);
       ASSERT_EQ(place.cells.size(), points.size());
       EXPECT_EQ(place.plot.intersect(area),
                 place.plot.empty() ? place.plot.intersect(area) : place.plot);
@@ -146,7 +146,7 @@ TEST(Scatter, EveryPointInsideAtEverySize) {
 TEST(Scatter, CornersAndOrder) {
   const std::vector<ScatterPoint> points = {
       {.x = 0, .y = 0}, {.x = 10, .y = 100}, {.x = 5, .y = kInf}};
-  const ScatterPlace place = place_scatter({0, 0, 60, 20}, points, {}, false, false);
+  const ScatterPlace place = place_scatter({0, 0, 60, 20}, points, false, false);
   EXPECT_EQ(place.cells[0].x, place.plot.x);
   EXPECT_EQ(place.cells[0].y, place.plot.bottom() - 1);
   EXPECT_EQ(place.cells[1].x, place.plot.right() - 1);
@@ -163,7 +163,7 @@ TEST(Scatter, Neighbours) {
   EXPECT_EQ(point_beside(points, 8, 1), 8u);
   EXPECT_EQ(point_beside(points, 9, 1), 0u);  // from what is not drawn
   EXPECT_EQ(point_beside({}, 0, 1), 0u);
-  const ScatterPlace place = place_scatter({0, 0, 80, 24}, points, {}, false, false);
+  const ScatterPlace place = place_scatter({0, 0, 80, 24}, points, false, false);
   EXPECT_EQ(point_near(place, place.cells[3].x + 1, place.cells[3].y, 2), 3u);
   EXPECT_FALSE(point_near(place, place.plot.x, place.plot.y + 2, 1));
 }
@@ -171,7 +171,7 @@ TEST(Scatter, Neighbours) {
 TEST(Scatter, ShapeAndColourOfTheFront) {
   const std::vector<ScatterPoint> points = some_points();
   const Rect area{0, 0, 80, 24};
-  const ScatterPlace place = place_scatter(area, points, {}, false, false);
+  const ScatterPlace place = place_scatter(area, points, false, false);
   Canvas canvas({80, 24});
   draw_scatter(canvas, area, place, points, {}, 1, "x", "y", glyphs(true));
   const auto at = [&](std::size_t i) { return canvas.at(place.cells[i].x, place.cells[i].y); };
@@ -186,7 +186,8 @@ TEST(Scatter, ShapeAndColourOfTheFront) {
 TEST(Scatter, DotsAreBraille) {
   const std::vector<ScatterDot> dots = {{0, 0}, {1, 1}};
   const Rect area{0, 0, 40, 12};
-  const ScatterPlace place = place_scatter(area, {}, dots, false, false);
+  const ScatterPlace place = place_scatter(
+      area, std::vector<ScatterPoint>{{.x = 0, .y = 0}, {.x = 1, .y = 1}}, false, false);
   Canvas canvas({40, 12});
   draw_scatter(canvas, area, place, {}, dots, 0, "x", "y", glyphs(true));
   EXPECT_EQ(canvas.at(place.plot.x, place.plot.bottom() - 1).text().substr(0, 1), "\xe2");

@@ -1,0 +1,82 @@
+#include "app/ui/background_sweep.h"
+
+#include "app/ui/own_priority.h"
+
+namespace qi {
+
+BackgroundSweep::BackgroundSweep(std::shared_ptr<const Model> model, SweepRequest request,
+                                 SweepOptions options, std::string name, JobQueue& queue)
+    : queue_(queue) {
+  options.on_row = [sink = sink_](std::size_t, const ResultRow& row) {
+    const std::lock_guard lock(sink->mutex);
+    sink->results.rows.push_back(row);
+  };
+  options.on_total = [sink = sink_](std::size_t, const ResultRow& row) {
+    const std::lock_guard lock(sink->mutex);
+    sink->results.totals.push_back(row);
+  };
+  const auto begin = [sink = sink_, state = state_, model = std::move(model),
+                      request = std::move(request), options = std::move(options), name,
+                      &jobs = queue](UnitContext& context) {
+    lower_own_priority();
+    try {
+      auto sweep = std::make_shared<Sweep>(plan_sweep(model, request), options);
+      Results::Begun begun{sweep->plan().units.size(), sweep->warnings()};
+      const std::lock_guard lock(state->mutex);
+      if (state->cancelled || context.cancelled()) return;
+      {
+        const std::lock_guard results(sink->mutex);
+        sink->results.begun = std::move(begun);
+      }
+      state->sweep = sweep;
+      state->job = sweep->start(jobs, name);
+    } catch (...) {
+      const Error error = caught_error();
+      {
+        const std::lock_guard lock(sink->mutex);
+        sink->results.error = error;
+      }
+      throw Error(error);
+    }
+  };
+  opening_ = queue_.submit(
+      name + ": planning",
+      {{.label = "the plan", .bytes = 0, .priority = kAskedPriority + 1, .run = begin}});
+}
+
+void BackgroundSweep::cancel() {
+  std::shared_ptr<Sweep> sweep;
+  JobId job = 0;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->cancelled = true;
+    job = state_->job;
+    sweep = std::move(state_->sweep);
+  }
+  queue_.cancel(opening_);
+  if (job != 0) queue_.cancel(job);
+}
+
+JobId BackgroundSweep::job() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->job != 0 ? state_->job : opening_;
+}
+
+BackgroundSweep::Results BackgroundSweep::take() {
+  Results out;
+  {
+    const std::lock_guard lock(sink_->mutex);
+    out = std::exchange(sink_->results, {});
+  }
+  if (out.begun) queue_.forget(opening_);
+  const std::lock_guard lock(state_->mutex);
+  if (state_->sweep != nullptr && !state_->failed) {
+    if (auto failure = state_->sweep->failure()) {
+      state_->failed = true;
+      out.error = std::move(failure);
+    }
+  }
+  return out;
+}
+
+}  // namespace qi

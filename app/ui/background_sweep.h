@@ -1,0 +1,67 @@
+// A sweep in the background, on the shared job queue: plans, opens the results database and starts
+// it in a first unit, then hands rows over as they are finished; they are fetched after a wake-up.
+// Owns no thread. Members are called on the UI thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/io/error.h"
+#include "engine/jobs/job_queue.h"
+#include "eval/sweep.h"
+
+namespace qi {
+
+class BackgroundSweep {
+ public:
+  /// What came since the last call.
+  struct Results {
+    /// Once it is planned and the database open.
+    struct Begun {
+      std::uint64_t units = 0;
+      std::vector<Warning> warnings;
+    };
+    std::optional<Begun> begun;
+    std::vector<ResultRow> rows;
+    std::vector<ResultRow> totals;
+    std::optional<Error> error;  // what ended it as a whole
+  };
+
+  /// Starts. `queue` must outlive this; its events must wake the event loop.
+  BackgroundSweep(std::shared_ptr<const Model> model, SweepRequest request, SweepOptions options,
+                  std::string name, JobQueue& queue);
+  ~BackgroundSweep() { cancel(); }
+  BackgroundSweep(const BackgroundSweep&) = delete;
+  BackgroundSweep& operator=(const BackgroundSweep&) = delete;
+
+  /// What waits is dropped, what runs stops at its next strip; finished rows stay.
+  void cancel();
+  Results take();
+  /// The job that measures; before it began the one that plans.
+  JobId job() const;
+
+ private:
+  // What a finished row is put into: without the sweep, which holds on to it.
+  struct Sink {
+    std::mutex mutex;
+    Results results;
+  };
+  struct State {
+    std::mutex mutex;
+    std::shared_ptr<Sweep> sweep;
+    JobId job = 0;
+    bool cancelled = false;
+    bool failed = false;
+  };
+  JobQueue& queue_;
+  const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+  JobId opening_ = 0;
+};
+
+}  // namespace qi

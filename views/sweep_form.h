@@ -1,0 +1,98 @@
+// The form of a sweep: which method families, with which values of their grids, all from the table
+// of families; how many rows that makes, how large the results will be and how long it may take.
+// Reads no weight. One thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/methods/method.h"
+#include "engine/tensor/model.h"
+#include "views/list_cursor.h"
+#include "views/screen.h"
+#include "views/text_field.h"
+
+namespace qi {
+
+/// What is known before anything is measured.
+struct SweepOutlook {
+  std::string problem;  // a grid that names nothing, printable; the rest is empty then
+  std::uint64_t weights = 0;
+  std::uint64_t configs = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t unfit = 0;    // rows that will be errors: the method cannot take the matrix
+  std::uint64_t numbers = 0;  // of the weights
+  std::uint64_t bytes_in = 0;
+  // Of the configurations whose size parameters and shapes tell: the smallest and the largest.
+  std::uint64_t foretold = 0;
+  std::uint64_t smallest = 0;
+  std::uint64_t largest = 0;
+  std::optional<double> seconds;  // of one thread; nothing: some family was never measured
+};
+/// Seconds a number takes, by family, as rows at hand have it.
+using SweepSpeeds = std::map<std::string, double, std::less<>>;
+SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> weights,
+                           std::span<const MethodFamily* const> families, const GridOptions& grid,
+                           const SweepSpeeds& speeds);
+
+class SweepForm final : public Screen {
+ public:
+  /// `weights`: indices into model->weights, at least one; `marked`: they are the marked ones.
+  SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32_t> weights, bool marked,
+            unsigned threads, std::span<const MethodFamily> families = method_families());
+
+  Context context() const override { return editing_ ? kInField : kInForm; }
+  std::string why_not(Command command) const override;
+
+  void set_speeds(SweepSpeeds speeds);
+  const std::vector<std::uint32_t>& weights() const { return weights_; }
+  /// What is chosen: names of families, and the values that are not the defaults.
+  std::vector<std::string> families() const;
+  GridOptions grid() const;
+  const SweepOutlook& outlook() const { return outlook_; }
+
+ private:
+  // A line: a family, or one of its options.
+  struct Line {
+    std::size_t family = 0;
+    int option = -1;
+  };
+
+  void arrange() override;
+  void paint(Canvas& canvas, const Glyphs& glyphs) const override;
+  Request run(Command command) override;
+  Request mouse(const Key& key) override;
+  Request typed(const Key& key, Command command) override;
+
+  void list_lines();
+  void look_ahead();
+  const Line* current() const;
+  const GridOption& option(const Line& line) const {
+    return families_[line.family].options[static_cast<std::size_t>(line.option)];
+  }
+  void change();
+  Rect body() const;
+  void paint_line(Canvas& canvas, const Glyphs& glyphs, const Line& line, int y, bool here) const;
+  void paint_outlook(Canvas& canvas, const Glyphs& glyphs) const;
+
+  std::shared_ptr<const Model> model_;
+  std::vector<std::uint32_t> weights_;
+  bool marked_;
+  unsigned threads_;
+  std::span<const MethodFamily> families_;
+  std::vector<std::uint8_t> on_;               // by family
+  std::map<std::string, std::string> values_;  // typed ones, by option; a switch: "on"
+  std::vector<Line> lines_;
+  ListCursor list_;
+  bool editing_ = false;
+  TextField field_;
+  SweepSpeeds speeds_;
+  SweepOutlook outlook_;
+};
+
+}  // namespace qi
