@@ -11,6 +11,8 @@
 // Block of `count` elements: mode u8;
 //   0, raw: the elements;
 //   1, constant: one element;
+//   3, short: a body of plane_short.h, then the bytes below the heads; 4: the same, but the bytes
+//     below are those of one element, which all have;
 //   2, coded: low mode u8, 0 u16, words u32, escapes u32 (counts), the classes of the block's rows
 //     if they have any, the raw bits of ⌊heads/64⌋ groups but for their last 128 bytes (or as many
 //     as there are), 64 states u32, words u16, escaped codes (u8, or u16 of more than 8 bits), the
@@ -88,6 +90,8 @@ struct PlaneRows {
   std::uint64_t all_rows;
 };
 
+class ClassHeads;
+
 class PlaneTable {
  public:
   /// The smallest split and table for these counts. What the counts miss can still be coded.
@@ -98,6 +102,9 @@ class PlaneTable {
   /// Throws kCorrupt. `bytes` must be a whole table and no more.
   static PlaneTable parse(std::span<const std::byte> bytes);
   std::vector<std::byte> serialise() const;
+  /// Where in a serialised table, which may be broken, its symbols and frequencies begin: what
+  /// tables of several tensors may have in common. At most bytes.size().
+  static std::size_t symbols_at(std::span<const std::byte> bytes);
 
   PlaneTable(const PlaneKind& kind, const PlaneSplit& split, const RansTable& table);
   /// Tables of one set of symbols, classes->tables() of them, in the direct layout.
@@ -115,16 +122,24 @@ class PlaneTable {
   /// Of all tables, one after the other.
   const std::uint32_t* slots() const;
   const RansTable::Encode* encode() const;
-  /// Class of a row of heads, for encoders.
-  std::int8_t class_of_row(const std::byte* heads, std::size_t count) const;
+  /// The same table with columns' classes, if it has any, that take fewest bits for these rows.
+  PlaneTable with_closer_columns(const PlaneKind& kind, const PlaneRows& rows) const;
+  /// Class of a row of heads, for encoders: by its scale, then (`closely`) of those near it the one
+  /// that takes fewest bits.
+  std::int8_t class_of_row(const std::byte* heads, std::size_t count, bool closely) const;
 
  private:
+  PlaneClasses closer_columns(const ClassHeads& heads, const PlaneRows& rows) const;
+  float bits_of(unsigned head, int c) const;
+  float bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const;
+
   PlaneSplit split_;
   std::uint8_t element_bytes_ = 1;
   bool nibbles_ = false;
   std::vector<RansTable> tables_;
   std::optional<PlaneClasses> classes_;
   std::vector<float> column_factors_;
+  std::vector<float> symbol_bits_;  // with classes: [table][symbol], for encoders
   std::vector<std::uint32_t> slots_;
   std::vector<RansTable::Encode> encode_;
 };
@@ -134,6 +149,8 @@ class RowRuns {
  public:
   /// Classes of the rows of `heads` heads, to be set before of(); none without classes.
   std::span<std::int8_t> rows(const PlaneTable& table, std::size_t heads);
+  /// Classes of all heads, once those of the rows are set; none without. Valid until the next call.
+  std::span<const std::int8_t> classes(const PlaneTable& table, std::size_t heads);
   /// Valid until the next call.
   std::span<const PlaneRun> of(const PlaneTable& table, std::size_t groups);
 
@@ -152,6 +169,8 @@ class PlaneEncoder {
                                     std::size_t count);
 
  private:
+  std::span<const std::int8_t> rows_of(const PlaneTable& table, const std::byte* heads,
+                                       std::size_t count);
   std::size_t encode_heads(const PlaneTable& table, const std::byte* heads, std::size_t count,
                            std::byte* out);
 
@@ -171,6 +190,9 @@ class PlaneDecoder {
               std::byte* out);
 
  private:
+  void decode_short_block(const PlaneTable& table, std::span<const std::byte> block,
+                          std::size_t count, std::byte* out);
+
   const PlaneKernels& kernels_;
   std::vector<std::byte> heads_;
   RowRuns runs_;

@@ -1,9 +1,13 @@
 // Writing and reading the plane codec's tables, and counting codes.
+#include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "engine/codec/little_endian.h"
 #include "engine/codec/plane_codec.h"
+#include "engine/codec/plane_fit.h"
 #include "engine/io/error.h"
 
 namespace qi {
@@ -20,6 +24,10 @@ constexpr std::uint8_t kDirectFlag = 32;
 constexpr std::uint8_t kRowsFlag = 64;
 constexpr std::uint8_t kColumnsFlag = 128;
 
+// Classes to both sides of a row's scale that are looked at closely.
+constexpr int kNearby = 3;
+constexpr int kSweeps = 2;
+
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
 
@@ -32,11 +40,11 @@ constexpr std::size_t kSampleStep = 16 * kSampleRun;
 PlaneKind plane_kind(DType type) {
   switch (type) {
     case DType::kBF16:
-      return {2, true, false, 7, 6, 7, false};
+      return {2, true, false, 7, 5, 7, false};
     case DType::kF16:
       return {2, true, false, 10, 8, 10, false};
     case DType::kF32:
-      return {4, true, false, 7, 6, 7, false};
+      return {4, true, false, 7, 5, 7, false};
     case DType::kF64:
       return {8, true, false, 4, 3};
     case DType::kF8E4M3:
@@ -109,6 +117,12 @@ PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split,
   for (const RansTable& table : tables_) {
     slots_.insert(slots_.end(), table.slots.begin(), table.slots.end());
     encode_.insert(encode_.end(), table.encode.begin(), table.encode.end());
+    for (const RansTable::Encode& e : table.encode) {
+      const bool escape = (e.cumulative & RansTable::kEscapeFlag) != 0;
+      symbol_bits_.push_back(
+          static_cast<float>(kRansSlotBits - std::log2(e.frequency) +
+                             (escape ? 8.0 * static_cast<double>(split.escape_bytes()) : 0.0)));
+    }
   }
 }
 
@@ -119,10 +133,77 @@ const RansTable::Encode* PlaneTable::encode() const {
   return classes_ ? encode_.data() : rans().encode.data();
 }
 
-std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count) const {
+std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count,
+                                     bool closely) const {
   const unsigned mantissa = classes_->integers ? 0u : split_.shift + classes_->octave_bits;
   const float* factors = column_factors_.empty() ? nullptr : column_factors_.data();
-  return row_class(heads, count, mantissa, classes_->level, factors);
+  const std::int8_t middle = row_class(heads, count, mantissa, classes_->level, factors);
+  if (!closely) return middle;
+  std::int8_t best = middle;
+  float least = std::numeric_limits<float>::infinity();
+  for (int c = std::max(-kMaxPlaneClass, middle - kNearby);
+       c <= std::min(kMaxPlaneClass, middle + kNearby); ++c) {
+    const auto row = static_cast<std::int8_t>(c);
+    const float bits = bits_of_row(heads, count, row);
+    // The scale's own class where nothing is gained.
+    if (bits > least || (bits == least && c != middle)) continue;
+    least = bits;
+    best = row;
+  }
+  return best;
+}
+
+// Of a head in class c, its raw bits apart.
+float PlaneTable::bits_of(unsigned head, int c) const {
+  const unsigned code = head >> split_.shift & ((1u << split_.code_bits()) - 1);
+  const int moved = (c >> classes_->table_bits) * (1 << classes_->octave_bits);
+  const unsigned symbol = std::min((code - split_.base - static_cast<unsigned>(moved)) & 0xFFFFu,
+                                   unsigned{kEscapeSymbol});
+  return symbol_bits_[(static_cast<std::size_t>(c) & (classes_->tables() - 1)) * 256 + symbol];
+}
+
+float PlaneTable::bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const {
+  const bool has_columns = !classes_->columns.empty();
+  float bits = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned head = split_.head_bytes == 2 ? load_u16(heads + 2 * i) : load_u8(heads + i);
+    bits += bits_of(head, classes_->of(row, has_columns ? classes_->columns[i] : std::int8_t{0}));
+  }
+  return bits;
+}
+
+PlaneTable PlaneTable::with_closer_columns(const PlaneKind& kind, const PlaneRows& rows) const {
+  if (!classes_ || classes_->columns.empty()) return *this;
+  const ClassHeads heads(kind, rows);
+  PlaneTable table = *this;
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    table = PlaneTable(kind, split_, tables_, table.closer_columns(heads, rows));
+  }
+  return table;
+}
+
+PlaneClasses PlaneTable::closer_columns(const ClassHeads& heads, const PlaneRows& rows) const {
+  std::vector<std::int8_t> row_classes;
+  for (std::size_t r = 0; r < rows.rows; ++r) {
+    row_classes.push_back(class_of_row(heads.row(r), rows.cols, true));
+  }
+  PlaneClasses closer = *classes_;
+  for (std::size_t k = 0; k < rows.cols; ++k) {
+    const int middle = classes_->columns[k];
+    float least = std::numeric_limits<float>::infinity();
+    for (int c = std::max(-kMaxPlaneClass, middle - kNearby);
+         c <= std::min(kMaxPlaneClass, middle + kNearby); ++c) {
+      const auto column = static_cast<std::int8_t>(c);
+      float bits = 0;
+      for (std::size_t r = 0; r < rows.rows; ++r) {
+        bits += bits_of(heads.at(r * rows.cols + k), classes_->of(row_classes[r], column));
+      }
+      if (bits > least || (bits == least && c != middle)) continue;
+      least = bits;
+      closer.columns[k] = column;
+    }
+  }
+  return closer;
 }
 
 std::vector<std::byte> PlaneTable::serialise() const {
@@ -164,6 +245,19 @@ void check_classes(const PlaneClasses& classes, const PlaneKind& kind, const Pla
 }
 
 }  // namespace
+
+std::size_t PlaneTable::symbols_at(std::span<const std::byte> bytes) {
+  if (bytes.size() < kHeadBytes) return bytes.size();
+  const unsigned flags = load_u8(bytes.data());
+  std::uint64_t at = kHeadBytes;
+  if ((flags & kRowsFlag) != 0) {
+    at += kClassHeadBytes;
+    if (at > bytes.size()) return bytes.size();
+    // The classes' head ends with the number of columns.
+    if ((flags & kColumnsFlag) != 0) at += load_u32(bytes.data() + at - 4);
+  }
+  return static_cast<std::size_t>(std::min<std::uint64_t>(at, bytes.size()));
+}
 
 PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   if (bytes.size() < kHeadBytes) bad_table("ends early");
