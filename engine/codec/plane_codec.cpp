@@ -5,13 +5,14 @@
 #include <cstring>
 
 #include "engine/codec/little_endian.h"
+#include "engine/codec/plane_short.h"
 #include "engine/codec/rans_stream.h"
 #include "engine/io/error.h"
 
 namespace qi {
 namespace {
 
-enum Mode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2 };
+enum Mode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2, kShort = 3, kShortLow = 4 };
 enum LowMode : std::uint8_t { kLowRaw = 0, kLowConstant = 1 };
 
 constexpr std::size_t kCodedHead = 12;
@@ -88,6 +89,12 @@ std::span<std::int8_t> RowRuns::rows(const PlaneTable& table, std::size_t heads)
   return rows_;
 }
 
+std::span<const std::int8_t> RowRuns::classes(const PlaneTable& table, std::size_t heads) {
+  classes_.resize(table.classes() != nullptr ? heads : 0);
+  if (table.classes() != nullptr) table.classes()->fill(rows_.data(), heads, classes_.data());
+  return classes_;
+}
+
 std::span<const PlaneRun> RowRuns::of(const PlaneTable& table, std::size_t groups) {
   PlaneRun run;
   run.split = table.split();
@@ -133,6 +140,17 @@ std::span<const PlaneRun> RowRuns::of(const PlaneTable& table, std::size_t group
 
 PlaneEncoder::PlaneEncoder(CodecPath path) : kernels_(plane_kernels(path)) {}
 
+std::span<const std::int8_t> PlaneEncoder::rows_of(const PlaneTable& table, const std::byte* heads,
+                                                  std::size_t count) {
+  const std::span<std::int8_t> rows = runs_.rows(table, count);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const std::size_t cols = table.classes()->cols;
+    rows[r] = table.class_of_row(heads + r * cols * table.split().head_bytes,
+                                 std::min(cols, count - r * cols));
+  }
+  return rows;
+}
+
 // Classes, raw bits, states, words, escapes and the last heads, after the place of the block's
 // head.
 std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte* heads,
@@ -141,15 +159,8 @@ std::size_t PlaneEncoder::encode_heads(const PlaneTable& table, const std::byte*
   const std::size_t groups = count / kRansLanes;
   const std::size_t group_bytes = kRansLanes * split.head_bytes;
   std::byte* raw = out + kCodedHead;
-  const std::span<std::int8_t> rows = runs_.rows(table, count);
-  if (!rows.empty()) {
-    const std::size_t cols = table.classes()->cols;
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      rows[r] =
-          table.class_of_row(heads + r * cols * split.head_bytes, std::min(cols, count - r * cols));
-    }
-    raw += pack_rows(rows, raw);
-  }
+  const std::span<const std::int8_t> rows = rows_of(table, heads, count);
+  if (!rows.empty()) raw += pack_rows(rows, raw);
   const RawPlane plane(split, groups);
   for (std::size_t g = plane.first_carried(); plane.carried != 0 && g < groups; ++g) {
     portable::take_raw(split, heads + g * group_bytes, raw + g * plane.group_bytes);
@@ -183,7 +194,8 @@ std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const s
   const std::size_t head_count = table.nibbles() ? 2 * count : count;
   // Raw bits, states, a word, an escape and a class a head, the heads of the rest, and low bytes.
   const std::size_t bound = kCodedHead + 4 * kRansLanes + 8 * head_count + raw_bytes +
-                            packed_rows_bound(head_count) + kWordsAhead;
+                            packed_rows_bound(head_count) + kWordsAhead +
+                            (head_count <= kShortHeads ? short_bound(table, head_count) : 0);
   if (out_.size() < bound) out_.resize(bound);
   std::byte* out = out_.data();
   if (all_equal(values, count, element)) {
@@ -192,7 +204,7 @@ std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const s
     return {out, 1 + element};
   }
   std::size_t size = raw_bytes + 1;
-  if (head_count >= kRansLanes) {
+  if (head_count != 0) {
     const std::byte* heads = values;
     std::size_t low_bytes = 0;
     if (table.nibbles()) {
@@ -206,13 +218,25 @@ std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const s
       heads = heads_.data();
       low_bytes = element - head;
     }
-    std::memset(out, 0, kCodedHead);
-    out[0] = std::byte{kCoded};
-    size = encode_heads(table, heads, head_count, out);
+    const bool is_short = head_count <= kShortHeads;
+    if (is_short) {
+      out[0] = std::byte{kShort};
+      const std::span<const std::int8_t> rows = rows_of(table, heads, head_count);
+      size = 1 + encode_short(table, rows, runs_.classes(table, head_count), heads, head_count,
+                              out + 1);
+    } else {
+      std::memset(out, 0, kCodedHead);
+      out[0] = std::byte{kCoded};
+      size = encode_heads(table, heads, head_count, out);
+    }
     if (low_bytes != 0) {
       const std::byte* low = heads_.data() + 2 * count;
       const bool constant = all_equal(low, count, low_bytes);
-      out[1] = std::byte{constant ? kLowConstant : kLowRaw};
+      if (is_short) {
+        out[0] = std::byte{constant ? kShortLow : kShort};
+      } else {
+        out[1] = std::byte{constant ? kLowConstant : kLowRaw};
+      }
       const std::size_t bytes = constant ? low_bytes : low_bytes * count;
       if (size + bytes < raw_bytes + 1) std::memcpy(out + size, low, bytes);
       size += bytes;
@@ -227,6 +251,23 @@ std::span<const std::byte> PlaneEncoder::encode(const PlaneTable& table, const s
 }
 
 // ---- decoder ------------------------------------------------------------------------------------
+
+namespace {
+
+// Heads that are no whole elements, and the bytes below them, become elements.
+void join_heads(const PlaneTable& table, const std::byte* heads, const std::byte* low,
+                bool constant_low, std::size_t count, std::byte* out) {
+  const std::size_t element = table.element_bytes();
+  if (table.nibbles()) {
+    // The rest is stored in whole bytes: nothing has checked that these are halves.
+    join_nibbles(heads, count, out);
+  } else if (element > table.split().head_bytes) {
+    const auto join = element == 4 ? put_together<4> : put_together<8>;
+    join(heads, low, constant_low ? 0 : element - table.split().head_bytes, count, out);
+  }
+}
+
+}  // namespace
 
 PlaneDecoder::PlaneDecoder(CodecPath path) : kernels_(plane_kernels(path)) {}
 
@@ -249,6 +290,7 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
     }
     return;
   }
+  if (mode == kShort || mode == kShortLow) return decode_short_block(table, block, count, out);
   if (mode != kCoded || block.size() < kCodedHead) bad_block("mode");
   const unsigned low_mode = load_u8(block.data() + 1);
   const std::size_t low_bytes = element - split.head_bytes;
@@ -293,24 +335,42 @@ void PlaneDecoder::decode(const PlaneTable& table, std::span<const std::byte> bl
   }
   at += plane.stored() + 4 * kRansLanes + 2 * words + split.escape_bytes() * escapes;
   std::memcpy(heads + groups * kRansLanes * split.head_bytes, at, rest);
-  at += rest;
-  if (table.nibbles()) {
-    // The rest is stored in whole bytes: nothing has checked that these are halves.
-    join_nibbles(heads, count, out);
-  } else if (low_bytes != 0) {
-    const auto join = element == 4 ? put_together<4> : put_together<8>;
-    join(heads, at, low_mode == kLowConstant ? 0 : low_bytes, count, out);
-  }
+  join_heads(table, heads, at + rest, low_mode == kLowConstant, count, out);
 }
 
-// ---- what a block says of itself
-// -------------------------------------------------------------------
+void PlaneDecoder::decode_short_block(const PlaneTable& table, std::span<const std::byte> block,
+                                      std::size_t count, std::byte* out) {
+  const std::size_t low_bytes = table.element_bytes() - table.split().head_bytes;
+  const bool constant = load_u8(block.data()) == kShortLow;
+  if (constant && low_bytes == 0) bad_block("mode");
+  const std::size_t low = constant ? low_bytes : low_bytes * count;
+  if (block.size() < 1 + low) bad_block("size of the low bytes");
+  std::span<const std::byte> body = block.subspan(1, block.size() - 1 - low);
+  const std::uint64_t escapes = take_escapes(body);
+  const std::size_t head_count = table.nibbles() ? 2 * count : count;
+  const std::span<std::int8_t> rows = runs_.rows(table, head_count);
+  if (!rows.empty()) body = body.subspan(unpack_rows(body, rows));
+  std::byte* heads = out;
+  if (table.nibbles() || low_bytes != 0) {
+    heads_.resize(head_count * table.split().head_bytes);
+    heads = heads_.data();
+  }
+  decode_short(table, escapes, runs_.classes(table, head_count), body, head_count, heads);
+  join_heads(table, heads, block.data() + block.size() - low, constant, count, out);
+}
+
+// ---- what a block says of itself ----------------------------------------------------------------
 
 bool plane_block_is_raw(std::span<const std::byte> block) {
   return !block.empty() && load_u8(block.data()) == kRaw;
 }
 
 std::uint64_t plane_block_escapes(std::span<const std::byte> block) {
+  const unsigned mode = block.empty() ? 0u : load_u8(block.data());
+  if ((mode == kShort || mode == kShortLow) && block.size() > 1) {
+    std::span<const std::byte> body = block.subspan(1);
+    return take_escapes(body);
+  }
   if (block.size() < kCodedHead || load_u8(block.data()) != kCoded) return 0;
   return load_u32(block.data() + 8);
 }

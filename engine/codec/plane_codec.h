@@ -11,6 +11,8 @@
 // Block of `count` elements: mode u8;
 //   0, raw: the elements;
 //   1, constant: one element;
+//   3, short: a body of plane_short.h, then the bytes below the heads; 4: the same, but the bytes
+//     below are those of one element, which all have;
 //   2, coded: low mode u8, 0 u16, words u32, escapes u32 (counts), the classes of the block's rows
 //     if they have any, the raw bits of ⌊heads/64⌋ groups but for their last 128 bytes (or as many
 //     as there are), 64 states u32, words u16, escaped codes (u8, or u16 of more than 8 bits), the
@@ -134,6 +136,8 @@ class RowRuns {
  public:
   /// Classes of the rows of `heads` heads, to be set before of(); none without classes.
   std::span<std::int8_t> rows(const PlaneTable& table, std::size_t heads);
+  /// Classes of all heads, once those of the rows are set; none without. Valid until the next call.
+  std::span<const std::int8_t> classes(const PlaneTable& table, std::size_t heads);
   /// Valid until the next call.
   std::span<const PlaneRun> of(const PlaneTable& table, std::size_t groups);
 
@@ -152,6 +156,8 @@ class PlaneEncoder {
                                     std::size_t count);
 
  private:
+  std::span<const std::int8_t> rows_of(const PlaneTable& table, const std::byte* heads,
+                                       std::size_t count);
   std::size_t encode_heads(const PlaneTable& table, const std::byte* heads, std::size_t count,
                            std::byte* out);
 
@@ -171,6 +177,9 @@ class PlaneDecoder {
               std::byte* out);
 
  private:
+  void decode_short_block(const PlaneTable& table, std::span<const std::byte> block,
+                          std::size_t count, std::byte* out);
+
   const PlaneKernels& kernels_;
   std::vector<std::byte> heads_;
   RowRuns runs_;
