@@ -10,6 +10,7 @@
 #include "engine/codec/little_endian.h"
 #include "engine/codec/models.h"
 #include "engine/codec/plane_codec.h"
+#include "engine/codec/plane_fit.h"
 
 namespace qi {
 namespace {
@@ -20,8 +21,6 @@ constexpr std::uint64_t kTwoLevelWorth = 5;
 constexpr std::size_t kTwoLevelSymbols = 32;
 // The fast mode takes the table that decodes faster at up to this many bits an element.
 constexpr double kFastTolerance = 0.02;
-// Bytes of a frequency in an index, which is compressed.
-constexpr double kFrequencyCost = 1.25;
 
 struct Choice {
   PlaneSplit split;
@@ -29,33 +28,6 @@ struct Choice {
   RansLayout layout;
   double bits;  // an element
 };
-
-// The most frequent codes: at most `most`, each with `worth` of 4096 at least, all within the reach
-// of a symbol.
-std::vector<std::uint32_t> kept_codes(std::span<const std::uint64_t> counts, std::uint64_t total,
-                                      std::size_t most, std::uint64_t worth) {
-  std::vector<std::uint32_t> codes;
-  for (std::uint32_t code = 0; code < counts.size(); ++code) {
-    if (counts[code] != 0 && counts[code] * kRansSlots >= worth * total) codes.push_back(code);
-  }
-  if (codes.size() > most) {
-    std::stable_sort(codes.begin(), codes.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return counts[a] > counts[b]; });
-    codes.resize(most);
-    std::sort(codes.begin(), codes.end());
-  }
-  std::size_t first = 0;
-  while (first < codes.size() && codes.back() - codes[first] >= kEscapeSymbol) {
-    if (counts[codes.back()] < counts[codes[first]]) {
-      codes.pop_back();
-    } else {
-      ++first;
-    }
-  }
-  codes.erase(codes.begin(), codes.begin() + static_cast<std::ptrdiff_t>(first));
-  if (codes.empty()) codes.push_back(0);
-  return codes;
-}
 
 std::optional<Choice> choose_symbols(const PlaneKind& kind, std::uint8_t shift,
                                      std::span<const std::uint64_t> counts, RansLayout layout) {
@@ -100,52 +72,15 @@ std::optional<Choice> choose_symbols(const PlaneKind& kind, std::uint8_t shift,
 
 constexpr int kClassSpan = 2 * kMaxPlaneClass;  // of a row and a column together, either way
 constexpr std::size_t kAllClasses = 2 * kClassSpan + 1;
-constexpr int kSweeps = 3;
-// Codes of floats move; those that end up below 0 are counted from here on.
-constexpr int kCodesBelow = 256;
-// Bytes of a column's class in an index.
-constexpr double kColumnCost = 0.5;
-
-// Weight of a table's own counts against those of all tables.
-constexpr std::uint64_t kOwnCounts = 64;
-
-struct ClassFit {
-  int level = 0;
-  std::vector<std::int8_t> columns;
-  std::vector<std::int8_t> rows;
-
-  // Bits of a row's class in a block.
-  unsigned row_bits() const {
-    const auto [least, most] = std::minmax_element(rows.begin(), rows.end());
-    return static_cast<unsigned>(std::bit_width(static_cast<unsigned>(*most - *least)));
-  }
-};
-
-int median(std::vector<int> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 class ClassChooser {
  public:
-  ClassChooser(const PlaneKind& kind, const PlaneRows& rows) : kind_(kind), rows_(rows) {
-    const std::size_t count = rows.rows * rows.cols;
-    heads_ = rows.values;
-    if (kind.element_bytes > 2) {
-      scratch_.resize(2 * count);
-      for (std::size_t i = 0; i < count; ++i) {
-        store_u16(scratch_.data() + 2 * i,
-                  load_u16(rows.values + (i + 1) * kind.element_bytes - 2));
-      }
-      heads_ = scratch_.data();
-    }
-  }
+  ClassChooser(const PlaneKind& kind, const PlaneRows& rows)
+      : kind_(kind), rows_(rows), heads_(kind, rows) {}
 
   // The best of rows alone and of rows and columns; nothing if `bytes` is less.
   std::optional<PlaneTable> choose(double& bytes) {
     for (const bool with_columns : {false, true}) {
-      const ClassFit fit = with_columns ? fit_both() : fit_rows({});
+      const ClassFit fit = with_columns ? heads_.fit_both() : heads_.fit_rows();
       count_codes(fit);
       kind_.is_int8 ? try_integers(fit, bytes) : try_floats(fit, bytes);
     }
@@ -153,77 +88,6 @@ class ClassChooser {
   }
 
  private:
-  const std::byte* row(std::size_t r) const { return heads_ + r * rows_.cols * head_bytes(); }
-  std::size_t head_bytes() const { return kind_.head_bytes(); }
-  unsigned head_at(std::size_t i) const {
-    return head_bytes() == 2 ? load_u16(heads_ + 2 * i) : load_u8(heads_ + i);
-  }
-
-  // ---- scales ----
-
-  ClassFit fit_rows(std::vector<std::int8_t> columns) const {
-    ClassFit fit;
-    PlaneClasses classes;
-    classes.columns = columns;
-    const std::vector<float> factors = classes.column_factors();
-    const float* given = factors.empty() ? nullptr : factors.data();
-    std::vector<int> levels;
-    for (std::size_t r = 0; r < rows_.rows; ++r) {
-      levels.push_back(
-          quarter_octaves(mean_magnitude(row(r), rows_.cols, kind_.mantissa_bits, given)));
-    }
-    fit.level = median(levels);
-    fit.columns = std::move(columns);
-    for (std::size_t r = 0; r < rows_.rows; ++r) {
-      fit.rows.push_back(row_class(row(r), rows_.cols, kind_.mantissa_bits, fit.level, given));
-    }
-    return fit;
-  }
-
-  // |w| ≈ row · column, by turns.
-  ClassFit fit_both() const {
-    std::vector<float> column(rows_.cols, 1.0f);
-    std::vector<float> factor(rows_.cols, 1.0f);
-    std::vector<float> one(rows_.cols);
-    for (int sweep = 0; sweep < kSweeps; ++sweep) {
-      std::fill(column.begin(), column.end(), 0.0f);
-      for (std::size_t r = 0; r < rows_.rows; ++r) {
-        const float mean = mean_magnitude(row(r), rows_.cols, kind_.mantissa_bits, factor.data());
-        if (!(mean > 0) || !std::isfinite(mean)) continue;
-        add_magnitudes(r, 1 / mean, column);
-      }
-      for (std::size_t k = 0; k < column.size(); ++k) {
-        const float scale = column[k] / static_cast<float>(rows_.rows);
-        factor[k] = scale > 0 && std::isfinite(scale) ? 1 / scale : 1.0f;
-      }
-    }
-    std::vector<int> levels;
-    for (const float f : factor) levels.push_back(-quarter_octaves(f));
-    const int middle = median(levels);
-    std::vector<std::int8_t> columns;
-    for (const int level : levels) {
-      columns.push_back(
-          static_cast<std::int8_t>(std::clamp(level - middle, -kMaxPlaneClass, kMaxPlaneClass)));
-    }
-    return fit_rows(std::move(columns));
-  }
-
-  void add_magnitudes(std::size_t r, float by, std::vector<float>& sums) const {
-    const std::byte* heads = row(r);
-    if (kind_.is_int8) {
-      for (std::size_t k = 0; k < rows_.cols; ++k) {
-        sums[k] += by * std::abs(static_cast<float>(static_cast<std::int8_t>(heads[k])));
-      }
-      return;
-    }
-    const unsigned up = 23u - kind_.mantissa_bits;
-    const std::uint32_t bias = kind_.mantissa_bits == 7 ? 0 : 112u << 23;
-    for (std::size_t k = 0; k < rows_.cols; ++k) {
-      const std::uint32_t magnitude = load_u16(heads + 2 * k) & 0x7FFFu;
-      sums[k] += by * std::bit_cast<float>((magnitude << up) + bias);
-    }
-  }
-
   // ---- counts ----
 
   std::size_t codes() const { return counts_.size() / kAllClasses; }
@@ -232,19 +96,19 @@ class ClassChooser {
   // By class and by code at the finest split.
   void count_codes(const ClassFit& fit) {
     const unsigned raw = finest() + (kind_.has_sign ? 1u : 0u);
-    const std::size_t all = std::size_t{1} << (8u * head_bytes() - raw);
+    const std::size_t all = std::size_t{1} << (8u * kind_.head_bytes() - raw);
     counts_.assign(kAllClasses * all, 0);
     std::size_t i = 0;
     for (std::size_t r = 0; r < rows_.rows; ++r) {
       for (std::size_t k = 0; k < rows_.cols; ++k, ++i) {
         const int c = fit.rows[r] + (fit.columns.empty() ? 0 : fit.columns[k]);
-        const std::size_t code = (head_at(i) >> finest()) & (all - 1);
+        const std::size_t code = (heads_.at(i) >> finest()) & (all - 1);
         ++counts_[static_cast<std::size_t>(c + kClassSpan) * all + code];
       }
     }
   }
 
-  using Counts = std::vector<std::vector<std::uint64_t>>;  // [table][code + kCodesBelow]
+  using Counts = ClassCounts;
 
   void try_floats(const ClassFit& fit, double& bytes) {
     const int step = kind_.first_shift <= kind_.last_shift ? 1 : -1;
@@ -338,54 +202,22 @@ class ClassChooser {
 
   void consider(PlaneClasses classes, std::uint8_t shift, const ClassFit& fit, const Counts& counts,
                 double& bytes) {
-    std::vector<std::uint64_t> all(counts[0].size(), 0);
-    for (const auto& table : counts) {
-      for (std::size_t i = 0; i < all.size(); ++i) all[i] += table[i];
-    }
-    const std::uint64_t total = std::accumulate(all.begin(), all.end(), std::uint64_t{0});
-    const std::vector<std::uint32_t> kept = kept_codes(all, total, kMaxRansSymbols - 1, 1);
-    PlaneSplit split{kind_.head_bytes(), shift, kind_.has_sign,
-                     static_cast<std::uint16_t>(int(kept[0]) - kCodesBelow)};
-    std::vector<RansTable> tables;
-    double bits = 0;
-    for (const auto& table : counts) {
-      std::vector<std::uint64_t> mixed;
-      std::uint64_t escaped = std::accumulate(table.begin(), table.end(), std::uint64_t{0});
-      std::uint64_t all_escaped = total;
-      for (const std::uint32_t code : kept) {
-        mixed.push_back(kOwnCounts * table[code] + all[code] + 1);
-        escaped -= table[code];
-        all_escaped -= all[code];
-      }
-      mixed.push_back(kOwnCounts * escaped + all_escaped + 1);
-      const std::vector<std::uint16_t> f = normalise_counts(mixed, 1);
-      std::vector<RansSymbol> symbols;
-      for (std::size_t i = 0; i < kept.size(); ++i) {
-        symbols.push_back({static_cast<std::uint8_t>(kept[i] - kept[0]), f[i]});
-        bits += static_cast<double>(table[kept[i]]) * (kRansSlotBits - std::log2(f[i]));
-      }
-      symbols.push_back({kEscapeSymbol, f.back()});
-      bits += static_cast<double>(escaped) * (kRansSlotBits - std::log2(f.back()) +
-                                              8.0 * static_cast<double>(split.escape_bytes()));
-      tables.emplace_back(symbols, RansLayout::kDirect);
-    }
-    bits += static_cast<double>(total) * split.raw_bits();
+    const ClassTables made = class_tables(kind_, shift, counts);
     const double scale = static_cast<double>(rows_.all_rows) / static_cast<double>(rows_.rows);
-    const double coded = scale * bits / 8 +
+    const double coded = scale * made.bits / 8 +
                          static_cast<double>(rows_.all_rows) * fit.row_bits() / 8 +
                          kColumnCost * static_cast<double>(fit.columns.size()) +
-                         kFrequencyCost * static_cast<double>((kept.size() + 1) * tables.size());
+                         kFrequencyCost * static_cast<double>(made.tables.size() * made.tables[0].count);
     if (coded >= bytes) return;
     bytes = coded;
     classes.cols = static_cast<std::uint32_t>(rows_.cols);
     classes.columns = fit.columns;
-    best_.emplace(kind_, split, tables, std::move(classes));
+    best_.emplace(kind_, made.split, made.tables, std::move(classes));
   }
 
   const PlaneKind& kind_;
   const PlaneRows& rows_;
-  const std::byte* heads_ = nullptr;
-  std::vector<std::byte> scratch_;
+  const ClassHeads heads_;
   std::vector<std::uint32_t> counts_;
   std::optional<PlaneTable> best_;
 };

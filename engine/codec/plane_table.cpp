@@ -32,11 +32,11 @@ constexpr std::size_t kSampleStep = 16 * kSampleRun;
 PlaneKind plane_kind(DType type) {
   switch (type) {
     case DType::kBF16:
-      return {2, true, false, 7, 6, 7, false};
+      return {2, true, false, 7, 5, 7, false};
     case DType::kF16:
       return {2, true, false, 10, 8, 10, false};
     case DType::kF32:
-      return {4, true, false, 7, 6, 7, false};
+      return {4, true, false, 7, 5, 7, false};
     case DType::kF64:
       return {8, true, false, 4, 3};
     case DType::kF8E4M3:

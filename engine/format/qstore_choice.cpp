@@ -19,6 +19,8 @@ constexpr std::size_t kShortLook = std::size_t{32} << 10;
 constexpr double kHopeless = 1.1;
 // Sizes of fields: what an index entry and a block's head take for one.
 constexpr double kFieldBytes = 6;
+// An index is compressed, and so are the tables in it.
+constexpr double kTableSqueezed = 0.6;
 constexpr double kWithoutBase = 0.98;
 constexpr std::uint32_t kCandidate = UINT32_MAX;  // the number under which candidates are coded
 constexpr std::size_t kNarrowPiece = std::size_t{1} << 18;
@@ -125,7 +127,7 @@ void StreamChooser::try_layout(const FieldLayout& layout, const QstoreStream& ba
     chosen.width = field.width;
     std::vector<std::byte> packed = table.serialise();
     const auto coded = static_cast<double>(planes_.encode(table, bytes.data(), elements).size());
-    const double with_table = coded * scale + static_cast<double>(packed.size());
+    const double with_table = coded * scale + kTableSqueezed * static_cast<double>(packed.size());
     const double raw = static_cast<double>(bytes.size()) * scale;
     // A field whose table does not pay for itself is stored as it is.
     if (with_table < raw) chosen.table = std::move(packed);
@@ -176,8 +178,9 @@ void StreamChooser::try_rows(const QstoreStream& base, const PlannedStream& plan
   candidate.fields.push_back({kind.element_bytes, table.serialise()});
   if (candidate.size_bytes <= kWholeSample) {
     // Small: what states and heads of blocks take counts, too.
-    total = static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size() +
-                                candidate.fields.front().table.size());
+    total =
+        static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size()) +
+        kTableSqueezed * static_cast<double>(candidate.fields.front().table.size());
   }
   consider(std::move(candidate), total + kFieldBytes);
 }

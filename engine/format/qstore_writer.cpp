@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <unordered_map>
 
@@ -15,6 +16,7 @@
 #include "engine/format/qstore_dedup.h"
 #include "engine/format/qstore_digest.h"
 #include "engine/format/qstore_plan.h"
+#include "engine/format/qstore_pool.h"
 
 namespace qi {
 namespace {
@@ -198,13 +200,15 @@ class Writer {
       }
       chosen[slot] = chooser->choose(static_cast<std::uint32_t>(item), estimates[slot]);
     };
-    predicted_ = kQstoreHeaderBytes;
+    std::vector<std::uint64_t> bytes(count);
     work.consume = [&](std::size_t item, std::size_t slot) {
       poll();
       all[item] = std::move(chosen[slot]);
-      predicted_ += estimates[slot];
+      bytes[item] = estimates[slot];
     };
     run_ordered(count, threads_, work);
+    if (options_.effort == PlaneEffort::kRatio) share_tables(all, bytes);
+    predicted_ = std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{kQstoreHeaderBytes});
     plan_.index.streams = std::move(all);
     for (std::uint32_t i = 0; i < count; ++i) {
       QstoreStream& stream = plan_.index.streams[i];
@@ -215,6 +219,32 @@ class Writer {
       if (stream.size_bytes != 0) block_limit_ = std::max(block_limit_, stream.unit_bytes);
     }
     total_bytes_ *= 2;  // encoded, then verified
+  }
+
+  // Small tensors by tables that several of them have.
+  void share_tables(std::vector<QstoreStream>& streams, std::vector<std::uint64_t>& bytes) {
+    StreamPools pools(plan_);
+    std::vector<std::optional<PlanePool::Counted>> counted(ordered_slots(threads_));
+    OrderedWork work;
+    work.produce = [&](unsigned, std::size_t item, std::size_t slot) {
+      counted[slot] = pools.count(static_cast<std::uint32_t>(item), streams[item],
+                                  static_cast<double>(bytes[item]));
+    };
+    work.consume = [&](std::size_t item, std::size_t slot) {
+      poll();
+      if (!counted[slot]) return;
+      pools.add(static_cast<std::uint32_t>(item), streams[item], std::move(*counted[slot]));
+    };
+    run_ordered(streams.size(), threads_, work);
+    pools.settle();
+    std::vector<std::unique_ptr<PlaneEncoder>> encoders(std::max(1u, threads_));
+    work.produce = [&](unsigned worker, std::size_t item, std::size_t) {
+      auto& encoder = encoders[worker];
+      if (encoder == nullptr) encoder = std::make_unique<PlaneEncoder>();
+      pools.share(static_cast<std::uint32_t>(item), streams[item], bytes[item], *encoder);
+    };
+    work.consume = [&](std::size_t, std::size_t) { poll(); };
+    run_ordered(streams.size(), threads_, work);
   }
 
   // ---- encoding ----
