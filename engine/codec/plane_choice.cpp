@@ -204,10 +204,10 @@ class ClassChooser {
                 double& bytes) {
     const ClassTables made = class_tables(kind_, shift, counts);
     const double scale = static_cast<double>(rows_.all_rows) / static_cast<double>(rows_.rows);
-    const double coded = scale * made.bits / 8 +
-                         static_cast<double>(rows_.all_rows) * fit.row_bits() / 8 +
-                         kColumnCost * static_cast<double>(fit.columns.size()) +
-                         kFrequencyCost * static_cast<double>(made.tables.size() * made.tables[0].count);
+    const double coded =
+        scale * made.bits / 8 + static_cast<double>(rows_.all_rows) * fit.row_bits() / 8 +
+        kColumnCost * static_cast<double>(fit.columns.size()) +
+        kFrequencyCost * static_cast<double>(made.tables.size() * made.tables[0].count);
     if (coded >= bytes) return;
     bytes = coded;
     classes.cols = static_cast<std::uint32_t>(rows_.cols);

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "engine/codec/little_endian.h"
 #include "engine/io/error.h"
@@ -140,42 +141,113 @@ std::size_t packed_rows_bound(std::size_t rows) {
   return 2 + rows;
 }
 
+namespace {
+
+constexpr unsigned kRice = 16;
+constexpr unsigned kMaxRice = 3;
+
+class BitWriter {
+ public:
+  explicit BitWriter(std::byte* out) : out_(out) {}
+  void put(unsigned value, unsigned bits) {
+    held_ |= std::uint64_t{value} << count_;
+    count_ += bits;
+    for (; count_ >= 8; count_ -= 8, held_ >>= 8) *out_++ = static_cast<std::byte>(held_ & 255);
+  }
+  std::byte* finish() {
+    if (count_ != 0) *out_++ = static_cast<std::byte>(held_);
+    return out_;
+  }
+
+ private:
+  std::byte* out_;
+  std::uint64_t held_ = 0;
+  unsigned count_ = 0;
+};
+
+class BitReader {
+ public:
+  explicit BitReader(std::span<const std::byte> in) : in_(in) {}
+  unsigned take(unsigned bits) {
+    for (; count_ < bits; count_ += 8) {
+      if (at_ == in_.size()) bad_classes("end early");
+      held_ |= std::uint64_t{load_u8(in_.data() + at_++)} << count_;
+    }
+    const auto value = static_cast<unsigned>(held_) & ((1u << bits) - 1);
+    held_ >>= bits;
+    count_ -= bits;
+    return value;
+  }
+  std::size_t bytes() const { return at_; }
+
+ private:
+  std::span<const std::byte> in_;
+  std::size_t at_ = 0;
+  std::uint64_t held_ = 0;
+  unsigned count_ = 0;
+};
+
+unsigned folded(int difference) {
+  return difference >= 0 ? 2u * static_cast<unsigned>(difference)
+                         : 2u * static_cast<unsigned>(-difference) - 1;
+}
+
+}  // namespace
+
 std::size_t pack_rows(std::span<const std::int8_t> rows, std::byte* out) {
   const auto [least, most] = std::minmax_element(rows.begin(), rows.end());
   const auto bits = static_cast<unsigned>(std::bit_width(static_cast<unsigned>(*most - *least)));
-  out[0] = static_cast<std::byte>(*least);
-  out[1] = static_cast<std::byte>(bits);
-  std::size_t size = 2;
-  unsigned held = 0;
-  unsigned value = 0;
-  for (const std::int8_t row : rows) {
-    value |= static_cast<unsigned>(row - *least) << held;
-    held += bits;
-    for (; held >= 8; held -= 8, value >>= 8) out[size++] = static_cast<std::byte>(value & 255);
+  std::vector<std::int8_t> sorted(rows.begin(), rows.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  const int median = *middle;
+  unsigned best = kMaxRice + 1;
+  std::size_t fewest = rows.size() * bits;
+  for (unsigned k = 0; k <= kMaxRice; ++k) {
+    std::size_t sum = 0;
+    for (const std::int8_t row : rows) sum += (folded(row - median) >> k) + 1 + k;
+    if (sum >= fewest) continue;
+    fewest = sum;
+    best = k;
   }
-  if (held != 0) out[size++] = static_cast<std::byte>(value);
-  return size;
+  const bool rice = best <= kMaxRice;
+  out[0] = static_cast<std::byte>(rice ? median : *least);
+  out[1] = static_cast<std::byte>(rice ? kRice + best : bits);
+  BitWriter writer(out + 2);
+  for (const std::int8_t row : rows) {
+    if (!rice) {
+      writer.put(static_cast<unsigned>(row - *least), bits);
+      continue;
+    }
+    const unsigned z = folded(row - median);
+    for (unsigned i = 0; i < z >> best; ++i) writer.put(1, 1);
+    writer.put(0, 1);
+    writer.put(z & ((1u << best) - 1), best);
+  }
+  return static_cast<std::size_t>(writer.finish() - out);
 }
 
 std::size_t unpack_rows(std::span<const std::byte> in, std::span<std::int8_t> rows) {
   if (in.size() < 2) bad_classes("end early");
-  const int least = static_cast<std::int8_t>(in[0]);
-  const unsigned bits = load_u8(in.data() + 1);
-  if (bits > 8) bad_classes("bits of a row");
-  const std::size_t size = 2 + (rows.size() * bits + 7) / 8;
-  if (in.size() < size) bad_classes("end early");
-  std::size_t at = 2;
-  unsigned held = 0;
-  unsigned value = 0;
+  const int first = static_cast<std::int8_t>(in[0]);
+  const unsigned form = load_u8(in.data() + 1);
+  const bool rice = form >= kRice;
+  const unsigned bits = rice ? form - kRice : form;
+  if (bits > (rice ? kMaxRice : 8u)) bad_classes("bits of a row");
+  BitReader reader(in.subspan(2));
   for (std::int8_t& row : rows) {
-    for (; held < bits; held += 8) value |= load_u8(in.data() + at++) << held;
-    const int found = least + static_cast<int>(value & ((1u << bits) - 1));
+    unsigned value = 0;
+    if (rice) {
+      while (value <= 4 * kMaxPlaneClass && reader.take(1) != 0) ++value;
+    }
+    value = value << (rice ? bits : 0) | reader.take(bits);
+    const int half = static_cast<int>(value / 2);
+    const int moved = !rice ? static_cast<int>(value) : value % 2 == 0 ? half : -half - 1;
+    const int found = first + moved;
     if (std::abs(found) > kMaxPlaneClass) bad_classes("class of a row");
     row = static_cast<std::int8_t>(found);
-    value >>= bits;
-    held -= bits;
   }
-  return size;
+  return 2 + reader.bytes();
 }
 
 }  // namespace qi

@@ -141,7 +141,7 @@ std::span<const PlaneRun> RowRuns::of(const PlaneTable& table, std::size_t group
 PlaneEncoder::PlaneEncoder(CodecPath path) : kernels_(plane_kernels(path)) {}
 
 std::span<const std::int8_t> PlaneEncoder::rows_of(const PlaneTable& table, const std::byte* heads,
-                                                  std::size_t count) {
+                                                   std::size_t count) {
   const std::span<std::int8_t> rows = runs_.rows(table, count);
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const std::size_t cols = table.classes()->cols;

@@ -22,7 +22,7 @@ class PlanePool {
   /// What one tensor's numbers are in each form: one class, rows, rows and columns.
   struct Counted {
     struct Form {
-      double side_bytes = 0;  // classes of rows and columns
+      double side_bytes = 0;                                        // classes of rows and columns
       std::vector<std::pair<std::uint32_t, std::uint32_t>> counts;  // table and code; how many
     };
     std::vector<Form> forms;

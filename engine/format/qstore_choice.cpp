@@ -178,9 +178,8 @@ void StreamChooser::try_rows(const QstoreStream& base, const PlannedStream& plan
   candidate.fields.push_back({kind.element_bytes, table.serialise()});
   if (candidate.size_bytes <= kWholeSample) {
     // Small: what states and heads of blocks take counts, too.
-    total =
-        static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size()) +
-        kTableSqueezed * static_cast<double>(candidate.fields.front().table.size());
+    total = static_cast<double>(planes_.encode(table, bytes.data(), rows.rows * cols).size()) +
+            kTableSqueezed * static_cast<double>(candidate.fields.front().table.size());
   }
   consider(std::move(candidate), total + kFieldBytes);
 }

@@ -51,8 +51,8 @@ StreamPools::Numbers StreamPools::numbers_of(std::uint32_t number, const QstoreS
   const PlannedStream& planned = plan_.streams[number];
   Numbers numbers;
   numbers.kind = plane_kind(kPooled[pool]);
-  std::span<const std::byte> bytes = planned.source->bytes(
-      0, static_cast<std::size_t>(planned.source->size()), numbers.scratch);
+  std::span<const std::byte> bytes =
+      planned.source->bytes(0, static_cast<std::size_t>(planned.source->size()), numbers.scratch);
   if (chosen.view != QstoreView::kAsStored) {
     numbers.narrow.resize(bytes.size() / 2);
     narrow_floats(chosen.view, bytes, numbers.narrow.data());
