@@ -100,6 +100,9 @@ class PlaneTable {
   /// Throws kCorrupt. `bytes` must be a whole table and no more.
   static PlaneTable parse(std::span<const std::byte> bytes);
   std::vector<std::byte> serialise() const;
+  /// Where in a serialised table, which may be broken, its symbols and frequencies begin: what
+  /// tables of several tensors may have in common. At most bytes.size().
+  static std::size_t symbols_at(std::span<const std::byte> bytes);
 
   PlaneTable(const PlaneKind& kind, const PlaneSplit& split, const RansTable& table);
   /// Tables of one set of symbols, classes->tables() of them, in the direct layout.

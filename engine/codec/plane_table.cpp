@@ -1,4 +1,5 @@
 // Writing and reading the plane codec's tables, and counting codes.
+#include <algorithm>
 #include <cassert>
 #include <optional>
 
@@ -164,6 +165,19 @@ void check_classes(const PlaneClasses& classes, const PlaneKind& kind, const Pla
 }
 
 }  // namespace
+
+std::size_t PlaneTable::symbols_at(std::span<const std::byte> bytes) {
+  if (bytes.size() < kHeadBytes) return bytes.size();
+  const unsigned flags = load_u8(bytes.data());
+  std::uint64_t at = kHeadBytes;
+  if ((flags & kRowsFlag) != 0) {
+    at += kClassHeadBytes;
+    if (at > bytes.size()) return bytes.size();
+    // The classes' head ends with the number of columns.
+    if ((flags & kColumnsFlag) != 0) at += load_u32(bytes.data() + at - 4);
+  }
+  return static_cast<std::size_t>(std::min<std::uint64_t>(at, bytes.size()));
+}
 
 PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   if (bytes.size() < kHeadBytes) bad_table("ends early");

@@ -86,7 +86,8 @@ void widen_floats(QstoreView view, std::span<const std::byte> halves, std::byte*
 
 int zstd_level(const QstoreStream& stream) {
   constexpr std::uint64_t kSmall = std::uint64_t{256} << 10;
-  return stream.size_bytes <= kSmall ? 9 : 4;
+  constexpr std::uint64_t kTiny = std::uint64_t{32} << 10;
+  return stream.size_bytes <= kTiny ? 19 : stream.size_bytes <= kSmall ? 9 : 4;
 }
 
 // ---- encoder ------------------------------------------------------------------------------------

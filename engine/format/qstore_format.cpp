@@ -31,6 +31,9 @@ constexpr std::size_t kBlockLimitAt = 48;
 constexpr std::size_t kHeaderChecksumAt = 56;
 
 constexpr int kIndexLevel = 9;
+// Small ones are worth more time a byte.
+constexpr std::size_t kSmallIndex = std::size_t{128} << 10;
+constexpr int kSmallIndexLevel = 19;
 
 std::uint64_t u64_at(const std::byte* bytes, std::size_t at) {
   return load_number<std::uint64_t>(bytes + at);
@@ -86,7 +89,7 @@ bool is_qstore_magic(std::span<const std::byte, kQstoreMagicBytes> first) {
 std::vector<std::byte> qstore_header(const QstoreHeader& header) {
   std::vector<std::byte> out(kQstoreHeaderBytes);
   std::memcpy(out.data(), kMagic.data(), kMagic.size());
-  store_u32(out.data() + kVersionAt, kQstoreVersion);
+  store_u32(out.data() + kVersionAt, header.version);
   store_number(out.data() + kTotalAt, header.total_bytes);
   store_number(out.data() + kIndexOffsetAt, header.index_offset);
   store_number(out.data() + kIndexBytesAt, header.index_bytes);
@@ -128,14 +131,15 @@ QstoreHeader read_qstore_header(const File& file) {
          fmt::format("{:016x}", u64_at(raw.data(), kHeaderChecksumAt)));
   }
   const std::uint32_t version = load_u32(raw.data() + kVersionAt);
-  if (version != kQstoreVersion) {
+  if (version == 0 || version > kQstoreVersion) {
     fail(ErrorCode::kBadVersion, kVersionAt, fmt::format("container version {}", version),
-         fmt::format("version {}", kQstoreVersion));
+         fmt::format("version 1 to {}", kQstoreVersion));
   }
   if (load_u32(raw.data() + kReservedAt) != 0) {
     fail(ErrorCode::kBadHeader, kReservedAt, "reserved bytes are set", "0");
   }
   QstoreHeader header;
+  header.version = version;
   header.total_bytes = u64_at(raw.data(), kTotalAt);
   header.index_offset = u64_at(raw.data(), kIndexOffsetAt);
   header.index_bytes = u64_at(raw.data(), kIndexBytesAt);
@@ -168,7 +172,8 @@ std::vector<std::byte> pack_qstore_index(std::span<const std::byte> text) {
   std::vector<std::byte> out(8);
   store_number(out.data(), std::uint64_t{text.size()});
   ZstdPacker packer;
-  const std::span<const std::byte> packed = packer.pack(text, kIndexLevel);
+  const std::span<const std::byte> packed =
+      packer.pack(text, text.size() <= kSmallIndex ? kSmallIndexLevel : kIndexLevel);
   const std::span<const std::byte> best = packed.size() < text.size() ? packed : text;
   out.insert(out.end(), best.begin(), best.end());
   return out;

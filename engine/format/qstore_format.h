@@ -18,7 +18,8 @@ namespace qi {
 
 inline constexpr std::size_t kQstoreHeaderBytes = 64;
 inline constexpr std::size_t kQstoreMagicBytes = 8;
-inline constexpr std::uint32_t kQstoreVersion = 1;
+/// What is written; version 1 is still read.
+inline constexpr std::uint32_t kQstoreVersion = 2;
 /// A block decodes to at most this much.
 inline constexpr std::uint64_t kQstoreMaxBlock = std::uint64_t{16} << 20;
 inline constexpr std::size_t kQstoreMaxLevels = 64;
@@ -35,6 +36,7 @@ struct QstoreDigest {
 };
 
 struct QstoreHeader {
+  std::uint32_t version = kQstoreVersion;
   std::uint64_t total_bytes = 0;
   std::uint64_t index_offset = 0;
   std::uint64_t index_bytes = 0;
@@ -149,7 +151,7 @@ std::vector<std::byte> qstore_header(const QstoreHeader& header);
 /// Throws kTruncated, kBadMagic, kCorrupt, kBadVersion, kLimit, kTrailing, kBadOffset.
 QstoreHeader read_qstore_header(const File& file);
 
-/// The index as text, before compression. Block offsets are left out: blocks follow each other from
+/// The index as text of the newest version, before compression. Block offsets are left out: blocks follow each other from
 /// the header on in the order of streams and blocks.
 std::vector<std::byte> qstore_index_text(const QstoreIndex& index);
 /// Text as it is stored.

@@ -1,11 +1,14 @@
 // The index of a container, text to structures and back (QSTORE.md, "Index").
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <map>
 #include <unordered_set>
 
 #include <fmt/format.h>
 
 #include "engine/codec/little_endian.h"
+#include "engine/codec/plane_codec.h"
 #include "engine/format/qstore_format.h"
 #include "engine/io/checked.h"
 
@@ -14,34 +17,52 @@ namespace {
 
 constexpr std::uint64_t kMaxCols = UINT32_MAX;
 constexpr std::size_t kMaxFields = 64;
+// 64 symbols and their frequencies in eight tables.
+constexpr std::size_t kMaxSymbols = 64 + 8 * 2 * 64;
 constexpr unsigned kVarintBits = 7;
+
+// What of the same kind stands together compresses better (QSTORE.md, "Index").
+enum Column : std::size_t { kNumbers, kTexts, kTables, kSizes, kDigests, kColumns };
 
 class IndexWriter {
  public:
-  void number(std::uint64_t value) {
-    for (; value >> kVarintBits != 0; value >>= kVarintBits) byte((value & 0x7F) | 0x80);
-    byte(value);
+  void number(std::uint64_t value, Column column = kNumbers) {
+    auto& out = columns_[column];
+    for (; value >> kVarintBits != 0; value >>= kVarintBits) {
+      out.push_back(static_cast<std::byte>((value & 0x7F) | 0x80));
+    }
+    out.push_back(static_cast<std::byte>(value));
   }
-  void byte(std::uint64_t value) { out_.push_back(static_cast<std::byte>(value)); }
+  void byte(std::uint64_t value) { columns_[kNumbers].push_back(static_cast<std::byte>(value)); }
   void fixed(std::uint64_t value) {
-    out_.resize(out_.size() + 8);
-    store_number(out_.data() + out_.size() - 8, value);
+    auto& out = columns_[kDigests];
+    out.resize(out.size() + 8);
+    store_number(out.data() + out.size() - 8, value);
   }
-  void bytes(std::span<const std::byte> value) {
+  void bytes(std::span<const std::byte> value, Column column) {
     number(value.size());
-    out_.insert(out_.end(), value.begin(), value.end());
+    columns_[column].insert(columns_[column].end(), value.begin(), value.end());
   }
-  void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
+  void text(std::string_view value) { bytes(std::as_bytes(std::span(value)), kTexts); }
   void digest(const QstoreDigest& value) {
     fixed(value.low);
     fixed(value.high);
   }
-  std::vector<std::byte> take() { return std::move(out_); }
+  /// Lengths of all columns but the last, then the columns.
+  std::vector<std::byte> take() {
+    std::vector<std::byte> out(8 * (kColumns - 1));
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      if (i + 1 < kColumns) store_number(out.data() + 8 * i, std::uint64_t{columns_[i].size()});
+      out.insert(out.end(), columns_[i].begin(), columns_[i].end());
+    }
+    return out;
+  }
 
  private:
-  std::vector<std::byte> out_;
+  std::array<std::vector<std::byte>, kColumns> columns_;
 };
 
+// What streams follow each other in a file is told by the difference to that.
 void put_file(IndexWriter& out, const QstoreFile& file) {
   out.text(file.name);
   out.byte(static_cast<std::uint64_t>(file.role));
@@ -49,18 +70,54 @@ void put_file(IndexWriter& out, const QstoreFile& file) {
   out.digest(file.digest);
   out.number(file.literals ? *file.literals + std::uint64_t{1} : 0);
   out.number(file.segments.size());
+  std::uint32_t next = 0;
   for (const QstoreSegment& segment : file.segments) {
     out.number(segment.literal_bytes);
-    out.number(segment.stream);
+    out.number(segment.stream - next);
     out.text(segment.name);
+    next = segment.stream + 1;
   }
 }
 
-void put_stream(IndexWriter& out, const QstoreStream& stream) {
+// The ends of tables, from symbols_at() on, that more than one table has.
+class SharedSymbols {
+ public:
+  explicit SharedSymbols(const QstoreIndex& index) {
+    std::map<std::string_view, std::size_t> uses;
+    for_each(index, [&](std::string_view symbols) { ++uses[symbols]; });
+    for_each(index, [&](std::string_view symbols) {
+      if (uses[symbols] > 1 && !symbols.empty() && numbers_.emplace(symbols, list_.size()).second) {
+        list_.push_back(symbols);
+      }
+    });
+  }
+  static std::string_view of(const QstoreField& field) {
+    const std::size_t at = PlaneTable::symbols_at(field.table);
+    return {reinterpret_cast<const char*>(field.table.data()) + at, field.table.size() - at};
+  }
+  /// 1 + its number, or 0.
+  std::uint64_t find(std::string_view symbols) const {
+    const auto found = numbers_.find(symbols);
+    return found == numbers_.end() ? 0 : found->second + 1;
+  }
+  const std::vector<std::string_view>& list() const { return list_; }
+
+ private:
+  template <typename Use>
+  static void for_each(const QstoreIndex& index, Use&& use) {
+    for (const QstoreStream& stream : index.streams) {
+      for (const QstoreField& field : stream.fields) use(of(field));
+    }
+  }
+  std::vector<std::string_view> list_;
+  std::map<std::string_view, std::size_t> numbers_;
+};
+
+void put_stream(IndexWriter& out, const QstoreStream& stream, const SharedSymbols& shared) {
   out.number(stream.level);
   out.number(stream.size_bytes);
   out.digest(stream.digest);
-  out.number(stream.unit_bytes);
+  out.number(stream.unit_bytes == stream.size_bytes ? 0 : stream.unit_bytes);
   out.number(stream.base ? *stream.base + std::uint64_t{1} : 0);
   out.byte(static_cast<std::uint64_t>(stream.method));
   out.byte(static_cast<std::uint64_t>(stream.view));
@@ -68,7 +125,11 @@ void put_stream(IndexWriter& out, const QstoreStream& stream) {
     out.number(stream.fields.size());
     for (const QstoreField& field : stream.fields) {
       out.number(field.width);
-      out.bytes(field.table);
+      const std::string_view symbols = SharedSymbols::of(field);
+      const std::uint64_t number = shared.find(symbols);
+      out.number(number);
+      const std::size_t left_out = number == 0 ? 0 : symbols.size();
+      out.bytes(std::span(field.table).first(field.table.size() - left_out), kTables);
     }
   } else if (stream.method == QstoreMethod::kPair) {
     out.byte(stream.pairing.is_f16 ? 1 : 0);
@@ -77,7 +138,7 @@ void put_stream(IndexWriter& out, const QstoreStream& stream) {
     out.number(stream.pairing.scales);
   }
   for (const QstoreBlock& block : stream.blocks) {
-    out.number(block.stored_bytes);
+    out.number(block.stored_bytes, kSizes);
     out.fixed(block.checksum);
   }
 }
@@ -85,15 +146,20 @@ void put_stream(IndexWriter& out, const QstoreStream& stream) {
 class IndexParser {
  public:
   IndexParser(std::span<const std::byte> text, const QstoreHeader& header, const std::string& path)
-      : text_(text), header_(header), path_(path) {}
+      : has_columns_(header.version > 1), header_(header), path_(path) {
+    columns_[0] = text;
+  }
 
   QstoreIndex parse() {
+    if (has_columns_) cut_columns();
     QstoreIndex index;
     parse_base(index);
     parse_levels(index);
+    if (has_columns_) parse_symbols();
     parse_streams(index);
-    if (at_ != text_.size()) {
-      fail(ErrorCode::kTrailing, fmt::format("{} bytes after the index", text_.size() - at_));
+    for (const auto& column : columns_) {
+      if (column.empty()) continue;
+      fail(ErrorCode::kTrailing, fmt::format("{} bytes after the index", column.size()));
     }
     check_references(index);
     return index;
@@ -104,21 +170,36 @@ class IndexParser {
     throw Error(code, "index: " + message, std::move(expected), path_, header_.index_offset);
   }
 
-  std::span<const std::byte> take(std::uint64_t count) {
-    if (count > text_.size() - at_) {
-      fail(ErrorCode::kTruncated, fmt::format("ends inside {} bytes", count),
-           fmt::format("{} left", text_.size() - at_));
+  void cut_columns() {
+    const auto lengths = take(8 * (kColumns - 1));
+    std::array<std::span<const std::byte>, kColumns> cut;
+    for (std::size_t i = 0; i + 1 < kColumns; ++i) {
+      cut[i] = take(load_number<std::uint64_t>(lengths.data() + 8 * i));
     }
-    const auto out = text_.subspan(at_, static_cast<std::size_t>(count));
-    at_ += static_cast<std::size_t>(count);
+    cut[kColumns - 1] = columns_[0];
+    columns_ = cut;
+  }
+
+  // Version 1 is all one column.
+  std::span<const std::byte>& column(Column wanted) {
+    return columns_[has_columns_ ? std::size_t{wanted} : 0];
+  }
+  std::span<const std::byte> take(std::uint64_t count, Column from = kNumbers) {
+    auto& left = column(from);
+    if (count > left.size()) {
+      fail(ErrorCode::kTruncated, fmt::format("ends inside {} bytes", count),
+           fmt::format("{} left", left.size()));
+    }
+    const auto out = left.first(static_cast<std::size_t>(count));
+    left = left.subspan(static_cast<std::size_t>(count));
     return out;
   }
-  std::uint64_t byte() { return load_u8(take(1).data()); }
-  std::uint64_t fixed() { return load_number<std::uint64_t>(take(8).data()); }
-  std::uint64_t number() {
+  std::uint64_t byte(Column from = kNumbers) { return load_u8(take(1, from).data()); }
+  std::uint64_t fixed() { return load_number<std::uint64_t>(take(8, kDigests).data()); }
+  std::uint64_t number(Column from = kNumbers) {
     std::uint64_t value = 0;
     for (unsigned shift = 0;; shift += kVarintBits) {
-      const std::uint64_t part = byte();
+      const std::uint64_t part = byte(from);
       if (shift == 63 && part > 1) fail(ErrorCode::kOverflow, "a number of more than 64 bits");
       value |= (part & 0x7F) << shift;
       if (part < 0x80) {
@@ -127,12 +208,14 @@ class IndexParser {
       }
     }
   }
-  /// A number of records of at least `smallest` bytes each.
+  /// A number of records of at least `smallest` bytes each, digests, names and all; in columns a
+  /// byte of each at least is a number.
   std::uint64_t count(std::uint64_t smallest, std::string_view what) {
     const std::uint64_t value = number();
-    if (value > (text_.size() - at_) / smallest) {
+    const std::uint64_t most = column(kNumbers).size() / (has_columns_ ? 1 : smallest);
+    if (value > most) {
       fail(ErrorCode::kTruncated, fmt::format("{} {}", value, what),
-           fmt::format("at most {}", (text_.size() - at_) / smallest));
+           fmt::format("at most {}", most));
     }
     return value;
   }
@@ -145,7 +228,7 @@ class IndexParser {
     return value;
   }
   std::string_view text() {
-    const auto bytes = take(number());
+    const auto bytes = take(number(), kTexts);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   QstoreDigest digest() {
@@ -218,11 +301,13 @@ class IndexParser {
         file.literals = stream_number(literals - 1);
       }
       const std::uint64_t segments = count(3, "tensors");
+      std::uint32_t next = 0;
       for (std::uint64_t k = 0; k < segments; ++k) {
         QstoreSegment& segment = file.segments.emplace_back();
         segment.literal_bytes = number();
-        segment.stream = stream_number(number());
+        segment.stream = stream_number(number()) + next;
         segment.name = text();
+        if (has_columns_) next = segment.stream + 1;
       }
     }
   }
@@ -230,6 +315,19 @@ class IndexParser {
   std::uint32_t stream_number(std::uint64_t value) const {
     if (value > UINT32_MAX) fail(ErrorCode::kBadSchema, fmt::format("stream {}", value));
     return static_cast<std::uint32_t>(value);
+  }
+
+  void parse_symbols() {
+    const std::uint64_t lists = count(1, "lists of symbols");
+    for (std::uint64_t i = 0; i < lists; ++i) {
+      const auto symbols = take(number(), kTables);
+      // Each may be repeated in a few bytes.
+      if (symbols.size() > kMaxSymbols) {
+        fail(ErrorCode::kLimit, fmt::format("{} bytes of symbols", symbols.size()),
+             fmt::format("at most {}", kMaxSymbols));
+      }
+      symbols_.push_back(symbols);
+    }
   }
 
   void parse_streams(QstoreIndex& index) {
@@ -249,6 +347,7 @@ class IndexParser {
     stream.size_bytes = number();
     stream.digest = digest();
     stream.unit_bytes = number();
+    if (has_columns_ && stream.unit_bytes == 0) stream.unit_bytes = stream.size_bytes;
     if (stream.size_bytes != 0 &&
         (stream.unit_bytes == 0 || stream.unit_bytes > header_.block_limit)) {
       fail(ErrorCode::kLimit, fmt::format("blocks of {} bytes", stream.unit_bytes),
@@ -268,14 +367,15 @@ class IndexParser {
     if (stream.method == QstoreMethod::kPlanes) parse_fields(stream, narrowed ? 2 : 1);
     if (stream.method == QstoreMethod::kPair) parse_pairing(stream);
     const std::uint64_t blocks = block_count(stream.size_bytes, stream.unit_bytes);
-    if (blocks > (text_.size() - at_) / 9) {
+    const std::uint64_t most = has_columns_ ? column(kSizes).size() : column(kNumbers).size() / 9;
+    if (blocks > most) {
       fail(ErrorCode::kTruncated, fmt::format("{} blocks", blocks),
-           fmt::format("at most {}", (text_.size() - at_) / 9));
+           fmt::format("at most {}", most));
     }
     for (std::uint64_t k = 0; k < blocks; ++k) {
       QstoreBlock& block = stream.blocks.emplace_back();
       block.offset = place_;
-      block.stored_bytes = number();
+      block.stored_bytes = number(kSizes);
       block.checksum = fixed();
       place_ = add(place_, block.stored_bytes);
       // Nothing grows by more than a table, states and counts.
@@ -298,8 +398,16 @@ class IndexParser {
         fail(ErrorCode::kBadSchema, fmt::format("a field of {} bytes", width));
       }
       field.width = static_cast<std::uint32_t>(width);
-      const auto table = take(number());
+      const std::uint64_t shared = has_columns_ ? number() : 0;
+      if (shared > symbols_.size()) {
+        fail(ErrorCode::kMissing, fmt::format("symbols {} of a table", shared),
+             fmt::format("one of {}", symbols_.size()));
+      }
+      const auto table = take(number(), kTables);
       field.table.assign(table.begin(), table.end());
+      if (shared == 0) continue;
+      const auto symbols = symbols_[static_cast<std::size_t>(shared - 1)];
+      field.table.insert(field.table.end(), symbols.begin(), symbols.end());
     }
     const std::uint64_t record = stream.record_bytes() * narrowing;
     if (stream.size_bytes % record != 0 || stream.unit_bytes % record != 0) {
@@ -375,10 +483,11 @@ class IndexParser {
     }
   }
 
-  std::span<const std::byte> text_;
+  std::array<std::span<const std::byte>, kColumns> columns_;  // what is left of each
+  const bool has_columns_;
   const QstoreHeader& header_;
   const std::string& path_;
-  std::size_t at_ = 0;
+  std::vector<std::span<const std::byte>> symbols_;
   std::uint64_t place_ = 0;
 };
 
@@ -399,8 +508,13 @@ std::vector<std::byte> qstore_index_text(const QstoreIndex& index) {
     out.number(level.files.size());
     for (const QstoreFile& file : level.files) put_file(out, file);
   }
+  const SharedSymbols shared(index);
+  out.number(shared.list().size());
+  for (const std::string_view symbols : shared.list()) {
+    out.bytes(std::as_bytes(std::span(symbols)), kTables);
+  }
   out.number(index.streams.size());
-  for (const QstoreStream& stream : index.streams) put_stream(out, stream);
+  for (const QstoreStream& stream : index.streams) put_stream(out, stream, shared);
   return out.take();
 }
 
