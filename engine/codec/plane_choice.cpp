@@ -52,7 +52,8 @@ std::optional<Choice> choose_symbols(const PlaneKind& kind, std::uint8_t shift,
     escaped -= counts[code];
   }
   if (!kind.nibbles) kept.push_back(escaped + 1);
-  const std::vector<std::uint16_t> f = normalise_counts(kept, two_level ? kTwoLevelMinimum : 1);
+  std::vector<std::uint16_t> f = normalise_counts(kept, two_level ? kTwoLevelMinimum : 1);
+  if (layout == RansLayout::kDirect) round_frequencies(f, total);
   for (std::size_t i = 0; i < codes.size(); ++i) {
     choice.symbols.push_back({static_cast<std::uint8_t>(codes[i] - codes[0]), f[i]});
     choice.bits += static_cast<double>(counts[codes[i]]) * (kRansSlotBits - std::log2(f[i]));

@@ -62,6 +62,10 @@ struct ClassTables {
 };
 ClassTables class_tables(const PlaneKind& kind, std::uint8_t shift, const ClassCounts& counts);
 
+/// Rounds the frequencies of a table for `total` numbers to what is worth saying of them; the sum
+/// stays. Rounded ones compress better in an index, and few numbers gain little from exact ones.
+void round_frequencies(std::vector<std::uint16_t>& frequencies, std::uint64_t total);
+
 /// The most frequent codes: at most `most`, each with `worth` of 4096 at least, all within the
 /// reach of a symbol.
 std::vector<std::uint32_t> kept_codes(std::span<const std::uint64_t> counts, std::uint64_t total,

@@ -127,7 +127,7 @@ void PlanePool::settle() {
   for (std::size_t i = 0; i < counted_.size(); ++i) {
     const std::size_t forms = counted_[i].forms.size();
     form_of[i] = forms == 1 ? 0 : 1;
-    set_of[i] = forms == 1 ? 0 : 1 + i % (kSets - 1);
+    set_of[i] = forms == 1 ? 0 : (kSets - 1) - i % 2 % kSets;
   }
   constexpr std::size_t kNone = kSets;
   for (int round = 0; round < kRounds; ++round) {

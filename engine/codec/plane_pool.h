@@ -39,7 +39,7 @@ class PlanePool {
   std::vector<PlaneTable> tables(const PlaneRows& rows) const;
 
  private:
-  static constexpr std::size_t kSets = 3;
+  static constexpr std::size_t kSets = 2;
   struct Costs;
   std::vector<ClassFit> fits(const PlaneRows& rows) const;
   PlaneClasses classes(const ClassFit& fit, std::size_t cols) const;

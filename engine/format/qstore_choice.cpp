@@ -20,7 +20,7 @@ constexpr double kHopeless = 1.1;
 // Sizes of fields: what an index entry and a block's head take for one.
 constexpr double kFieldBytes = 6;
 // An index is compressed, and so are the tables in it.
-constexpr double kTableSqueezed = 0.6;
+constexpr double kTableSqueezed = 0.8;
 constexpr double kWithoutBase = 0.98;
 constexpr std::uint32_t kCandidate = UINT32_MAX;  // the number under which candidates are coded
 constexpr std::size_t kNarrowPiece = std::size_t{1} << 18;
