@@ -44,6 +44,7 @@ class PlaneClasses {
 
   /// The class of a single row without columns, or of heads in row order.
   std::int8_t of_row(std::int8_t row) const { return settle(row); }
+  std::int8_t of(std::int8_t row, std::int8_t column) const { return settle(row + column); }
   void fill(const std::int8_t* rows, std::size_t count, std::int8_t* out) const;
 
   /// For encoders: 2^(−class/4) of each column, empty where there are none.

@@ -120,16 +120,20 @@ class PlaneTable {
   /// Of all tables, one after the other.
   const std::uint32_t* slots() const;
   const RansTable::Encode* encode() const;
-  /// Class of a row of heads, for encoders.
-  std::int8_t class_of_row(const std::byte* heads, std::size_t count) const;
+  /// Class of a row of heads, for encoders: by its scale, then (`closely`) of those near it the one
+  /// that takes fewest bits.
+  std::int8_t class_of_row(const std::byte* heads, std::size_t count, bool closely) const;
 
  private:
+  float bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const;
+
   PlaneSplit split_;
   std::uint8_t element_bytes_ = 1;
   bool nibbles_ = false;
   std::vector<RansTable> tables_;
   std::optional<PlaneClasses> classes_;
   std::vector<float> column_factors_;
+  std::vector<float> symbol_bits_;  // with classes: [table][symbol], for encoders
   std::vector<std::uint32_t> slots_;
   std::vector<RansTable::Encode> encode_;
 };

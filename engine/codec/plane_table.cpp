@@ -1,6 +1,8 @@
 // Writing and reading the plane codec's tables, and counting codes.
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "engine/codec/little_endian.h"
@@ -20,6 +22,9 @@ constexpr std::size_t kHeadBytes = 6;
 constexpr std::uint8_t kDirectFlag = 32;
 constexpr std::uint8_t kRowsFlag = 64;
 constexpr std::uint8_t kColumnsFlag = 128;
+
+// Classes to both sides of a row's scale that are looked at closely.
+constexpr int kNearby = 2;
 
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
@@ -110,6 +115,11 @@ PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split,
   for (const RansTable& table : tables_) {
     slots_.insert(slots_.end(), table.slots.begin(), table.slots.end());
     encode_.insert(encode_.end(), table.encode.begin(), table.encode.end());
+    for (const RansTable::Encode& e : table.encode) {
+      const bool escape = (e.cumulative & RansTable::kEscapeFlag) != 0;
+      symbol_bits_.push_back(static_cast<float>(kRansSlotBits - std::log2(e.frequency) +
+                             (escape ? 8.0 * static_cast<double>(split.escape_bytes()) : 0.0)));
+    }
   }
 }
 
@@ -120,10 +130,41 @@ const RansTable::Encode* PlaneTable::encode() const {
   return classes_ ? encode_.data() : rans().encode.data();
 }
 
-std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count) const {
+std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count,
+                                     bool closely) const {
   const unsigned mantissa = classes_->integers ? 0u : split_.shift + classes_->octave_bits;
   const float* factors = column_factors_.empty() ? nullptr : column_factors_.data();
-  return row_class(heads, count, mantissa, classes_->level, factors);
+  const std::int8_t middle = row_class(heads, count, mantissa, classes_->level, factors);
+  if (!closely) return middle;
+  std::int8_t best = middle;
+  float least = std::numeric_limits<float>::infinity();
+  for (int c = std::max(-kMaxPlaneClass, middle - kNearby);
+       c <= std::min(kMaxPlaneClass, middle + kNearby); ++c) {
+    const auto row = static_cast<std::int8_t>(c);
+    const float bits = bits_of_row(heads, count, row);
+    // The scale's own class where nothing is gained.
+    if (bits > least || (bits == least && c != middle)) continue;
+    least = bits;
+    best = row;
+  }
+  return best;
+}
+
+float PlaneTable::bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const {
+  const unsigned code_mask = (1u << split_.code_bits()) - 1;
+  const std::size_t table_mask = classes_->tables() - 1;
+  const bool has_columns = !classes_->columns.empty();
+  float bits = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const int c = classes_->of(row, has_columns ? classes_->columns[i] : 0);
+    const unsigned head = split_.head_bytes == 2 ? load_u16(heads + 2 * i) : load_u8(heads + i);
+    const int moved = (c >> classes_->table_bits) * (1 << classes_->octave_bits);
+    const unsigned code = (head >> split_.shift & code_mask) - split_.base;
+    const auto symbol = std::min((code - static_cast<unsigned>(moved)) & 0xFFFFu,
+                                 unsigned{kEscapeSymbol});
+    bits += symbol_bits_[(static_cast<std::size_t>(c) & table_mask) * 256 + symbol];
+  }
+  return bits;
 }
 
 std::vector<std::byte> PlaneTable::serialise() const {
