@@ -266,7 +266,9 @@ PlaneTable PlaneTable::choose_for_rows(const PlaneKind& kind, const PlaneRows& r
       static_cast<double>(rows.all_rows) / static_cast<double>(std::max<std::size_t>(1, rows.rows));
   bytes = scale * bits / 8;
   if (kind.can_have_classes() && rows.rows > 1 && rows.cols > 0) {
-    if (auto table = ClassChooser(kind, rows).choose(bytes)) return std::move(*table);
+    if (const auto table = ClassChooser(kind, rows).choose(bytes)) {
+      return table->with_closer_columns(kind, rows);
+    }
   }
   return {kind, choice.split, RansTable(choice.symbols, choice.layout)};
 }

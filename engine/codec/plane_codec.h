@@ -120,11 +120,14 @@ class PlaneTable {
   /// Of all tables, one after the other.
   const std::uint32_t* slots() const;
   const RansTable::Encode* encode() const;
+  /// The same table with columns' classes, if it has any, that take fewest bits for these rows.
+  PlaneTable with_closer_columns(const PlaneKind& kind, const PlaneRows& rows) const;
   /// Class of a row of heads, for encoders: by its scale, then (`closely`) of those near it the one
   /// that takes fewest bits.
   std::int8_t class_of_row(const std::byte* heads, std::size_t count, bool closely) const;
 
  private:
+  float bits_of(unsigned head, int c) const;
   float bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const;
 
   PlaneSplit split_;

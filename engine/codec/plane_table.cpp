@@ -7,6 +7,7 @@
 
 #include "engine/codec/little_endian.h"
 #include "engine/codec/plane_codec.h"
+#include "engine/codec/plane_fit.h"
 #include "engine/io/error.h"
 
 namespace qi {
@@ -150,21 +151,49 @@ std::int8_t PlaneTable::class_of_row(const std::byte* heads, std::size_t count,
   return best;
 }
 
+// Of a head in class c, its raw bits apart.
+float PlaneTable::bits_of(unsigned head, int c) const {
+  const unsigned code = head >> split_.shift & ((1u << split_.code_bits()) - 1);
+  const int moved = (c >> classes_->table_bits) * (1 << classes_->octave_bits);
+  const unsigned symbol = std::min((code - split_.base - static_cast<unsigned>(moved)) & 0xFFFFu,
+                                   unsigned{kEscapeSymbol});
+  return symbol_bits_[(static_cast<std::size_t>(c) & (classes_->tables() - 1)) * 256 + symbol];
+}
+
 float PlaneTable::bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const {
-  const unsigned code_mask = (1u << split_.code_bits()) - 1;
-  const std::size_t table_mask = classes_->tables() - 1;
   const bool has_columns = !classes_->columns.empty();
   float bits = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    const int c = classes_->of(row, has_columns ? classes_->columns[i] : 0);
     const unsigned head = split_.head_bytes == 2 ? load_u16(heads + 2 * i) : load_u8(heads + i);
-    const int moved = (c >> classes_->table_bits) * (1 << classes_->octave_bits);
-    const unsigned code = (head >> split_.shift & code_mask) - split_.base;
-    const auto symbol = std::min((code - static_cast<unsigned>(moved)) & 0xFFFFu,
-                                 unsigned{kEscapeSymbol});
-    bits += symbol_bits_[(static_cast<std::size_t>(c) & table_mask) * 256 + symbol];
+    bits += bits_of(head, classes_->of(row, has_columns ? classes_->columns[i] : std::int8_t{0}));
   }
   return bits;
+}
+
+PlaneTable PlaneTable::with_closer_columns(const PlaneKind& kind, const PlaneRows& rows) const {
+  if (!classes_ || classes_->columns.empty()) return *this;
+  const ClassHeads heads(kind, rows);
+  std::vector<std::int8_t> row_classes;
+  for (std::size_t r = 0; r < rows.rows; ++r) {
+    row_classes.push_back(class_of_row(heads.row(r), rows.cols, true));
+  }
+  PlaneClasses closer = *classes_;
+  for (std::size_t k = 0; k < rows.cols; ++k) {
+    const int middle = classes_->columns[k];
+    float least = std::numeric_limits<float>::infinity();
+    for (int c = std::max(-kMaxPlaneClass, middle - kNearby);
+         c <= std::min(kMaxPlaneClass, middle + kNearby); ++c) {
+      const auto column = static_cast<std::int8_t>(c);
+      float bits = 0;
+      for (std::size_t r = 0; r < rows.rows; ++r) {
+        bits += bits_of(heads.at(r * rows.cols + k), classes_->of(row_classes[r], column));
+      }
+      if (bits > least || (bits == least && c != middle)) continue;
+      least = bits;
+      closer.columns[k] = column;
+    }
+  }
+  return {kind, split_, tables_, std::move(closer)};
 }
 
 std::vector<std::byte> PlaneTable::serialise() const {

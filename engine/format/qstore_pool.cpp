@@ -90,7 +90,10 @@ void StreamPools::share(std::uint32_t number, QstoreStream& chosen, std::uint64_
   const Numbers numbers = numbers_of(number, chosen, *pool);
   auto least = static_cast<double>(bytes);
   const std::size_t count = numbers.rows.rows * numbers.rows.cols;
-  for (const PlaneTable& table : pools_[*pool].tables(numbers.rows)) {
+  for (const PlaneTable& found : pools_[*pool].tables(numbers.rows)) {
+    const PlaneTable table = found.classes()->cols == numbers.rows.cols
+                                 ? found.with_closer_columns(numbers.kind, numbers.rows)
+                                 : found;
     const double columns =
         table.classes()->columns.empty() ? 0.0 : static_cast<double>(table.classes()->cols);
     const double total =
