@@ -22,7 +22,7 @@ namespace qi {
 
 /// Encoders take this form for at most so many heads: beyond, lanes cost less than their speed is
 /// worth.
-inline constexpr std::size_t kShortHeads = 16384;
+inline constexpr std::size_t kShortHeads = 24576;
 
 /// Bytes a body takes at most.
 std::size_t short_bound(const PlaneTable& table, std::size_t heads);

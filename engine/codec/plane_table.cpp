@@ -25,7 +25,7 @@ constexpr std::uint8_t kRowsFlag = 64;
 constexpr std::uint8_t kColumnsFlag = 128;
 
 // Classes to both sides of a row's scale that are looked at closely.
-constexpr int kNearby = 2;
+constexpr int kNearby = 3;
 
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
