@@ -85,10 +85,25 @@ class ClassChooser {
       count_codes(fit);
       kind_.is_int8 ? try_integers(fit, bytes) : try_floats(fit, bytes);
     }
+    choose_closely(bytes);
     return std::move(best_);
   }
 
  private:
+  // Once there are tables, classes follow from what numbers cost, and tables from the classes.
+  void choose_closely(double& bytes) {
+    if (!best_ || best_->classes()->columns.empty()) return;
+    const PlaneTable closer = best_->with_closer_columns(kind_, rows_);
+    ClassFit fit;
+    fit.level = closer.classes()->level;
+    fit.columns = closer.classes()->columns;
+    for (std::size_t r = 0; r < rows_.rows; ++r) {
+      fit.rows.push_back(closer.class_of_row(heads_.row(r), rows_.cols, true));
+    }
+    count_codes(fit);
+    if (!kind_.is_int8) try_floats(fit, bytes);
+  }
+
   // ---- counts ----
 
   std::size_t codes() const { return counts_.size() / kAllClasses; }
@@ -266,9 +281,7 @@ PlaneTable PlaneTable::choose_for_rows(const PlaneKind& kind, const PlaneRows& r
       static_cast<double>(rows.all_rows) / static_cast<double>(std::max<std::size_t>(1, rows.rows));
   bytes = scale * bits / 8;
   if (kind.can_have_classes() && rows.rows > 1 && rows.cols > 0) {
-    if (const auto table = ClassChooser(kind, rows).choose(bytes)) {
-      return table->with_closer_columns(kind, rows);
-    }
+    if (auto table = ClassChooser(kind, rows).choose(bytes)) return std::move(*table);
   }
   return {kind, choice.split, RansTable(choice.symbols, choice.layout)};
 }

@@ -66,8 +66,8 @@ int quarter_octaves(float scale);
 
 /// Row classes in a block: i8, u8, then as the second byte says
 ///   b = 0 … 8: ⌈rows·b/8⌉ bytes with b bits a row: what to add to the first byte, the least class;
-///   16 + k, k = 0 … 3: for each row z = 2·d or −2·d − 1, d the difference to the first byte: ⌊z/2^k⌋
-///   ones, a zero, and z's lower k bits; filled up to a whole byte with zeros.
+///   16 + k, k = 0 … 3: for each row z = 2·d or −2·d − 1, d the difference to the first byte:
+///   ⌊z/2^k⌋ ones, a zero, and z's lower k bits; filled up to a whole byte with zeros.
 /// Lowest bits first.
 std::size_t packed_rows_bound(std::size_t rows);
 std::size_t pack_rows(std::span<const std::int8_t> rows, std::byte* out);

@@ -144,7 +144,8 @@ std::span<const std::int8_t> PlaneEncoder::rows_of(const PlaneTable& table, cons
                                                    std::size_t count) {
   const std::span<std::int8_t> rows = runs_.rows(table, count);
   // Where columns differ, too, or there is little: then it pays, or takes no time.
-  const bool closely = count <= kShortHeads || !table.classes() || !table.classes()->columns.empty();
+  const bool closely =
+      count <= kShortHeads || !table.classes() || !table.classes()->columns.empty();
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const std::size_t cols = table.classes()->cols;
     rows[r] = table.class_of_row(heads + r * cols * table.split().head_bytes,

@@ -90,6 +90,8 @@ struct PlaneRows {
   std::uint64_t all_rows;
 };
 
+class ClassHeads;
+
 class PlaneTable {
  public:
   /// The smallest split and table for these counts. What the counts miss can still be coded.
@@ -127,6 +129,7 @@ class PlaneTable {
   std::int8_t class_of_row(const std::byte* heads, std::size_t count, bool closely) const;
 
  private:
+  PlaneClasses closer_columns(const ClassHeads& heads, const PlaneRows& rows) const;
   float bits_of(unsigned head, int c) const;
   float bits_of_row(const std::byte* heads, std::size_t count, std::int8_t row) const;
 

@@ -89,10 +89,10 @@ struct Instances {
 // and 1; bytes with 0 to 4 raw bits, with and without a sign.
 template <typename Loops>
 using AllSplits =
-    Instances<Loops, Split<2, 7, true>, Split<2, 6, true>, Split<2, 5, true>, Split<2, 10, true>, Split<2, 9, true>,
-              Split<2, 8, true>, Split<2, 4, true>, Split<2, 3, true>, Split<1, 0, false>,
-              Split<1, 1, false>, Split<1, 2, false>, Split<1, 3, false>, Split<1, 4, false>,
-              Split<1, 0, true>, Split<1, 1, true>, Split<1, 2, true>>;
+    Instances<Loops, Split<2, 7, true>, Split<2, 6, true>, Split<2, 5, true>, Split<2, 10, true>,
+              Split<2, 9, true>, Split<2, 8, true>, Split<2, 4, true>, Split<2, 3, true>,
+              Split<1, 0, false>, Split<1, 1, false>, Split<1, 2, false>, Split<1, 3, false>,
+              Split<1, 4, false>, Split<1, 0, true>, Split<1, 1, true>, Split<1, 2, true>>;
 
 }  // namespace
 }  // namespace qi

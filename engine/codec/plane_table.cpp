@@ -26,6 +26,7 @@ constexpr std::uint8_t kColumnsFlag = 128;
 
 // Classes to both sides of a row's scale that are looked at closely.
 constexpr int kNearby = 3;
+constexpr int kSweeps = 2;
 
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
@@ -118,7 +119,8 @@ PlaneTable::PlaneTable(const PlaneKind& kind, const PlaneSplit& split,
     encode_.insert(encode_.end(), table.encode.begin(), table.encode.end());
     for (const RansTable::Encode& e : table.encode) {
       const bool escape = (e.cumulative & RansTable::kEscapeFlag) != 0;
-      symbol_bits_.push_back(static_cast<float>(kRansSlotBits - std::log2(e.frequency) +
+      symbol_bits_.push_back(
+          static_cast<float>(kRansSlotBits - std::log2(e.frequency) +
                              (escape ? 8.0 * static_cast<double>(split.escape_bytes()) : 0.0)));
     }
   }
@@ -173,6 +175,14 @@ float PlaneTable::bits_of_row(const std::byte* heads, std::size_t count, std::in
 PlaneTable PlaneTable::with_closer_columns(const PlaneKind& kind, const PlaneRows& rows) const {
   if (!classes_ || classes_->columns.empty()) return *this;
   const ClassHeads heads(kind, rows);
+  PlaneTable table = *this;
+  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+    table = PlaneTable(kind, split_, tables_, table.closer_columns(heads, rows));
+  }
+  return table;
+}
+
+PlaneClasses PlaneTable::closer_columns(const ClassHeads& heads, const PlaneRows& rows) const {
   std::vector<std::int8_t> row_classes;
   for (std::size_t r = 0; r < rows.rows; ++r) {
     row_classes.push_back(class_of_row(heads.row(r), rows.cols, true));
@@ -193,7 +203,7 @@ PlaneTable PlaneTable::with_closer_columns(const PlaneKind& kind, const PlaneRow
       closer.columns[k] = column;
     }
   }
-  return {kind, split_, tables_, std::move(closer)};
+  return closer;
 }
 
 std::vector<std::byte> PlaneTable::serialise() const {

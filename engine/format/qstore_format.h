@@ -151,8 +151,8 @@ std::vector<std::byte> qstore_header(const QstoreHeader& header);
 /// Throws kTruncated, kBadMagic, kCorrupt, kBadVersion, kLimit, kTrailing, kBadOffset.
 QstoreHeader read_qstore_header(const File& file);
 
-/// The index as text of the newest version, before compression. Block offsets are left out: blocks follow each other from
-/// the header on in the order of streams and blocks.
+/// The index as text of the newest version, before compression. Block offsets are left out: blocks
+/// follow each other from the header on in the order of streams and blocks.
 std::vector<std::byte> qstore_index_text(const QstoreIndex& index);
 /// Text as it is stored.
 std::vector<std::byte> pack_qstore_index(std::span<const std::byte> text);

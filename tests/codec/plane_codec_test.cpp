@@ -1,12 +1,17 @@
 #include "engine/codec/plane_codec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "engine/codec/plane_fit.h"
+#include "engine/codec/plane_pool.h"
+#include "engine/codec/plane_short.h"
 #include "engine/io/error.h"
 #include "engine/tensor/numbers.h"
 #include "tests/support/error_of.h"
@@ -363,48 +368,61 @@ void expect_survival(const PlaneTable& table, const Bytes& block, std::size_t co
   }
 }
 
+// Each byte of a short block, some of a long one with its lanes.
 TEST(PlaneCodecTest, DamagedBlocksAreRefusedOrGiveNumbers) {
   Random random(7);
   for (const DType type : {DType::kBF16, DType::kF16, DType::kF64, DType::kI8}) {
-    const std::size_t count = 300;
-    Bytes values(count * info(type).block_bytes);
-    fill_special(random, type, values);
-    PlaneHistogram histogram(plane_kind(type));
-    histogram.add(values.data(), count);
-    const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kRatio);
-    PlaneEncoder encoder;
-    // A block whose states do not pay is stored as it is; this one must be coded.
-    Bytes large;
-    for (int i = 0; i < 12; ++i) large.insert(large.end(), values.begin(), values.end());
-    const auto coded = encoder.encode(table, large.data(), 12 * count);
-    const Bytes block(coded.begin(), coded.end());
-    ASSERT_EQ(block[0], std::byte{2}) << info(type).name;
-    for (std::size_t i = 0; i < block.size(); ++i) {
-      Bytes damaged = block;
-      damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
-      expect_survival(table, damaged, 12 * count);
-      if (i % 8 == 0) {
-        const Bytes cut(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(i));
-        EXPECT_EQ(test::class_of([&] {
-                    Bytes out(large.size());
-                    PlaneDecoder().decode(table, cut, 12 * count, out.data());
-                  }),
-                  "corrupt");
+    for (const std::size_t times : {12, 90}) {
+      const std::size_t count = 300;
+      Bytes values(count * info(type).block_bytes);
+      fill_special(random, type, values);
+      PlaneHistogram histogram(plane_kind(type));
+      histogram.add(values.data(), count);
+      const PlaneTable table = PlaneTable::choose(histogram, PlaneEffort::kRatio);
+      PlaneEncoder encoder;
+      Bytes large;
+      for (std::size_t i = 0; i < times; ++i) {
+        large.insert(large.end(), values.begin(), values.end());
       }
-    }
-    // Streams that lie about their lengths in step with each other.
-    for (int round = 0; round < 200; ++round) {
-      Bytes damaged = block;
-      for (std::size_t i = 0; i < damaged.size(); ++i) {
-        if (random.next() % 50 == 0) damaged[i] = static_cast<std::byte>(random.next());
+      const auto coded = encoder.encode(table, large.data(), times * count);
+      const Bytes block(coded.begin(), coded.end());
+      const bool is_short = times * count <= kShortHeads;
+      ASSERT_EQ(block[0], is_short ? std::byte{3} : std::byte{2}) << info(type).name;
+      for (std::size_t i = 0; i < block.size(); i += i < 400 ? 1 : is_short ? 7 : 197) {
+        Bytes damaged = block;
+        damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
+        expect_survival(table, damaged, times * count);
+        if (i % 8 == 0) {
+          const Bytes cut(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(i));
+          EXPECT_EQ(test::class_of([&] {
+                      Bytes out(large.size());
+                      PlaneDecoder().decode(table, cut, times * count, out.data());
+                    }),
+                    "corrupt");
+        }
       }
-      std::memcpy(damaged.data(), block.data(), 12);
-      std::uint32_t words = 0;
-      std::memcpy(&words, block.data() + 4, 4);
-      const auto fewer = static_cast<std::uint32_t>(random.next() % words);
-      std::memcpy(damaged.data() + 4, &fewer, 4);
-      damaged.erase(damaged.end() - 2 * static_cast<std::ptrdiff_t>(words - fewer), damaged.end());
-      expect_survival(table, damaged, 12 * count);
+      // Streams that lie about their lengths in step with each other.
+      for (int round = 0; !is_short && round < 200; ++round) {
+        Bytes damaged = block;
+        for (std::size_t i = 0; i < damaged.size(); ++i) {
+          if (random.next() % 50 == 0) damaged[i] = static_cast<std::byte>(random.next());
+        }
+        std::memcpy(damaged.data(), block.data(), 12);
+        std::uint32_t words = 0;
+        std::memcpy(&words, block.data() + 4, 4);
+        const auto fewer = static_cast<std::uint32_t>(random.next() % words);
+        std::memcpy(damaged.data() + 4, &fewer, 4);
+        damaged.erase(damaged.end() - 2 * static_cast<std::ptrdiff_t>(words - fewer),
+                      damaged.end());
+        expect_survival(table, damaged, times * count);
+      }
+      // Short ones by another word, or with another number of escapes.
+      for (int round = 0; is_short && round < 200; ++round) {
+        Bytes damaged = block;
+        damaged[1] = static_cast<std::byte>(random.next() % 128);
+        damaged.resize(damaged.size() - random.next() % 64 + random.next() % 64);
+        expect_survival(table, damaged, times * count);
+      }
     }
   }
 }
@@ -412,32 +430,132 @@ TEST(PlaneCodecTest, DamagedBlocksAreRefusedOrGiveNumbers) {
 TEST(PlaneCodecTest, DamagedBlocksWithClassesAreRefusedOrGiveNumbers) {
   Random random(9);
   for (const DType type : {DType::kBF16, DType::kI8}) {
-    for (const std::size_t cols : {60, 512}) {
-      Bytes values(12 * cols * info(type).block_bytes);
+    for (const auto& [cols, rows] :
+         {std::pair<std::size_t, std::size_t>{60, 12}, {512, 12}, {60, 420}, {512, 52}}) {
+      const std::size_t count = rows * cols;
+      Bytes values(count * info(type).block_bytes);
       scale_rows_and_columns(random, type, cols, values);
       Bytes many;
-      for (int i = 0; i < 30; ++i) many.insert(many.end(), values.begin(), values.end());
+      for (std::size_t i = 0; i < 360; i += rows)
+        many.insert(many.end(), values.begin(), values.end());
       const PlaneTable table = table_for_rows(type, many, cols);
       ASSERT_NE(table.classes(), nullptr);
       PlaneEncoder encoder;
-      const auto coded = encoder.encode(table, values.data(), 12 * cols);
+      const auto coded = encoder.encode(table, values.data(), count);
       const Bytes block(coded.begin(), coded.end());
-      ASSERT_EQ(block[0], std::byte{2});
-      for (std::size_t i = 0; i < block.size(); ++i) {
+      const bool is_short = count <= kShortHeads;
+      ASSERT_EQ(block[0], is_short ? std::byte{3} : std::byte{2});
+      for (std::size_t i = 0; i < block.size(); i += i < 400 ? 1 : is_short ? 7 : 197) {
         Bytes damaged = block;
         damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
-        expect_survival(table, damaged, 12 * cols);
+        expect_survival(table, damaged, count);
       }
       const Bytes text = table.serialise();
-      for (std::size_t i = 0; i < std::min<std::size_t>(text.size(), 700); ++i) {
+      for (std::size_t i = 0; i < std::min<std::size_t>(text.size(), 700); i += is_short ? 1 : 5) {
         Bytes damaged = text;
         damaged[i] ^= static_cast<std::byte>(1 + random.next() % 255);
         std::string word = test::class_of([&] { PlaneTable::parse(damaged); });
         EXPECT_TRUE(word == "corrupt" || word == "none");
-        if (word == "none") expect_survival(PlaneTable::parse(damaged), block, 12 * cols);
+        if (word == "none") expect_survival(PlaneTable::parse(damaged), block, count);
       }
     }
   }
+}
+
+// Numbers of any count, from one on, cost little more than their share of a large block.
+TEST(PlaneCodecTest, FewNumbersCostLittleMoreThanTheirShare) {
+  Random random(31);
+  Bytes all(2 * 8192);
+  fill_normal(random, DType::kBF16, all);
+  PlaneHistogram histogram(plane_kind(DType::kBF16));
+  histogram.add(all.data(), 8192);
+  for (const PlaneEffort effort : {PlaneEffort::kFast, PlaneEffort::kRatio}) {
+    const PlaneTable table = PlaneTable::choose(histogram, effort);
+    PlaneEncoder encoder;
+    for (std::size_t count = 1; count <= 8192; count = count * 5 / 4 + 1) {
+      const auto block = encoder.encode(table, all.data(), count);
+      EXPECT_LE(static_cast<double>(block.size()), 11.6 * static_cast<double>(count) / 8 + 16)
+          << count;
+      Bytes out(2 * count);
+      PlaneDecoder().decode(table, block, count, out.data());
+      EXPECT_TRUE(std::equal(out.begin(), out.end(), all.begin())) << count;
+    }
+  }
+}
+
+TEST(PlaneCodecTest, ClassesOfRowsComeBackInBothForms) {
+  Random random(32);
+  for (int round = 0; round < 400; ++round) {
+    const std::size_t count = 1 + random.next() % 300;
+    const auto spread = 1 + random.next() % 60;
+    std::vector<std::int8_t> rows(count);
+    for (std::int8_t& row : rows) {
+      const auto z = static_cast<int>(random.next() % spread * (random.next() % 4) / 3);
+      row = static_cast<std::int8_t>(random.next() % 2 != 0 ? z : -z);
+    }
+    Bytes packed(packed_rows_bound(count));
+    const std::size_t size = pack_rows(rows, packed.data());
+    ASSERT_LE(size, packed.size());
+    std::vector<std::int8_t> found(count);
+    const auto bytes = std::span<const std::byte>(packed).first(size);
+    EXPECT_EQ(unpack_rows(bytes, found), size);
+    EXPECT_EQ(found, rows);
+    EXPECT_EQ(test::class_of([&] { unpack_rows(bytes.first(size - 1), found); }), "corrupt");
+  }
+  // All ones: no class is so far away.
+  std::vector<std::int8_t> rows(3);
+  Bytes ones(64, std::byte{255});
+  ones[0] = std::byte{0};
+  ones[1] = std::byte{17};
+  EXPECT_EQ(test::class_of([&] { unpack_rows(ones, rows); }), "corrupt");
+}
+
+// Small matrices and vectors of one shape, but for their scale, share one set of tables.
+TEST(PlaneCodecTest, SmallTensorsShareTables) {
+  Random random(33);
+  const PlaneKind kind = plane_kind(DType::kBF16);
+  PlanePool pool(kind);
+  std::vector<Bytes> all;
+  std::vector<PlaneRows> rows;
+  for (std::size_t i = 0; i < 24; ++i) {
+    const std::size_t cols = 16 + 8 * i;
+    const std::size_t count = i % 3 == 0 ? 1 : 20;
+    Bytes& values = all.emplace_back(2 * count * cols);
+    for (std::size_t k = 0; k < count * cols; ++k) {
+      const double value = std::exp2(static_cast<double>(i) / 2 - 8) * random.student8();
+      const std::uint16_t bits = float_to_bf16(static_cast<float>(value));
+      std::memcpy(values.data() + 2 * k, &bits, 2);
+    }
+    rows.push_back({values.data(), count, cols, count});
+  }
+  for (const PlaneRows& r : rows) {
+    pool.add(pool.count(r, 2.0 * static_cast<double>(r.rows * r.cols)));
+  }
+  pool.settle();
+  std::size_t bytes = 0;
+  std::size_t weights = 0;
+  std::set<Bytes> symbols;
+  for (const PlaneRows& r : rows) {
+    const std::size_t count = r.rows * r.cols;
+    std::size_t least = SIZE_MAX;
+    PlaneEncoder encoder;
+    const std::vector<PlaneTable> tables = pool.tables(r);
+    ASSERT_FALSE(tables.empty());
+    for (const PlaneTable& table : tables) {
+      const Bytes text = table.serialise();
+      symbols.emplace(text.begin() + static_cast<std::ptrdiff_t>(PlaneTable::symbols_at(text)),
+                      text.end());
+      const auto block = encoder.encode(PlaneTable::parse(text), r.values, count);
+      least = std::min(least, block.size());
+      Bytes out(2 * count);
+      PlaneDecoder().decode(table, block, count, out.data());
+      EXPECT_EQ(std::memcmp(out.data(), r.values, out.size()), 0);
+    }
+    bytes += least;
+    weights += count;
+  }
+  EXPECT_LE(symbols.size(), 2U);
+  EXPECT_LT(8.0 * static_cast<double>(bytes), 10.9 * static_cast<double>(weights));
 }
 
 TEST(PlaneCodecTest, DamagedTablesAreRefusedOrAreTables) {

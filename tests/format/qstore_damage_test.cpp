@@ -284,7 +284,6 @@ TEST_F(QstoreDamageTest, RefusesIndexesThatLie) {
   refused("hole", [](QstoreIndex& i) { --i.streams.back().blocks.back().stored_bytes; });
   refused("bad_offset", [](QstoreIndex& i) { ++i.streams.back().blocks.back().stored_bytes; });
   refused("bad_schema", [](QstoreIndex& i) { i.streams[0].level = 7; });
-  refused("limit", [](QstoreIndex& i) { i.streams[0].unit_bytes = 0; });
   refused("limit", [](QstoreIndex& i) { i.streams[0].unit_bytes = kQstoreMaxBlock + 1; });
   refused("truncated", [](QstoreIndex& i) { i.streams.back().size_bytes = UINT64_MAX; });
   // Level 1 must be readable without level 0.
