@@ -22,7 +22,8 @@ struct Piece {
   std::uint32_t stream;
   std::uint64_t offset;
   std::uint64_t bytes;
-  bool last;  // of its stream, which this file takes whole
+  bool last;             // of its stream, which this file takes whole
+  std::uint64_t to = 0;  // among the pieces
 };
 
 // The bytes of a file in order, cut at the blocks of its streams.
@@ -68,7 +69,8 @@ class Decoder {
     AtomicFile out(folder + "/" + std::string(file.name), {});
     out.reserve(file.size_bytes);
     DigestState whole;
-    write_pieces(pieces_of(container_.index(), file), out, &whole);
+    std::vector<Piece> pieces = pieces_of(container_.index(), file);
+    write_pieces(pieces, out, &whole);
     if (!(whole.value() == file.digest)) {
       throw Error(ErrorCode::kCorrupt, fmt::format("digest of file {} is wrong", file.name), {},
                   container_.file().path(), container_.header().index_offset);
@@ -94,7 +96,14 @@ class Decoder {
   }
 
  private:
-  void write_pieces(const std::vector<Piece>& pieces, AtomicFile& out, DigestState* whole) {
+  // Who decodes a piece also writes it; hashed they are in order.
+  void write_pieces(std::vector<Piece>& pieces, AtomicFile& out, DigestState* whole) {
+    std::uint64_t all = 0;
+    for (Piece& piece : pieces) {
+      piece.to = all;
+      all = checked_add(all, piece.bytes).value_or(UINT64_MAX);
+    }
+    const std::uint64_t start = out.claim(all);
     OrderedWork work;
     work.produce = [&](unsigned worker, std::size_t item, std::size_t slot) {
       auto& reader = readers_[worker];
@@ -102,6 +111,7 @@ class Decoder {
       const Piece& piece = pieces[item];
       slots_[slot].resize(static_cast<std::size_t>(piece.bytes));
       reader->read(piece.stream, piece.offset, slots_[slot]);
+      out.put_at(start + piece.to, slots_[slot]);
     };
     DigestState digest;
     work.consume = [&](std::size_t item, std::size_t slot) {
@@ -110,7 +120,6 @@ class Decoder {
       }
       const Piece& piece = pieces[item];
       const Buffer& bytes = slots_[slot];
-      out.write(bytes);
       if (whole != nullptr) {
         whole->add(bytes);  // the file's digest is its tensors', too
       } else {

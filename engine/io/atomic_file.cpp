@@ -209,15 +209,35 @@ void AtomicFile::flush() {
   pending_.clear();
 }
 
-void AtomicFile::patch(std::uint64_t offset, std::span<const std::byte> bytes) {
-  assert(fd_ >= 0 && range_fits(offset, bytes.size(), size_));
+std::uint64_t AtomicFile::claim(std::uint64_t bytes) {
+  assert(fd_ >= 0);
   flush();
+  const std::uint64_t offset = size_;
+  size_ += bytes;
+  if (size_ < offset || size_ > static_cast<std::uint64_t>(INT64_MAX)) fail("lseek", EFBIG);
+  if (lseek(fd_, static_cast<off_t>(size_), SEEK_SET) < 0) fail("lseek", errno);
+  return offset;
+}
+
+void AtomicFile::put_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  assert(fd_ >= 0 && range_fits(offset, bytes.size(), size_));
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) fail("pwrite", written < 0 ? errno : EIO);
+    if (written <= 0) throw_call("pwrite", written < 0 ? errno : EIO, path_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
+  }
+}
+
+void AtomicFile::patch(std::uint64_t offset, std::span<const std::byte> bytes) {
+  assert(fd_ >= 0 && range_fits(offset, bytes.size(), size_));
+  flush();
+  try {
+    put_at(offset, bytes);
+  } catch (const Error&) {
+    discard();
+    throw;
   }
 }
 

@@ -2,7 +2,7 @@
 // folder, synced, renamed over the final name, folder synced. The final name is at every instant
 // absent, the old file or the complete new one. Refuses folders, devices, an input of the run and,
 // unless told to overwrite, whatever is there. Leftovers of dead runs in the folder are removed.
-// One thread at a time.
+// One thread at a time, but for put_at().
 #pragma once
 
 #include <cstddef>
@@ -48,6 +48,11 @@ class AtomicFile {
   /// Appends. Throws kIo, or kSpace when the disk or the quota is full; the temporary is then gone.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// Appends room for `bytes` and returns where it begins: it is to be filled by put_at().
+  std::uint64_t claim(std::uint64_t bytes);
+  /// Fills claimed room. Any thread, also while others fill other parts; nothing else may be called
+  /// meanwhile. Throws kIo or kSpace; the temporary then stays for the destructor.
+  void put_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
   /// Replaces bytes that were written already. Throws as write().
   void patch(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Everything to the disk; nothing may be written afterwards. The file can then be read back
