@@ -73,6 +73,8 @@ struct RawPlane {
   std::size_t carried;
 };
 
+// Rows longer than this have the class of their scale.
+constexpr std::size_t kLongestClose = 2048;
 // Rows shorter than this go through the loops together, a class a head.
 constexpr std::size_t kOwnRun = 8 * kRansLanes;
 
@@ -143,9 +145,11 @@ PlaneEncoder::PlaneEncoder(CodecPath path) : kernels_(plane_kernels(path)) {}
 std::span<const std::int8_t> PlaneEncoder::rows_of(const PlaneTable& table, const std::byte* heads,
                                                    std::size_t count) {
   const std::span<std::int8_t> rows = runs_.rows(table, count);
-  // Where columns differ, too, or there is little: then it pays, or takes no time.
-  const bool closely =
-      count <= kShortHeads || !table.classes() || !table.classes()->columns.empty();
+  // Where columns differ, too, or there is little: then it pays, or takes no time. The scale of a
+  // long row is exact enough.
+  const PlaneClasses* classes = table.classes();
+  const bool closely = classes != nullptr && classes->cols <= kLongestClose &&
+                       (count <= kShortHeads || !classes->columns.empty());
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const std::size_t cols = table.classes()->cols;
     rows[r] = table.class_of_row(heads + r * cols * table.split().head_bytes,

@@ -1,7 +1,10 @@
 #include "engine/format/qstore_writer.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -22,6 +25,9 @@ namespace qi {
 namespace {
 
 struct Cancelled {};
+
+// How often a cancel is looked for while the last digest is made.
+constexpr std::chrono::milliseconds kPollTime{20};
 
 /// A block among all of them, in the order of the file.
 struct BlockPlace {
@@ -337,19 +343,40 @@ class Writer {
     if (options_.progress) options_.progress(done_bytes_, total_bytes_);
   }
 
-  void digest_files() {
+  void digest_files(unsigned threads, const std::atomic<bool>* cancel) {
     for (std::size_t i = 0; i < plan_.index.levels.size(); ++i) {
       QstoreLevel& level = plan_.index.levels[i];
       OrderedWork work;
-      std::vector<QstoreDigest> slots(ordered_slots(threads_));
+      std::vector<QstoreDigest> slots(ordered_slots(threads));
       work.produce = [&](unsigned, std::size_t item, std::size_t slot) {
-        slots[slot] = digest_of(*plan_.file_sources[i][item], options_.cancel);
+        slots[slot] = digest_of(*plan_.file_sources[i][item], cancel);
       };
       work.consume = [&](std::size_t item, std::size_t slot) {
         poll();
         level.files[item].digest = slots[slot];
       };
-      run_ordered(level.files.size(), threads_, work);
+      run_ordered(level.files.size(), threads, work);
+    }
+  }
+
+  // With several threads the files' digests are made beside the blocks.
+  void encode_and_digest(AtomicFile& out) {
+    if (threads_ <= 1) {
+      encode_blocks(out);
+      digest_files(1, options_.cancel);
+    } else {
+      std::atomic<bool> stop = false;
+      auto digests = std::async(std::launch::async, [&] { digest_files(1, &stop); });
+      try {
+        encode_blocks(out);
+      } catch (...) {
+        stop = true;
+        throw;
+      }
+      while (digests.wait_for(kPollTime) != std::future_status::ready) {
+        stop = options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed);
+      }
+      digests.get();
     }
     for (QstoreStream& stream : plan_.index.streams) {
       if (stream.size_bytes == 0) stream.digest = DigestState().value();
@@ -358,8 +385,7 @@ class Writer {
 
   void write(AtomicFile& out) {
     out.write(std::vector<std::byte>(kQstoreHeaderBytes));
-    encode_blocks(out);
-    digest_files();
+    encode_and_digest(out);
     index_text_ = qstore_index_text(plan_.index);
     const std::vector<std::byte> packed = pack_qstore_index(index_text_);
     QstoreHeader header;

@@ -1,7 +1,8 @@
 // Any bytes as a container, in two ways: as they are, and (first byte odd) as blocks and the text
 // of an index around which header and checksums are put right, so that parser and decoders are
-// reached. Refused with qi::Error, or opened; then every block decodes or is refused, with
-// checksums on and off, the levels open as models or are refused, and --verify agrees with reading.
+// reached; the second bit says whether the text is of version 2. Refused with qi::Error, or opened;
+// then every block decodes or is refused, with checksums on and off, the levels open as models or
+// are refused, and --verify agrees with reading.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -22,7 +23,7 @@ void check(bool holds) {
 }
 
 // Two bytes say how many of the rest are blocks; what follows is the text of the index.
-std::string wrapped(std::string_view bytes) {
+std::string wrapped(std::string_view bytes, std::uint32_t version) {
   if (bytes.size() < 2) return {};
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const std::size_t blocks = std::min<std::size_t>(byte(0) | byte(1) << 8, bytes.size() - 2);
@@ -30,6 +31,7 @@ std::string wrapped(std::string_view bytes) {
   const std::vector<std::byte> packed =
       qi::pack_qstore_index(std::as_bytes(std::span(text.data(), text.size())));
   qi::QstoreHeader header;
+  header.version = version;
   header.index_offset = qi::kQstoreHeaderBytes + blocks;
   header.index_bytes = packed.size();
   header.total_bytes = header.index_offset + packed.size();
@@ -77,7 +79,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static qi::test::MemoryFile file;
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const std::string path = (data[0] & 1) != 0 ? file.set(wrapped(bytes)) : file.set(bytes);
+  const std::string path =
+      (data[0] & 1) != 0 ? file.set(wrapped(bytes, (data[0] & 2) != 0 ? 2 : 1)) : file.set(bytes);
   try {
     const auto container = qi::QstoreContainer::open(qi::File::open(path));
     std::uint64_t total = 0;

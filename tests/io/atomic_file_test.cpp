@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <span>
+#include <thread>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -160,6 +162,32 @@ TEST_F(AtomicFileTest, NothingUnderTheNameBeforeCommit) {
     EXPECT_FALSE(std::filesystem::exists(out_));
   }
   EXPECT_TRUE(names_in(dir_.path()).empty()) << "the temporary stayed";
+}
+
+// Room in the middle that several threads fill, between bytes that are appended.
+TEST_F(AtomicFileTest, ClaimedRoomIsFilledByAnyThread) {
+  const std::string text = big_text();
+  const auto bytes = std::as_bytes(std::span(text));
+  {
+    AtomicFile file(out_, {});
+    file.write("before");
+    const std::uint64_t start = file.claim(text.size());
+    EXPECT_EQ(start, 6U);
+    std::vector<std::thread> threads;
+    for (std::size_t part = 0; part < 4; ++part) {
+      threads.emplace_back([&, part] {
+        const std::size_t first = text.size() / 4 * part;
+        const std::size_t count = part == 3 ? text.size() - first : text.size() / 4;
+        file.put_at(start + first, bytes.subspan(first, count));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    file.write("behind");
+    file.patch(0, std::as_bytes(std::span("BEFORE", 6)));
+    EXPECT_EQ(file.size(), text.size() + 12);
+    file.commit();
+  }
+  EXPECT_EQ(read_file(out_), "BEFORE" + text + "behind");
 }
 
 TEST_F(AtomicFileTest, ForceRule) {
