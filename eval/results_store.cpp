@@ -159,12 +159,22 @@ std::int64_t ResultsStore::begin_run(const ResultRun& run, const std::vector<Tot
 void ResultsStore::end_run(const std::string& model_hash) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
+    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
     SQLite::Statement update(*connection_->db(),
                              "UPDATE run SET finished=?, model_hash=? WHERE id=?");
     update.bind(1, now_seconds());
     update.bind(2, model_hash);
     update.bind(3, run_);
     update.exec();
+    // Its own, and those of processes that were killed after they had kept their rows.
+    SQLite::Statement drop(
+        *connection_->db(),
+        "DELETE FROM claim WHERE owner=? OR EXISTS (SELECT 1 FROM result WHERE "
+        "result.hash=claim.hash AND result.family=claim.family AND result.params=claim.params AND "
+        "result.version=claim.version)");
+    drop.bind(1, owner_);
+    drop.exec();
+    transaction.commit();
   });
 }
 
@@ -262,10 +272,14 @@ void ResultsStore::drop_claim(const ResultKey& key) {
   statements_->drop_claim.exec();
 }
 
+// What the unit's claim was for is there now, so the claim stays until release(): one page less to
+// write.
 void ResultsStore::finish(const UnitRecord& unit, bool redo) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
-    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
+    SQLite::Database& db = *connection_->db();
+    SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
+    bool added = false;
     {
       SQLite::Statement& put = redo ? statements_->replace_result : statements_->put_result;
       const Use use(put);
@@ -275,14 +289,16 @@ void ResultsStore::finish(const UnitRecord& unit, bool redo) {
         if (const auto& value = unit.row.*column.value) put.bind(index, *value);
         ++index;
       }
-      put.exec();
+      added = put.exec() > 0;
     }
-    const Use use(statements_->result);
-    bind_result_key(statements_->result, 1, unit.key);
-    statements_->result.executeStep();
-    insert_row(unit, statements_->result.getColumn(0).getInt64());
-    drop_claim(unit.key);
-    statements_->result.reset();
+    std::int64_t result = db.getLastInsertRowid();
+    if (!added) {  // another process was quicker
+      const Use use(statements_->result);
+      bind_result_key(statements_->result, 1, unit.key);
+      statements_->result.executeStep();
+      result = statements_->result.getColumn(0).getInt64();
+    }
+    insert_row(unit, result);
     transaction.commit();
   });
 }

@@ -53,6 +53,7 @@ class ResultsStore {
   const std::vector<Warning>& warnings() const;
   /// Records a run and its totals; `run.id` and `finished` are not used. Once. Returns its number.
   std::int64_t begin_run(const ResultRun& run, const std::vector<TotalRecord>& totals);
+  /// Finished; gives up its claims.
   void end_run(const std::string& model_hash);
 
   std::optional<std::string> known_hash(const AnalysisKey& key);
@@ -60,12 +61,12 @@ class ResultsStore {
   /// kDone. `computed`: a hash to be kept with it. With `redo` nothing counts as there.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
                            const std::optional<std::pair<AnalysisKey, std::string>>& computed);
-  /// A measured row: kept, claim given up. With `redo` it takes the place of what is there, else
+  /// A measured row: kept. With `redo` it takes the place of what is there, else
   /// what another process was quicker with stays.
   void finish(const UnitRecord& unit, bool redo);
   /// The row of a unit that failed; a later run tries again.
   void fail(const UnitRecord& unit);
-  /// Gives up all claims of this run: nothing of what it claimed will come.
+  /// Gives up all claims of this run: all that will come of them is there.
   void release();
 
  private:
