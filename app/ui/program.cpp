@@ -155,8 +155,7 @@ void Program::carry_out(const Request& request) {
                                           static_cast<std::uint32_t>(request.index)));
       break;
     case Ask::kShowHeatmap:
-      push(std::make_unique<HeatmapScreen>(model_->shared_table()));
-      find_screen<HeatmapScreen>()->set_job(analysis_->status());
+      show_heatmap(request.text);
       break;
     case Ask::kShowMetadata:
       show_metadata();
@@ -399,10 +398,7 @@ void Program::take_analysis() {
   model_->set_warning(warning.empty() ? note_ : warning);
   const JobStatus job = analysis_->status();
   model_->set_job(job, other_jobs());
-  if (auto* screen = find_screen<HeatmapScreen>()) {
-    screen->set_job(job);
-    screen->refresh();
-  }
+  follow_heatmaps(job);
   if (fresh) settle_soon();
   changed_ = true;
 }
@@ -417,7 +413,7 @@ void Program::cancel_analysis() {
   details_->cancel();
   model_->set_plan(plan_ = AnalysisPlan::kNone);
   model_->set_job({}, other_jobs());
-  if (auto* screen = find_screen<HeatmapScreen>()) screen->set_job({});
+  follow_heatmaps({});
   top().set_notice("cancelled: finished results are kept, A goes on");
 }
 
