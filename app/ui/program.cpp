@@ -17,7 +17,6 @@
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
-#include "app/ui/clipboard.h"
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
@@ -214,22 +213,6 @@ void Program::carry_out(const Request& request) {
     case Ask::kPauseJob:
       pause_job(request.index);
       break;
-  }
-}
-
-void Program::copy(const std::string& raw) {
-  // Pasted into a shell, a control character would act.
-  std::string text = escape(raw);
-  const std::string path = clipboard_path();
-  const bool kept = keep_copy(path, text);
-  if (text.size() <= kMostClipboard) {
-    top().set_notice(kept ? fmt::format("copied (OSC 52); also in {}", escape(path))
-                          : "copied (OSC 52)");
-    clipboard_ = std::move(text);
-  } else if (kept) {
-    top().set_notice(fmt::format("too long for a terminal's clipboard: it is in {}", escape(path)));
-  } else {
-    top().set_notice("too long for a terminal's clipboard: e writes the table to a file");
   }
 }
 
