@@ -167,7 +167,26 @@ std::string CompareScreen::detail(std::size_t index) const {
   return out;
 }
 
+std::string CompareScreen::why_not(Command command) const {
+  if (command == Command::kShowHeatmap) return lines_.empty() ? when_empty() : "";
+  return TableScreen::why_not(command);
+}
+
+std::vector<ResultPart> CompareScreen::heat_parts() const {
+  std::vector<ResultPart> out;
+  for (std::size_t side = 0; side < sides_.size(); ++side) {
+    out.push_back({side_label(side), {}});
+    for (const Line& line : lines_) {
+      if (line.rows[side]) out.back().rows.push_back(*line.rows[side]);
+    }
+  }
+  return out;
+}
+
 Request CompareScreen::run_own(Command command) {
+  if (command == Command::kShowHeatmap) {
+    return {Ask::kShowHeatmap, std::string(result_column(measure_).name)};
+  }
   if (command != Command::kAxis) return {};
   const auto axes = result_axes();
   auto at = std::find(axes.begin(), axes.end(), measure_);

@@ -8,18 +8,22 @@
 #include <vector>
 
 #include "views/name_fit.h"
-#include "views/result_set.h"
+#include "views/result_source.h"
 #include "views/table_screen.h"
 
 namespace qi {
 
-class CompareScreen final : public TableScreen {
+class CompareScreen final : public TableScreen, public HeatRows {
  public:
   /// At least two sides; more than kMostSides are left out.
   CompareScreen(std::shared_ptr<const ResultSet> set, std::vector<ResultSide> sides);
 
   static constexpr std::size_t kMostSides = 8;
   ResultColumnId measure() const { return measure_; }
+
+  std::string why_not(Command command) const override;
+  std::shared_ptr<const ResultSet> result_set() const override { return set_; }
+  std::vector<ResultPart> heat_parts() const override;
 
  private:
   struct Line {

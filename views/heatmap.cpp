@@ -43,7 +43,7 @@ std::string_view part_before(std::string_view name, std::size_t begin) {
 
 /// The name of the module: that of the weight without ".weight", its layer's and its expert's
 /// number replaced by '*'. Written into `out`.
-void module_name(const Weight& weight, std::string& out) {
+void module_name(const HeatItem& weight, std::string& out) {
   constexpr std::string_view kSuffix = ".weight";
   std::string_view name = weight.name;
   if (name.size() > kSuffix.size() && name.ends_with(kSuffix)) name.remove_suffix(kSuffix.size());
@@ -114,12 +114,22 @@ std::vector<std::string> short_labels(const std::vector<std::string>& names) {
   return out;
 }
 
+std::vector<HeatItem> items_of(const Model& model) {
+  std::vector<HeatItem> out;
+  out.reserve(model.weights.size());
+  for (const Weight& one : model.weights) {
+    out.push_back({one.name, one.role, one.layer, one.expert});
+  }
+  return out;
+}
+
 }  // namespace
 
 // --- which weights stand where
 
-HeatMap::HeatMap(const Model& model) {
-  const std::vector<Weight>& all = model.weights;
+HeatMap::HeatMap(const Model& model) : HeatMap(items_of(model)) {}
+
+HeatMap::HeatMap(const std::vector<HeatItem>& all) {
   struct Place {
     std::uint32_t module, layer, weight;  // layer: its number first, then its place in layers()
   };
@@ -231,7 +241,7 @@ std::uint32_t HeatMap::cell(std::size_t module, std::size_t layer) const {
 
 // --- values
 
-HeatValues heat_values(const HeatMap& map, const WeightTable& table, ColumnId column,
+HeatValues heat_values(const HeatMap& map, const std::function<double(std::uint32_t)>& value_of,
                        HeatFold fold) {
   HeatValues out;
   out.values.assign(map.cells(), kNone);
@@ -239,7 +249,7 @@ HeatValues heat_values(const HeatMap& map, const WeightTable& table, ColumnId co
     double sum = 0, largest = 0, smallest = 0;
     std::size_t count = 0;
     for (const std::uint32_t index : map.weights(cell)) {
-      const double value = sort_value(column, table.weight(index), table.statistics(index));
+      const double value = value_of(index);
       if (std::isnan(value)) continue;
       sum += value;
       largest = count == 0 ? value : std::max(largest, value);
@@ -342,30 +352,6 @@ double heat_value_at(const HeatValues& values, HeatScale scale, double level) {
 
 int heat_step(float level) {
   return std::min(kRampSteps - 1, static_cast<int>(level * kRampSteps));
-}
-
-std::vector<ColumnId> heat_columns() {
-  std::vector<ColumnId> out;
-  for (const ColumnInfo& info : columns()) {
-    const bool has_numbers = info.from_statistics || info.number != nullptr;
-    if (has_numbers && info.form != ColumnForm::kText && info.form != ColumnForm::kBar) {
-      out.push_back(info.id);
-    }
-  }
-  return out;
-}
-
-double heat_number(ColumnId column, double value, const ColumnFit& fit) {
-  if (qi::column(column).form != ColumnForm::kSize) return value;
-  return value / (fit.size_in_kib ? 1024.0 : 1048576.0);
-}
-
-std::string heat_text(ColumnId column, double value, const ColumnFit& fit) {
-  // One digit more than the cells of the table: ticks of a legend and means lie close together.
-  if (qi::column(column).form != ColumnForm::kCount || !(value >= 1000) || value >= 1e18) {
-    return human_number(heat_number(column, value, fit));
-  }
-  return human_count(static_cast<std::uint64_t>(value));
 }
 
 }  // namespace qi

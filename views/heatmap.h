@@ -1,17 +1,18 @@
 // What the heat map shows, without a screen: the weights of a model as modules against layers, one
-// value for each cell from any column, and where that value stands between the lowest and the
-// highest. Pure functions of the weight table; linear in the weights. One thread.
+// value for each cell, and where that value stands between the lowest and the highest. Pure
+// functions, whatever the values are of; linear in the weights. One thread.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "views/columns.h"
-#include "views/weight_table.h"
+#include "engine/tensor/model.h"
+#include "views/heat_source.h"
 
 namespace qi {
 
@@ -26,6 +27,7 @@ class HeatMap {
   };
   static constexpr std::uint32_t kNoCell = ~std::uint32_t{0};
 
+  explicit HeatMap(const std::vector<HeatItem>& items);
   explicit HeatMap(const Model& model);
 
   /// By role, then as the model lists them.
@@ -42,7 +44,7 @@ class HeatMap {
   std::uint32_t outside_cell(std::size_t index) const {
     return static_cast<std::uint32_t>(cells() - outside_.size() + index);
   }
-  /// Indices into Model::weights.
+  /// Indices of items: of a model's, those of its weights.
   std::span<const std::uint32_t> weights(std::uint32_t cell) const {
     return std::span(weights_).subspan(begin_[cell], begin_[cell + 1] - begin_[cell]);
   }
@@ -72,8 +74,8 @@ struct HeatValues {
   double low() const { return sorted.front(); }
   double high() const { return sorted.back(); }
 };
-/// The values of a column. A cell's value is that of the weights that have one.
-HeatValues heat_values(const HeatMap& map, const WeightTable& table, ColumnId column,
+/// `value`: of an item, NaN for none. A cell's value is that of the items that have one.
+HeatValues heat_values(const HeatMap& map, const std::function<double(std::uint32_t)>& value,
                        HeatFold fold);
 
 /// Where each value stands, 0 … 1 (NaN where there is none; all equal: 0.5; infinities: the end).
@@ -82,11 +84,5 @@ std::vector<float> heat_levels(const HeatValues& values, HeatScale scale);
 double heat_value_at(const HeatValues& values, HeatScale scale, double level);
 /// 0 … kRampSteps − 1 of a level that is not NaN.
 int heat_step(float level);
-
-/// Columns that are numbers.
-std::vector<ColumnId> heat_columns();
-/// A value in the unit of column_title(), and as the column shows it.
-double heat_number(ColumnId column, double value, const ColumnFit& fit);
-std::string heat_text(ColumnId column, double value, const ColumnFit& fit);
 
 }  // namespace qi

@@ -36,7 +36,7 @@ void HeatmapScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {
   paint_top(canvas, glyphs);
   const Place now = place();
   if (line_count() == 0) {
-    canvas.text(bounds(), kLeft, now.grid.y, "this model has no weights", {Ink::kDim});
+    canvas.text(bounds(), kLeft, now.grid.y, source_->when_empty(), {Ink::kDim});
   } else {
     paint_head(canvas, glyphs, now);
     paint_grid(canvas, glyphs, now);
@@ -55,27 +55,25 @@ void HeatmapScreen::paint_top(Canvas& canvas, const Glyphs& glyphs) const {
                           : "no weight is in a layer";
   if (map_.has_folds())
     facts += fmt::format(" {} {} of experts", glyphs.dot, heat_fold_name(fold_));
-  paint_title(canvas, glyphs, "Heat map  " + escape(table_->model().name), facts);
+  paint_title(canvas, glyphs, "Heat map  " + source_->title(), facts);
   constexpr int kY = 1;
   int right = size().width - 1;
-  if (const std::size_t done = table_->analysed() + table_->failed();
-      done < table_->size() && qi::column(column()).from_statistics) {
+  if (const HeatSource::Progress now = source_->progress();
+      now.done() < now.total && shown().comes_in) {
     const int bar = size().width >= 100 ? 10 : 6;
     right -= bar;
     draw_progress(canvas, {right, kY, bar, 1},
-                  static_cast<double>(done) / static_cast<double>(table_->size()), glyphs);
-    const std::string text =
-        fmt::format("analysed {}/{}", grouped(table_->analysed()), grouped(table_->size()));
+                  static_cast<double>(now.done()) / static_cast<double>(now.total), glyphs);
+    const std::string text = fmt::format("analysed {}/{}", grouped(now.known), grouped(now.total));
     canvas.text_right(bounds(), right - 1, kY, text, {Ink::kDim});
     right -= display_width(text) + 3;
   }
   const std::string scale = fmt::format("{} scale", heat_scale_name(scale_));
   canvas.text_right(bounds(), right, kY, scale);
   right -= display_width(scale) + 2;
-  const int x = canvas.text({0, kY, right, 1}, 1, kY, column_title(column(), fit_), {Ink::kAccent});
+  const int x = canvas.text({0, kY, right, 1}, 1, kY, shown().title, {Ink::kAccent});
   if (right > x + 8) {
-    canvas.text(bounds(), x + 2, kY,
-                elide_end(qi::column(column()).meaning, right - x - 2, glyphs.ellipsis),
+    canvas.text(bounds(), x + 2, kY, elide_end(shown().meaning, right - x - 2, glyphs.ellipsis),
                 {Ink::kDim});
   }
 }
@@ -212,25 +210,24 @@ void HeatmapScreen::paint_strip(Canvas& canvas, const Glyphs& glyphs, const Plac
 
 std::string HeatmapScreen::name_of(std::uint32_t cell) const {
   const auto weights = map_.weights(cell);
-  const std::string& first = table_->weight(weights.front()).name;
-  if (weights.size() == 1) return first;
+  if (weights.size() == 1) return source_->name(weights.front());
   return fmt::format("{} of {}", heat_fold_name(fold_), grouped(weights.size()));
 }
 
 std::string HeatmapScreen::value_words(std::uint32_t cell, const Glyphs& glyphs) const {
-  const std::string title = column_title(column(), fit_);
+  const std::string& title = shown().title;
   const double value = values_.values[cell];
   const auto weights = map_.weights(cell);
   if (std::isnan(value)) {
     if (has_failed(cell)) {
       for (const std::uint32_t index : weights) {
-        if (!table_->failure(index).empty()) {
-          return fmt::format("{}: failed: {}", title, escape(table_->failure(index)));
-        }
+        if (source_->gap(column_, index) != HeatGap::kFailed) continue;
+        return fmt::format("{}: failed: {}", title, escape(source_->failure(index)));
       }
     }
-    return fmt::format("{}: {}", title,
-                       is_waiting(cell) ? "not analysed yet" : "does not apply to this weight");
+    return fmt::format(
+        "{}: {}", title,
+        is_waiting(cell) ? source_->waiting_text() : "does not apply to this weight");
   }
   std::string out = fmt::format("{} {}", title, with_minus(value_text(cell), glyphs));
   const auto above =
@@ -245,7 +242,7 @@ std::string HeatmapScreen::value_words(std::uint32_t cell, const Glyphs& glyphs)
   double high = -HUGE_VAL;
   std::size_t known = 0;
   for (const std::uint32_t index : weights) {
-    const double one = sort_value(column(), table_->weight(index), table_->statistics(index));
+    const double one = source_->value(column_, index);
     if (std::isnan(one)) continue;
     ++known;
     low = std::min(low, one);
@@ -254,8 +251,8 @@ std::string HeatmapScreen::value_words(std::uint32_t cell, const Glyphs& glyphs)
   return out +
          fmt::format("  {} {} of {}{}, {} to {}", glyphs.dot, heat_fold_name(fold_), grouped(known),
                      known < weights.size() ? fmt::format(" (of {})", grouped(weights.size())) : "",
-                     with_minus(heat_text(column(), low, fit_), glyphs),
-                     with_minus(heat_text(column(), high, fit_), glyphs));
+                     with_minus(source_->number_text(column_, low), glyphs),
+                     with_minus(source_->number_text(column_, high), glyphs));
 }
 
 void HeatmapScreen::paint_words(Canvas& canvas, const Glyphs& glyphs, const Place& place) const {
@@ -272,9 +269,8 @@ void HeatmapScreen::paint_words(Canvas& canvas, const Glyphs& glyphs, const Plac
                 {Ink::kDim});
     return;
   }
-  const std::uint32_t index = *current_weight();
-  const Weight& weight = table_->weight(index);
-  const std::string name = escape(weight.name);
+  const std::uint32_t index = *current_item();
+  const std::string name = escape(source_->name(index));
   const std::string words = value_words(cell, glyphs);
   if (area.height == 1) {
     // The value is what one came for; the name takes what is left.
@@ -284,9 +280,10 @@ void HeatmapScreen::paint_words(Canvas& canvas, const Glyphs& glyphs, const Plac
                 {Ink::kStrong});
     return;
   }
-  std::string facts = weight.layer >= 0 ? fmt::format("layer {}", weight.layer) : "in no layer";
-  facts += fmt::format(" {} {} {} {}", glyphs.dot, shape_text(weight.shape), glyphs.dot,
-                       scheme_label(table_->model(), weight));
+  const std::size_t layer = transposed_ ? lines_.at() : cross_.at();
+  std::string facts =
+      has_layers() && !in_strip_ ? fmt::format("layer {}", map_.layers()[layer]) : "in no layer";
+  facts += fmt::format(" {} {}", glyphs.dot, source_->facts(index, glyphs));
   std::string shown = name;
   if (map_.weights(cell).size() > 1) shown += " has the largest";
   int room = area.width;
@@ -300,13 +297,13 @@ void HeatmapScreen::paint_words(Canvas& canvas, const Glyphs& glyphs, const Plac
 
 void HeatmapScreen::paint_legend(Canvas& canvas, const Glyphs& glyphs, const Place& place) const {
   const Rect& area = place.legend;
+  const HeatSource::Gaps gaps = source_->gaps(column_);
   const auto text_of = [&](double level) {
-    return with_minus(heat_text(column(), heat_value_at(values_, scale_, level), fit_), glyphs);
+    return with_minus(source_->number_text(column_, heat_value_at(values_, scale_, level)), glyphs);
   };
   if (values_.sorted.empty() || values_.low() == values_.high()) {
-    std::string text = qi::column(column()).from_statistics && seen_ < table_->size()
-                           ? "no values yet"
-                           : "this column applies to no weight";
+    std::string text =
+        shown().comes_in && gaps.waiting > 0 ? "no values yet" : "this column applies to no weight";
     if (values_.known > 0) text = "no value is finite";
     if (!values_.sorted.empty()) text = "all values are " + text_of(0);
     canvas.text(area, area.x, area.y, text, {Ink::kDim});
@@ -325,10 +322,8 @@ void HeatmapScreen::paint_legend(Canvas& canvas, const Glyphs& glyphs, const Pla
     x += step;
   }
   std::string signs;
-  if (qi::column(column()).from_statistics && seen_ < table_->size()) {
-    signs = fmt::format("{} not analysed yet", glyphs.missing);
-  }
-  if (qi::column(column()).from_statistics && table_->failed() > 0) {
+  if (gaps.waiting > 0) signs = fmt::format("{} {}", glyphs.missing, source_->waiting_text());
+  if (gaps.failed > 0) {
     signs += fmt::format("{}! failed", signs.empty() ? "" : "  ");
   }
   if (!ticks) {

@@ -19,7 +19,6 @@ constexpr int kWideCell = 8;    // unless zoomed in: a map is seen at a glance
 constexpr int kNamedCell = 12;  // where the cells' titles are names
 constexpr int kTallCell = 2;
 constexpr int kTop = 3;                        // title, column, air
-constexpr std::size_t kProbe = 256;            // analysed weights looked at for a first column
 constexpr std::size_t kMostCells = 4'000'000;  // of an exported table
 
 }  // namespace
@@ -34,32 +33,13 @@ std::string_view heat_fold_name(HeatFold fold) {
   return kNames[static_cast<std::size_t>(fold)];
 }
 
-HeatmapScreen::HeatmapScreen(std::shared_ptr<const WeightTable> table)
-    : table_(std::move(table)),
-      map_(table_->model()),
-      fit_(fit_columns(table_->model(), table_->labels())),
-      columns_(heat_columns()) {
+HeatmapScreen::HeatmapScreen(std::unique_ptr<HeatSource> source)
+    : source_(std::move(source)), map_(source_->items()), column_(source_->first_column()) {
   for (const HeatMap::Module& one : map_.modules()) {
     module_label_ = std::max(module_label_, display_width(one.label));
   }
   for (const HeatMap::Module& one : map_.outside()) {
     outside_label_ = std::max(outside_label_, display_width(one.label));
-  }
-  // What was found by reading says more than what the headers say, once there is some.
-  std::size_t probed = 0;
-  bool found = false;
-  for (std::size_t i = 0; i < table_->size() && probed < kProbe && !found; ++i) {
-    if (table_->statistics(i) == nullptr) continue;
-    ++probed;
-    for (std::size_t k = 0; k < columns_.size() && !found; ++k) {
-      found = qi::column(columns_[k]).from_statistics &&
-              !std::isnan(sort_value(columns_[k], table_->weight(i), table_->statistics(i)));
-      if (found) column_ = k;
-    }
-  }
-  for (std::size_t k = 0; k < columns_.size() && !found; ++k) {
-    found = columns_[k] == ColumnId::kBitsPerWeight;
-    if (found) column_ = k;
   }
   revalue();
 }
@@ -67,22 +47,40 @@ HeatmapScreen::HeatmapScreen(std::shared_ptr<const WeightTable> table)
 // --- values
 
 void HeatmapScreen::revalue() {
-  seen_ = table_->analysed() + table_->failed();
-  values_ = heat_values(map_, *table_, column(), fold_);
+  seen_ = source_->progress().done();
+  values_ = heat_values(
+      map_, [this](std::uint32_t item) { return source_->value(column_, item); }, fold_);
   levels_ = heat_levels(values_, scale_);
 }
 
 void HeatmapScreen::refresh() {
-  if (seen_ == table_->analysed() + table_->failed()) return;
-  if (qi::column(column()).from_statistics) {
+  const std::size_t done = source_->progress().done();
+  if (seen_ == done) return;
+  if (shown().comes_in) {
     revalue();
   } else {
-    seen_ = table_->analysed() + table_->failed();
+    seen_ = done;
   }
 }
 
 void HeatmapScreen::choose_column(std::size_t column) {
   column_ = column;
+  revalue();
+}
+
+bool HeatmapScreen::show_column(std::string_view name) {
+  const std::vector<HeatColumn>& all = source_->columns();
+  const auto at = std::find_if(all.begin(), all.end(), [&](const HeatColumn& one) {
+    return one.name == name || one.title == name;
+  });
+  if (at == all.end()) return false;
+  choose_column(static_cast<std::size_t>(at - all.begin()));
+  return true;
+}
+
+void HeatmapScreen::next_variant(bool forward) {
+  const std::size_t count = source_->variants();
+  source_->show_variant((source_->variant() + (forward ? 1 : count - 1)) % count);
   revalue();
 }
 
@@ -104,7 +102,7 @@ std::string HeatmapScreen::line_label(std::size_t line) const {
 }
 
 std::string HeatmapScreen::cross_label(std::size_t cross) const {
-  if (!has_layers()) return column_title(column(), fit_);
+  if (!has_layers()) return shown().title;
   return transposed_ ? map_.modules()[cross].label : std::to_string(map_.layers()[cross]);
 }
 
@@ -119,7 +117,7 @@ std::uint32_t HeatmapScreen::current_cell() const {
   return cell_at(lines_.at(), cross_.at());
 }
 
-std::optional<std::uint32_t> HeatmapScreen::current_weight() const {
+std::optional<std::uint32_t> HeatmapScreen::current_item() const {
   const std::uint32_t cell = current_cell();
   if (cell == HeatMap::kNoCell) return {};
   const auto weights = map_.weights(cell);
@@ -127,7 +125,7 @@ std::optional<std::uint32_t> HeatmapScreen::current_weight() const {
   double largest = -HUGE_VAL;
   if (weights.size() == 1) return best;
   for (const std::uint32_t index : weights) {
-    const double value = sort_value(column(), table_->weight(index), table_->statistics(index));
+    const double value = source_->value(column_, index);
     if (!(value > largest)) continue;
     largest = value;
     best = index;
@@ -135,32 +133,23 @@ std::optional<std::uint32_t> HeatmapScreen::current_weight() const {
   return best;
 }
 
-bool HeatmapScreen::is_waiting(std::uint32_t cell) const {
-  if (!qi::column(column()).from_statistics) return false;
-  const auto weights = map_.weights(cell);
-  return std::any_of(weights.begin(), weights.end(), [&](std::uint32_t index) {
-    return table_->statistics(index) == nullptr && table_->failure(index).empty();
-  });
+std::optional<std::uint32_t> HeatmapScreen::current_weight() const {
+  const auto item = current_item();
+  return item ? source_->weight(*item) : std::nullopt;
 }
 
-bool HeatmapScreen::has_failed(std::uint32_t cell) const {
-  if (!qi::column(column()).from_statistics) return false;
+bool HeatmapScreen::has_gap(std::uint32_t cell, HeatGap gap) const {
   const auto weights = map_.weights(cell);
-  return std::any_of(weights.begin(), weights.end(), [&](std::uint32_t index) {
-    return table_->statistics(index) == nullptr && !table_->failure(index).empty();
-  });
+  return std::any_of(weights.begin(), weights.end(),
+                     [&](std::uint32_t index) { return source_->gap(column_, index) == gap; });
 }
 
 std::string HeatmapScreen::value_text(std::uint32_t cell) const {
   const double value = values_.values[cell];
   if (std::isnan(value)) return "";
   const auto weights = map_.weights(cell);
-  if (weights.size() == 1) {
-    const std::uint32_t index = weights.front();
-    return cell_text(column(), table_->model(), table_->weight(index), table_->statistics(index),
-                     fit_);
-  }
-  return heat_text(column(), value, fit_);
+  if (weights.size() == 1) return source_->cell_text(column_, weights.front());
+  return source_->number_text(column_, value);
 }
 
 // --- geometry
@@ -253,7 +242,10 @@ void HeatmapScreen::arrange() {
 std::string HeatmapScreen::why_not(Command command) const {
   switch (command) {
     case Command::kEnter:
-      return current_weight() ? "" : "no weight stands here";
+      return current_item() ? "" : "no weight stands here";
+    case Command::kNextPane:
+    case Command::kPreviousPane:
+      return source_->variants() > 1 ? "" : "no other configuration is here";
     case Command::kForm:
       return map_.has_folds() ? "" : "every cell is one weight";
     case Command::kZoomIn:
@@ -263,8 +255,7 @@ std::string HeatmapScreen::why_not(Command command) const {
     case Command::kZoomOut:
       return place().cell <= kCellWidths.front() ? "the cells are as narrow as they get" : "";
     case Command::kAnalyseAll:
-      return table_->analysed() + table_->failed() >= table_->size() ? "every weight is analysed"
-                                                                     : "";
+      return source_->why_not_analyse();
     case Command::kCancel:
       return job_.active ? "" : "nothing is running";
     case Command::kExport:
@@ -319,10 +310,10 @@ Request HeatmapScreen::run(Command command) {
       (in_strip_ ? strip_ : cross_).move_by(command == Command::kLeft ? -1 : 1);
       return {};
     case Command::kSort:
-      choose_column((column_ + 1) % columns_.size());
+      choose_column((column_ + 1) % source_->columns().size());
       return {};
     case Command::kSortReverse:
-      choose_column((column_ + columns_.size() - 1) % columns_.size());
+      choose_column((column_ + source_->columns().size() - 1) % source_->columns().size());
       return {};
     case Command::kAxis:
       scale_ = static_cast<HeatScale>((static_cast<int>(scale_) + 1) % 3);
@@ -337,7 +328,11 @@ Request HeatmapScreen::run(Command command) {
       zoom(command == Command::kZoomIn ? 1 : -1);
       return {};
     case Command::kEnter:
-      return {Ask::kShowWeight, *current_weight()};
+      return source_->open(*current_item());
+    case Command::kNextPane:
+    case Command::kPreviousPane:
+      next_variant(command == Command::kNextPane);
+      return {};
     case Command::kAnalyseAll:
       return Ask::kAnalyseAll;
     case Command::kCancel:
@@ -375,30 +370,28 @@ Request HeatmapScreen::mouse(const Key& key) {
     hit = true;
   }
   // A second click on the same cell opens it, as on lines of tables.
-  if (hit && before == current_cell() && current_weight()) {
-    return {Ask::kShowWeight, *current_weight()};
-  }
+  if (hit && before == current_cell() && current_item()) return source_->open(*current_item());
   return {};
 }
 
 std::string HeatmapScreen::copy_text() const {
-  const auto weight = current_weight();
-  if (!weight) return "";
+  const auto item = current_item();
+  if (!item) return "";
   const std::uint32_t cell = current_cell();
-  std::string out = table_->weight(*weight).name;
+  std::string out = source_->name(*item);
   // Of several the value is not that of one.
   if (map_.weights(cell).size() > 1) out += fmt::format(" ({})", name_of(cell));
-  return fmt::format("{} {} {}", out, column_title(column(), fit_), value_text(cell));
+  return fmt::format("{} {} {}", out, shown().title, value_text(cell));
 }
 
 TextTable HeatmapScreen::table_shown() const {
   TextTable out;
   out.name = "heatmap";
   if (!why_not(Command::kExport).empty()) return out;
-  const std::string title = column_title(column(), fit_);
+  const std::string& title = shown().exported;
   const auto number = [&](std::uint32_t cell) {
     const double value = cell == HeatMap::kNoCell ? NAN : values_.values[cell];
-    return std::isnan(value) ? "" : exact_number(heat_number(column(), value, fit_));
+    return std::isnan(value) ? "" : exact_number(source_->exported_number(column_, value));
   };
   out.columns = {"module"};
   out.numeric = {false};

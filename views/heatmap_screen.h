@@ -1,14 +1,16 @@
 // The heat map: modules against layers (turned round when the layers do not fit side by side),
-// coloured by any column, with a legend, the weights outside of layers in a strip below, and what
-// stands under the cursor in words. Reads nothing but the weight table. One thread.
+// coloured by any column of a source, with a legend, the weights outside of layers in a strip
+// below, and what stands under the cursor in words. Reads nothing but the source. One thread.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "views/heat_source.h"
 #include "views/heatmap.h"
 #include "views/list_cursor.h"
 #include "views/model_screen.h"
@@ -18,20 +20,26 @@ namespace qi {
 
 class HeatmapScreen final : public Screen {
  public:
-  explicit HeatmapScreen(std::shared_ptr<const WeightTable> table);
+  explicit HeatmapScreen(std::unique_ptr<HeatSource> source);
 
   Context context() const override { return kInHeatmap; }
   std::string why_not(Command command) const override;
   TextTable table_shown() const override;
   std::string copy_text() const override;
 
-  /// Statistics came in: the values follow.
+  /// Values came in: the map follows.
   void refresh();
   void set_job(const JobStatus& job) { job_ = job; }
   /// Under the cursor; of several experts the one with the largest value, else the first.
+  std::optional<std::uint32_t> current_item() const;
+  /// The same as a weight of the open model's table; nothing where the source is another.
   std::optional<std::uint32_t> current_weight() const;
 
-  ColumnId column() const { return columns_[column_]; }
+  const HeatSource& source() const { return *source_; }
+  /// Index into source().columns().
+  std::size_t column() const { return column_; }
+  /// By its name or title; false when the source has none of that name.
+  bool show_column(std::string_view name);
   HeatScale scale() const { return scale_; }
   HeatFold fold() const { return fold_; }
   bool transposed() const { return transposed_; }
@@ -75,9 +83,12 @@ class HeatmapScreen final : public Screen {
   void zoom(int step);
   void choose_column(std::size_t column);
   void revalue();
+  void next_variant(bool forward);
+  const HeatColumn& shown() const { return source_->columns()[column_]; }
 
-  bool is_waiting(std::uint32_t cell) const;
-  bool has_failed(std::uint32_t cell) const;
+  bool is_waiting(std::uint32_t cell) const { return has_gap(cell, HeatGap::kWaiting); }
+  bool has_failed(std::uint32_t cell) const { return has_gap(cell, HeatGap::kFailed); }
+  bool has_gap(std::uint32_t cell, HeatGap gap) const;
   std::string value_text(std::uint32_t cell) const;
   std::string value_words(std::uint32_t cell, const Glyphs& glyphs) const;
   std::string name_of(std::uint32_t cell) const;
@@ -90,10 +101,8 @@ class HeatmapScreen final : public Screen {
   void paint_words(Canvas& canvas, const Glyphs& glyphs, const Place& place) const;
   void paint_legend(Canvas& canvas, const Glyphs& glyphs, const Place& place) const;
 
-  std::shared_ptr<const WeightTable> table_;
+  std::unique_ptr<HeatSource> source_;
   HeatMap map_;
-  ColumnFit fit_;
-  std::vector<ColumnId> columns_;
   std::size_t column_ = 0;
   HeatScale scale_ = HeatScale::kLinear;
   HeatFold fold_ = HeatFold::kMean;

@@ -18,10 +18,25 @@ struct ResultPart {
   std::vector<std::size_t> rows;
 };
 
-class ResultSource {
+/// What a heat map is drawn of.
+class HeatRows {
  public:
-  virtual ~ResultSource() = default;
+  virtual ~HeatRows() = default;
   virtual std::shared_ptr<const ResultSet> result_set() const = 0;
+  /// The configuration under the cursor, or the sides of a comparison: each the rows of one. At
+  /// least one where why_not(kShowHeatmap) says nothing.
+  virtual std::vector<ResultPart> heat_parts() const = 0;
+
+ protected:
+  HeatRows() = default;
+  HeatRows(const HeatRows&) = default;
+  HeatRows& operator=(const HeatRows&) = default;
+  HeatRows(HeatRows&&) = default;
+  HeatRows& operator=(HeatRows&&) = default;
+};
+
+class ResultSource : public HeatRows {
+ public:
   virtual ResultPart rows_under_cursor() const = 0;
   /// The marked ones: at least two where why_not(kCompare) says nothing.
   virtual std::vector<ResultSide> compared_sides() const = 0;

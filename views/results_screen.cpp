@@ -342,6 +342,11 @@ std::string ResultsScreen::why_not(Command command) const {
     case Command::kMark:
     case Command::kPlan:
       return current() ? "" : "no line to act on";
+    case Command::kShowHeatmap:
+      if (!current()) return "no line to act on";
+      return grouped() && group_ != ResultGroup::kConfig
+                 ? "a heat map is of one configuration: f groups by it"
+                 : "";
     case Command::kUnmarkAll:
       return marked_count_ > 0 ? "" : "nothing is marked";
     case Command::kForm:
@@ -383,6 +388,8 @@ Request ResultsScreen::run_own(Command command) {
       return Ask::kCompare;
     case Command::kPlan:
       return Ask::kPlan;
+    case Command::kShowHeatmap:
+      return Ask::kShowHeatmap;
     default:
       return {};
   }

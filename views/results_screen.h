@@ -38,6 +38,7 @@ class ResultsScreen final : public TableScreen, public ResultSource {
 
   std::shared_ptr<const ResultSet> result_set() const override { return set_; }
   ResultPart rows_under_cursor() const override;
+  std::vector<ResultPart> heat_parts() const override { return {rows_under_cursor()}; }
   std::vector<ResultSide> compared_sides() const override { return sides_; }
   ResultPart planned_rows() const override;
 

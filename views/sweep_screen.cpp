@@ -262,6 +262,7 @@ std::string SweepScreen::why_not(Command command) const {
       return marks >= 2 ? "" : "mark two configurations first: Space";
     case Command::kMark:
     case Command::kPlan:
+    case Command::kShowHeatmap:
     case Command::kLeft:
     case Command::kRight:
       return current() ? "" : "no line to act on";
@@ -323,6 +324,8 @@ Request SweepScreen::run_own(Command command) {
       return Ask::kCompare;
     case Command::kPlan:
       return Ask::kPlan;
+    case Command::kShowHeatmap:
+      return {Ask::kShowHeatmap, std::string(result_column(y_).name)};
     case Command::kShowSweep:
       return Ask::kShowSweep;
     case Command::kShowResults:

@@ -54,6 +54,7 @@ class SweepScreen final : public TableScreen, public ResultSource {
 
   std::shared_ptr<const ResultSet> result_set() const override { return report_->set; }
   ResultPart rows_under_cursor() const override;
+  std::vector<ResultPart> heat_parts() const override { return {rows_under_cursor()}; }
   std::vector<ResultSide> compared_sides() const override;
   ResultPart planned_rows() const override;
 

@@ -6,7 +6,7 @@ namespace qi {
 
 BackgroundSweep::BackgroundSweep(std::shared_ptr<const Model> model, SweepRequest request,
                                  SweepOptions options, std::string name, JobQueue& queue)
-    : queue_(queue) {
+    : queue_(queue), name_(std::move(name)) {
   options.on_row = [sink = sink_](std::size_t, const ResultRow& row) {
     const std::lock_guard lock(sink->mutex);
     sink->results.rows.push_back(row);
@@ -16,20 +16,25 @@ BackgroundSweep::BackgroundSweep(std::shared_ptr<const Model> model, SweepReques
     sink->results.totals.push_back(row);
   };
   const auto begin = [sink = sink_, state = state_, model = std::move(model),
-                      request = std::move(request), options = std::move(options), name,
+                      request = std::move(request), options = std::move(options), name = name_,
                       &jobs = queue](UnitContext& context) {
     lower_own_priority();
     try {
       auto sweep = std::make_shared<Sweep>(plan_sweep(model, request), options);
       Results::Begun begun{sweep->plan().units.size(), sweep->warnings()};
-      const std::lock_guard lock(state->mutex);
-      if (state->cancelled || context.cancelled()) return;
+      if (context.cancelled()) return;
+      // Without a lock: the UI thread must not wait for as many units as there are.
+      const JobId job = sweep->start(jobs, name);
+      bool cancelled = false;
       {
-        const std::lock_guard results(sink->mutex);
-        sink->results.begun = std::move(begun);
+        const std::lock_guard lock(state->mutex);
+        state->job = job;
+        cancelled = state->cancelled;
+        if (!cancelled) state->sweep = sweep;
       }
-      state->sweep = sweep;
-      state->job = sweep->start(jobs, name);
+      if (cancelled) return jobs.cancel(job);
+      const std::lock_guard results(sink->mutex);
+      sink->results.begun = std::move(begun);
     } catch (...) {
       const Error error = caught_error();
       {
@@ -55,6 +60,13 @@ void BackgroundSweep::cancel() {
   }
   queue_.cancel(opening_);
   if (job != 0) queue_.cancel(job);
+  if (sweep == nullptr) return;
+  // The last one to let go of a sweep writes to the database, which another process may hold.
+  const auto last = std::make_shared<std::shared_ptr<Sweep>>(std::move(sweep));
+  closing_ = queue_.submit(name_ + ": closing", {{.label = "the results database",
+                                                  .bytes = 0,
+                                                  .priority = kAskedPriority + 1,
+                                                  .run = [last](UnitContext&) { last->reset(); }}});
 }
 
 JobId BackgroundSweep::job() const {
@@ -68,8 +80,9 @@ BackgroundSweep::Results BackgroundSweep::take() {
     const std::lock_guard lock(sink_->mutex);
     out = std::exchange(sink_->results, {});
   }
-  if (out.begun) queue_.forget(opening_);
+  queue_.forget(closing_);
   const std::lock_guard lock(state_->mutex);
+  if (state_->job != 0) queue_.forget(opening_);
   if (state_->sweep != nullptr && !state_->failed) {
     if (auto failure = state_->sweep->failure()) {
       state_->failed = true;

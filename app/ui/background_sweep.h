@@ -39,7 +39,8 @@ class BackgroundSweep {
   BackgroundSweep(const BackgroundSweep&) = delete;
   BackgroundSweep& operator=(const BackgroundSweep&) = delete;
 
-  /// What waits is dropped, what runs stops at its next strip; finished rows stay.
+  /// What waits is dropped, what runs stops at its next strip; finished rows stay. Returns at once:
+  /// what that writes to the database is written on the queue.
   void cancel();
   Results take();
   /// The job that measures; before it began the one that plans.
@@ -61,7 +62,9 @@ class BackgroundSweep {
   JobQueue& queue_;
   const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();
   const std::shared_ptr<State> state_ = std::make_shared<State>();
+  const std::string name_;
   JobId opening_ = 0;
+  JobId closing_ = 0;
 };
 
 }  // namespace qi

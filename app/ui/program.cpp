@@ -17,7 +17,6 @@
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
-#include "app/ui/clipboard.h"
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
@@ -155,8 +154,7 @@ void Program::carry_out(const Request& request) {
                                           static_cast<std::uint32_t>(request.index)));
       break;
     case Ask::kShowHeatmap:
-      push(std::make_unique<HeatmapScreen>(model_->shared_table()));
-      find_screen<HeatmapScreen>()->set_job(analysis_->status());
+      show_heatmap(request.text);
       break;
     case Ask::kShowMetadata:
       show_metadata();
@@ -215,22 +213,6 @@ void Program::carry_out(const Request& request) {
     case Ask::kPauseJob:
       pause_job(request.index);
       break;
-  }
-}
-
-void Program::copy(const std::string& raw) {
-  // Pasted into a shell, a control character would act.
-  std::string text = escape(raw);
-  const std::string path = clipboard_path();
-  const bool kept = keep_copy(path, text);
-  if (text.size() <= kMostClipboard) {
-    top().set_notice(kept ? fmt::format("copied (OSC 52); also in {}", escape(path))
-                          : "copied (OSC 52)");
-    clipboard_ = std::move(text);
-  } else if (kept) {
-    top().set_notice(fmt::format("too long for a terminal's clipboard: it is in {}", escape(path)));
-  } else {
-    top().set_notice("too long for a terminal's clipboard: e writes the table to a file");
   }
 }
 
@@ -399,10 +381,7 @@ void Program::take_analysis() {
   model_->set_warning(warning.empty() ? note_ : warning);
   const JobStatus job = analysis_->status();
   model_->set_job(job, other_jobs());
-  if (auto* screen = find_screen<HeatmapScreen>()) {
-    screen->set_job(job);
-    screen->refresh();
-  }
+  follow_heatmaps(job);
   if (fresh) settle_soon();
   changed_ = true;
 }
@@ -417,7 +396,7 @@ void Program::cancel_analysis() {
   details_->cancel();
   model_->set_plan(plan_ = AnalysisPlan::kNone);
   model_->set_job({}, other_jobs());
-  if (auto* screen = find_screen<HeatmapScreen>()) screen->set_job({});
+  follow_heatmaps({});
   top().set_notice("cancelled: finished results are kept, A goes on");
 }
 

@@ -121,6 +121,7 @@ class Program {
   void analyse_all();
   void cancel_analysis();
   void follow_view();
+  void follow_heatmaps(const JobStatus& job);
   void follow_weight();
   void settle();
   void settle_soon();
@@ -153,6 +154,9 @@ class Program {
   void take_results_read();
   void show_rows();
   void show_named(const std::string& name);
+  /// Of what the top screen shows: rows of a configuration, else the open model. `column`: by
+  /// name; empty: what says most.
+  void show_heatmap(const std::string& column);
   void compare_marked();
   void plan_rows();
   std::string database_path() const;

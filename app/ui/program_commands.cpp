@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/ui/clipboard.h"
 #include "app/ui/export_table.h"
 #include "app/ui/program.h"
 #include "engine/text/escape.h"
@@ -122,6 +123,22 @@ void Program::export_shown(const std::string& path, bool overwrite) {
   } catch (const Error& error) {
     log(LogLine::Kind::kError, describe(error));
     top().set_notice(describe(error));
+  }
+}
+
+void Program::copy(const std::string& raw) {
+  // Pasted into a shell, a control character would act.
+  std::string text = escape(raw);
+  const std::string path = clipboard_path();
+  const bool kept = keep_copy(path, text);
+  if (text.size() <= kMostClipboard) {
+    top().set_notice(kept ? fmt::format("copied (OSC 52); also in {}", escape(path))
+                          : "copied (OSC 52)");
+    clipboard_ = std::move(text);
+  } else if (kept) {
+    top().set_notice(fmt::format("too long for a terminal's clipboard: it is in {}", escape(path)));
+  } else {
+    top().set_notice("too long for a terminal's clipboard: e writes the table to a file");
   }
 }
 

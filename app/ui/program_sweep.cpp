@@ -19,10 +19,13 @@
 #include "engine/text/numbers.h"
 #include "eval/results_db.h"
 #include "views/compare_screen.h"
+#include "views/heatmap_screen.h"
 #include "views/planner_screen.h"
+#include "views/result_heat.h"
 #include "views/results_screen.h"
 #include "views/sweep_form.h"
 #include "views/sweep_screen.h"
+#include "views/weight_heat.h"
 #include "views/weight_screen.h"
 #include "views/widgets.h"
 
@@ -224,6 +227,36 @@ void Program::show_named(const std::string& name) {
     }
   }
   top().set_notice(fmt::format("the open model has no weight {}", escape(name)));
+}
+
+void Program::show_heatmap(const std::string& column) {
+  const auto* rows = dynamic_cast<const HeatRows*>(&top());
+  if (dynamic_cast<HeatmapScreen*>(&top()) == nullptr || column.empty()) {
+    std::unique_ptr<HeatSource> source;
+    if (rows != nullptr && rows->result_set() != nullptr) {
+      if (std::string why = top().why_not(Command::kShowHeatmap); !why.empty()) {
+        return top().set_notice(std::move(why));
+      }
+      source = std::make_unique<ResultHeat>(rows->result_set(), rows->heat_parts());
+    } else {
+      source = std::make_unique<WeightHeat>(model_->shared_table());
+    }
+    push(std::make_unique<HeatmapScreen>(std::move(source)));
+    follow_heatmaps(analysis_->status());
+  }
+  auto* screen = find_screen<HeatmapScreen>();
+  if (column.empty() || screen->show_column(column)) return;
+  screen->set_notice(fmt::format("no column of numbers is called {}", escape(column)));
+}
+
+// What is measured already waits for no analysis.
+void Program::follow_heatmaps(const JobStatus& job) {
+  for (const auto& one : stack_) {
+    auto* screen = dynamic_cast<HeatmapScreen*>(one.get());
+    if (screen == nullptr) continue;
+    screen->set_job(screen->source().progress().total > 0 ? job : JobStatus{});
+    screen->refresh();
+  }
 }
 
 void Program::compare_marked() {

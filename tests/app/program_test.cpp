@@ -1,19 +1,15 @@
 // The interactive program without a terminal: keys in, canvas out, the background at work.
 #include "app/ui/program.h"
 
-#include <poll.h>
-
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <memory>
-#include <sstream>
 #include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
 
 #include "app/ui/background_store.h"
+#include "tests/support/driven.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
@@ -21,72 +17,8 @@ namespace {
 
 const std::string kModels = std::string(QI_TEST_DATA) + "/models/";
 
-class Driven {
- public:
-  explicit Driven(std::string path) : wake_(std::make_shared<Wake>()) {
-    options_.path = std::move(path);
-    options_.database = folder_.path() + "/results.db";
-    options_.threads = 2;
-    program_ = std::make_unique<Program>(options_, wake_);
-    program_->resize({120, 36});
-    program_->start();
-  }
-  ~Driven() {
-    program_->end(0);
-    program_->stop();
-  }
-
-  Program& program() { return *program_; }
-  const std::string& folder() const { return folder_.path(); }
-
-  /// Runs the loop until `done`; false when nothing came for half a minute.
-  bool until(const std::function<bool()>& done) {
-    while (!done()) {
-      program_->idle_work();
-      const bool more = program_->next_work().has_value();
-      pollfd fd{wake_->fd(), POLLIN, 0};
-      const int ready = poll(&fd, 1, more ? 20 : 30'000);
-      if (ready == 0 && !more) return false;
-      if (ready > 0) {
-        wake_->clear();
-        program_->take_results();
-      }
-    }
-    return true;
-  }
-  std::string screen() {
-    Canvas canvas(program_->size());
-    program_->draw(canvas, glyphs(true));
-    std::string out;
-    for (int y = 0; y < canvas.size().height; ++y) out += canvas.row_text(y) + "\n";
-    return out;
-  }
-  bool shows(std::string_view text) {
-    return until([&] { return screen().find(text) != std::string::npos; });
-  }
-  void type(std::string_view keys) {
-    for (const char c : keys) program_->handle(character(std::string(1, c)));
-  }
-  void press(KeyCode code) { program_->handle(key(code)); }
-  void command(std::string_view text) {
-    type(":");
-    type(text);
-    press(KeyCode::kEnter);
-  }
-
- private:
-  test::TempDir folder_;
-  UiOptions options_;
-  std::shared_ptr<Wake> wake_;
-  std::unique_ptr<Program> program_;
-};
-
-std::string contents(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
+using test::contents;
+using test::Driven;
 
 TEST(Program, OpensAnalysesAndQuits) {
   Driven ui(kModels + "wap");

@@ -10,6 +10,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/hostile.h"
 #include "views/layout.h"
+#include "views/weight_heat.h"
 
 namespace qi {
 namespace {
@@ -26,7 +27,7 @@ std::shared_ptr<WeightTable> table_of(Model model, std::size_t analysed = 0) {
 }
 
 HeatmapScreen screen_of(Model model, std::size_t analysed = 0, Size size = {120, 36}) {
-  HeatmapScreen screen(table_of(std::move(model), analysed));
+  HeatmapScreen screen(std::make_unique<WeightHeat>(table_of(std::move(model), analysed)));
   screen.resize(size);
   return screen;
 }
@@ -68,15 +69,19 @@ TEST(HeatmapScreen, TheCursorWalksEveryCellAndEnterOpensItsWeight) {
 
 TEST(HeatmapScreen, ColumnsGoRoundBothWays) {
   HeatmapScreen screen = screen_of(test::llama(2), 5);
-  const ColumnId first = screen.column();
-  EXPECT_TRUE(column(first).from_statistics);
+  const std::size_t first = screen.column();
+  EXPECT_TRUE(screen.source().columns()[first].comes_in);
   for (std::size_t i = 0; i < heat_columns().size(); ++i) press(screen, "s");
   EXPECT_EQ(screen.column(), first);
   press(screen, "s");
   EXPECT_NE(screen.column(), first);
   press(screen, "S");
   EXPECT_EQ(screen.column(), first);
-  EXPECT_EQ(screen_of(test::llama(2)).column(), ColumnId::kBitsPerWeight);
+  EXPECT_EQ(heat_columns()[screen_of(test::llama(2)).column()], ColumnId::kBitsPerWeight);
+  EXPECT_TRUE(screen.show_column("b/w"));
+  EXPECT_EQ(heat_columns()[screen.column()], ColumnId::kBitsPerWeight);
+  EXPECT_FALSE(screen.show_column("snr_db"));
+  press(screen, "\t");
 }
 
 TEST(HeatmapScreen, ScalesGoRoundAndAreNamed) {
@@ -111,9 +116,9 @@ TEST(HeatmapScreen, TurnsRoundWhenLayersDoNotFitAndStaysOnItsCell) {
 
 TEST(HeatmapScreen, ValuesFillInAsStatisticsArrive) {
   const auto table = table_of(test::llama(4), 3);
-  HeatmapScreen screen(table);
+  HeatmapScreen screen(std::make_unique<WeightHeat>(table));
   screen.resize({120, 36});
-  ASSERT_TRUE(column(screen.column()).from_statistics);
+  ASSERT_TRUE(screen.source().columns()[screen.column()].comes_in);
   EXPECT_TRUE(contains(drawn(screen, {120, 36}), "not analysed yet"));
   EXPECT_TRUE(contains(drawn(screen, {120, 36}), "analysed 3/39"));
   for (std::size_t i = 3; i < table->size(); ++i) table->set_statistics(i, test::statistics(i));
@@ -127,7 +132,7 @@ TEST(HeatmapScreen, AFailedWeightIsMarkedAndSaysWhy) {
   for (std::size_t i = 2; i < table->size(); ++i) {
     table->set_failure(i, "shrank\x1b[2J while being read");
   }
-  HeatmapScreen screen(table);
+  HeatmapScreen screen(std::make_unique<WeightHeat>(table));
   screen.resize({120, 36});
   const std::string text = drawn(screen, {120, 36});
   EXPECT_TRUE(contains(text, "failed: shrank\\x1b[2J while being read")) << text;

@@ -10,6 +10,7 @@
 
 #include "tests/support/fake_model.h"
 #include "views/canvas.h"
+#include "views/weight_heat.h"
 
 namespace qi {
 namespace {
@@ -137,7 +138,10 @@ TEST(HeatValues, AreThoseOfAPlainLoop) {
   const HeatMap map(table.model());
   for (const HeatFold fold : {HeatFold::kMean, HeatFold::kLargest, HeatFold::kSmallest}) {
     for (const ColumnId column : heat_columns()) {
-      const HeatValues values = heat_values(map, table, column, fold);
+      const HeatValues values = heat_values(
+          map,
+          [&](std::uint32_t i) { return sort_value(column, table.weight(i), table.statistics(i)); },
+          fold);
       ASSERT_EQ(values.values.size(), map.cells());
       std::size_t known = 0;
       for (std::uint32_t cell = 0; cell < map.cells(); ++cell) {
@@ -167,8 +171,12 @@ TEST(HeatValues, AreThoseOfAPlainLoop) {
 
 TEST(HeatValues, AColumnWithoutValuesHasNone) {
   const WeightTable table = table_of(test::llama(2));
-  const HeatValues values =
-      heat_values(HeatMap(table.model()), table, ColumnId::kExponent, HeatFold::kMean);
+  const HeatValues values = heat_values(
+      HeatMap(table.model()),
+      [&](std::uint32_t i) {
+        return sort_value(ColumnId::kExponent, table.weight(i), table.statistics(i));
+      },
+      HeatFold::kMean);
   EXPECT_EQ(values.known, 0U);
   EXPECT_TRUE(values.sorted.empty());
   for (const float level : heat_levels(values, HeatScale::kLog)) EXPECT_TRUE(std::isnan(level));
