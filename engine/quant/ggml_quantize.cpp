@@ -66,15 +66,6 @@ bool finite(float value) {
   return (std::bit_cast<std::uint32_t>(value) & 0x7F800000u) != 0x7F800000u;
 }
 
-// The largest magnitude as its bits, which order like the numbers, NaN above all.
-std::uint32_t largest_bits(const float* values, std::size_t count) {
-  std::uint32_t most = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    most = std::max(most, std::bit_cast<std::uint32_t>(values[i]) & 0x7FFFFFFFu);
-  }
-  return most;
-}
-
 float made_finite(float value) {
   if (finite(value)) return value;
   return std::isnan(value) ? 0.0f : std::copysign(std::numeric_limits<float>::max(), value);
@@ -108,7 +99,7 @@ class Rows {
   }
 
   void quantize(const float* row, std::byte* out) {
-    const std::uint32_t largest = largest_bits(row, cols_);
+    const std::uint32_t largest = ggml::largest_bits(row, cols_);
     if (largest >= 0x7F800000u) {
       finite_.resize(cols_);
       std::transform(row, row + cols_, finite_.begin(), made_finite);
@@ -128,6 +119,7 @@ class Rows {
       weights_.resize(cols_);
       weigh_row(row, importance_, weights_);
     }
+    if (simd_ && !weighted) return ggml::quantize_simd(maker_.type, row, blocks, out);
     for (std::size_t i = 0; i < blocks; ++i) {
       const std::size_t at = i * sizes.block_elements;
       std::byte* block = out + i * sizes.block_bytes;

@@ -68,7 +68,10 @@ void search(DType type, const float* values, const float* importance, std::size_
     case DType::kNVFP4:
       return each_block(type, search_nvfp4<F>, values, importance, blocks, out);
     default:
-      return each_block(type, search_iq4_nl<F>, values, importance, blocks, out);
+      for (std::size_t i = 0; i < blocks; i += 2) {
+        search_iq4_nl<F>(values + 32 * i, importance == nullptr ? nullptr : importance + 32 * i,
+                         blocks - i < 2 ? 1 : 2, out + bytes * i);
+      }
   }
 }
 

@@ -29,17 +29,19 @@ struct Q2KShape {
   static constexpr int kMost = 3;           // largest code
   static constexpr int kMostScale = 15;     // largest integer scale and minimum
   static constexpr int kRounds = 3;         // of Lloyd's alternation
-  // Parts of a group's range that a trial leaves out at either end.
-  static constexpr float kCuts[4] = {0.0f, 0.07f, 0.14f, 0.21f};
+  // Parts of a group's range that trials leave out at the lower and the upper end.
+  static constexpr float kLowCuts[4] = {0.0f, 0.07f, 0.14f, 0.21f};
+  static constexpr float kHighCuts[4] = {0.0f, 0.07f, 0.14f, 0.21f};
   // The largest scale and minimum of the groups as integers, in the trials of step 2.
-  static constexpr float kTops[3] = {15.0f, 14.0f, 12.5f};
+  static constexpr float kTops[2] = {15.0f, 13.5f};
 };
 struct Q4KShape {
   static constexpr std::size_t kSize = 32;
   static constexpr int kMost = 15;
   static constexpr int kMostScale = 63;
-  static constexpr int kRounds = 3;
-  static constexpr float kCuts[8] = {-0.04f, -0.02f, 0.0f, 0.015f, 0.03f, 0.045f, 0.06f, 0.08f};
+  static constexpr int kRounds = 2;
+  static constexpr float kLowCuts[4] = {-0.025f, 0.005f, 0.035f, 0.065f};
+  static constexpr float kHighCuts[8] = {-0.04f, -0.02f, 0.0f, 0.015f, 0.03f, 0.045f, 0.06f, 0.08f};
   static constexpr float kTops[1] = {63.0f};
 };
 struct Q5KShape {
@@ -47,7 +49,8 @@ struct Q5KShape {
   static constexpr int kMost = 31;
   static constexpr int kMostScale = 63;
   static constexpr int kRounds = 2;
-  static constexpr float kCuts[4] = {-0.015f, 0.0f, 0.015f, 0.03f};
+  static constexpr float kLowCuts[4] = {-0.015f, 0.0f, 0.015f, 0.03f};
+  static constexpr float kHighCuts[4] = {-0.015f, 0.0f, 0.015f, 0.03f};
   static constexpr float kTops[1] = {63.0f};
 };
 
@@ -84,8 +87,8 @@ class AffineSearch {
  private:
   static constexpr std::size_t kSize = Shape::kSize;
   static constexpr std::size_t kGroups = SuperBlock::kValues / kSize;
-  static constexpr std::size_t kCuts = std::size(Shape::kCuts);
-  static constexpr std::size_t kTrials = kCuts * kCuts;
+  static constexpr std::size_t kHighCuts = std::size(Shape::kHighCuts);
+  static constexpr std::size_t kTrials = std::size(Shape::kLowCuts) * kHighCuts;
   static_assert(kTrials % 16 == 0);
   static constexpr float kTiny = 1e-30f;
 
@@ -120,9 +123,8 @@ class AffineSearch {
     }
     sum_w_[g] = sums_w.sum();
     sum_x_[g] = sums_x.sum();
-    const float bottom = lane(low, least_lane(low));
-    const F negative = F::set(0.0f) - high;
-    const float range = -lane(negative, least_lane(negative)) - bottom;
+    const float bottom = -(F::set(0.0f) - low).largest();
+    const float range = high.largest() - bottom;
     if (!(range > 0.0f)) {
       scale_[g] = 0.0f;
       min_[g] = 0.0f;
@@ -139,8 +141,8 @@ class AffineSearch {
     float cut_low[16];
     float cut_both[16];
     for (std::size_t i = 0; i < 16; ++i) {
-      const float low = Shape::kCuts[(first + i) / kCuts];
-      const float high = Shape::kCuts[(first + i) % kCuts];
+      const float low = Shape::kLowCuts[(first + i) / kHighCuts];
+      const float high = Shape::kHighCuts[(first + i) % kHighCuts];
       cut_low[i] = low;
       cut_both[i] = static_cast<float>(Shape::kMost) / (1.0f - low - high);
     }

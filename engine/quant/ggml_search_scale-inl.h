@@ -1,11 +1,12 @@
 // Q3_K, Q6_K, IQ4_XS and IQ4_NL: each value is a level (an integer, or one of a table of 16) times
 // a scale of its group, and that an integer times a half of the block (IQ4_NL: the half alone).
-// The search, sixteen trials side by side in the lanes of F:
+// The search, eight trials for each of two groups side by side in the lanes of F:
 //   1. each group alone: trial scales of both signs, then Lloyd's alternation of levels and the
 //      least-squares scale for them; the trial that explains most of the squares wins;
 //   2. for trial halves, each group's integer scale among those near the quotient, by the error
 //      left with levels chosen anew;
-//   3. the half fitted by least squares to all levels, and 2 once more while that helps.
+//   3. the half fitted by least squares to all levels, and 2 once more while that helps (Q3_K
+//      gains nothing from that and goes without).
 // Included once per SIMD target. Refuses nothing; any thread.
 #if defined(QI_ENGINE_QUANT_GGML_SEARCH_SCALE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef QI_ENGINE_QUANT_GGML_SEARCH_SCALE_INL_H
@@ -15,6 +16,7 @@
 #endif
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/quant/ggml_superblock.h"
 #include "engine/quant/iq_tables.h"
@@ -59,14 +61,16 @@ struct Iq4Levels {
 struct Q3KShape : IntegerLevels<4> {
   static constexpr std::size_t kSize = 16;
   static constexpr int kRounds = 2;
+  static constexpr int kRefits = 0;       // of step 3; 0: the half alone is fitted
   static constexpr int kHalfScales = 32;  // integer scales −32 … 31
   // What the largest magnitude is in units of the trial scale; also with the other sign.
-  static constexpr float kTops[8] = {2.9f, 3.2f, 3.5f, 3.8f, 4.1f, 4.4f, 4.7f, 5.1f};
-  static constexpr float kScaleTops[3] = {-32.0f, -30.5f, -29.0f};  // trials of step 2
+  static constexpr float kTops[4] = {2.9f, 3.5f, 4.1f, 4.8f};
+  static constexpr float kScaleTops[1] = {-31.0f};  // trials of step 2
 };
 struct Q6KShape : IntegerLevels<32> {
   static constexpr std::size_t kSize = 16;
   static constexpr int kRounds = 1;
+  static constexpr int kRefits = 2;
   static constexpr int kHalfScales = 128;
   static constexpr float kTops[8] = {30.2f, 30.7f, 31.2f, 31.6f, 32.0f, 32.4f, 32.8f, 33.2f};
   static constexpr float kScaleTops[1] = {-128.0f};
@@ -74,47 +78,67 @@ struct Q6KShape : IntegerLevels<32> {
 struct IQ4XSShape : Iq4Levels {
   static constexpr std::size_t kSize = 32;
   static constexpr int kRounds = 2;
+  static constexpr int kRefits = 2;
   static constexpr int kHalfScales = 32;
   static constexpr float kTops[8] = {96.0f, 103.0f, 110.0f, 116.0f, 122.0f, 129.0f, 137.0f, 146.0f};
-  static constexpr float kScaleTops[3] = {-32.0f, -30.5f, -29.0f};
+  static constexpr float kScaleTops[2] = {-32.0f, -30.0f};
 };
 
-// Step 1: the scale of kSize values, and how much of their squares it leaves unexplained beside the
-// others (negative: less is better).
+// Step 1: the scales of two groups, each of kSize values.
 template <typename F, typename Shape>
-HWY_INLINE float fit_scale(const float* x, const float* w) {
-  F most = F::set(0.0f);
-  for (std::size_t j = 0; j < Shape::kSize; j += 16) {
-    const F value = F::load(x + j);
-    most = F::max(most, F::max(value, F::set(0.0f) - value));
-  }
-  const F negative = F::set(0.0f) - most;
-  const float largest = -lane(negative, least_lane(negative));
-  if (!(largest > 1e-30f)) return 0.0f;
-  float tops[16];
-  for (int i = 0; i < 16; ++i) tops[i] = i < 8 ? Shape::kTops[i] : -Shape::kTops[i - 8];
+HWY_INLINE void fit_scales(const float* x, const float* w, float (&scales)[2]) {
+  constexpr std::size_t kSize = Shape::kSize;
   const F tiny = F::set(1e-30f);
-  F inverse = F::load(tops) / F::set(largest);
-  F scale = tiny;
-  F unexplained = tiny;
-  for (int round = 0; round < Shape::kRounds; ++round) {
-    F cross = F::set(0.0f);
-    F square = cross;
-    for (std::size_t j = 0; j < Shape::kSize; ++j) {
-      const F value = F::set(x[j]);
-      const F level = Shape::nearest(value * inverse);
-      const F wl = F::set(w[j]) * level;
-      cross = cross + wl * value;
-      square = square + wl * level;
+  float unit[2];  // 1 / the largest magnitude
+  for (std::size_t half = 0; half < 2; ++half) {
+    F most = F::set(0.0f);
+    for (std::size_t j = half * kSize; j < (half + 1) * kSize; j += 16) {
+      const F value = F::load(x + j);
+      most = F::max(most, F::max(value, F::set(0.0f) - value));
     }
-    scale = cross / F::max(square, tiny);
-    unexplained = F::set(0.0f) - scale * cross;
-    if (round + 1 < Shape::kRounds) {
-      // A trial that explains nothing has no scale to go on with: any will do.
-      inverse = F::if_less(unexplained, F::set(0.0f) - tiny, F::set(1.0f) / scale, inverse);
+    const float largest = most.largest();
+    unit[half] = largest > 1e-30f ? 1.0f / largest : 0.0f;
+    scales[half] = 0.0f;
+  }
+  float least[2] = {0.0f, 0.0f};
+  for (std::size_t first = 0; first < std::size(Shape::kTops); first += 4) {
+    float tops[16];
+    for (std::size_t i = 0; i < 16; ++i) {
+      const float top = Shape::kTops[first + i % 4] * unit[i / 8];
+      tops[i] = i % 8 < 4 ? top : -top;
+    }
+    F inverse = F::load(tops);
+    F scale = tiny;
+    F unexplained = tiny;
+    for (int round = 0; round < Shape::kRounds; ++round) {
+      F cross = F::set(0.0f);
+      F square = cross;
+      for (std::size_t j = 0; j < kSize; ++j) {
+        const F value = F::pair(x[j], x[j + kSize]);
+        const F level = Shape::nearest(value * inverse);
+        const F wl = F::pair(w[j], w[j + kSize]) * level;
+        cross = cross + wl * value;
+        square = square + wl * level;
+      }
+      scale = cross / F::max(square, tiny);
+      unexplained = F::set(0.0f) - scale * cross;
+      if (round + 1 < Shape::kRounds) {
+        // A trial that explains nothing has no scale to go on with: any will do.
+        inverse = F::if_less(unexplained, F::set(0.0f) - tiny, F::set(1.0f) / scale, inverse);
+      }
+    }
+    float all[16];
+    float left[16];
+    scale.store(all);
+    unexplained.store(left);
+    int best[2];
+    least_lanes(unexplained, best);
+    for (std::size_t half = 0; half < 2; ++half) {
+      if (!(left[best[half]] < least[half])) continue;
+      least[half] = left[best[half]];
+      scales[half] = all[best[half]];
     }
   }
-  return lane(scale, least_lane(unexplained));
 }
 
 template <typename F, typename Shape>
@@ -136,7 +160,7 @@ class ScaleSearch {
       least = error;
       best = trial;
     }
-    for (int round = 0; round < 2; ++round) {
+    for (int round = 0; round < Shape::kRefits; ++round) {
       trial = best;
       if (!search.refit(trial)) break;
       const float error = search.choose(trial);
@@ -144,6 +168,7 @@ class ScaleSearch {
       least = error;
       best = trial;
     }
+    if (Shape::kRefits == 0) search.refit(best);
     search.codes(best);
   }
 
@@ -153,9 +178,13 @@ class ScaleSearch {
   static constexpr float kTiny = 1e-30f;
 
   explicit ScaleSearch(const SuperBlock& block) : block_(block) {
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      scale_[g] = fit_scale<F, Shape>(block.x.data() + g * kSize, block.weights.data() + g * kSize);
-      if (std::fabs(scale_[g]) > std::fabs(most_)) most_ = scale_[g];
+    for (std::size_t g = 0; g < kGroups; g += 2) {
+      float scales[2];
+      fit_scales<F, Shape>(block.x.data() + g * kSize, block.weights.data() + g * kSize, scales);
+      for (std::size_t half = 0; half < 2; ++half) {
+        scale_[g + half] = scales[half];
+        if (std::fabs(scales[half]) > std::fabs(most_)) most_ = scales[half];
+      }
     }
   }
 
@@ -168,28 +197,37 @@ class ScaleSearch {
 
   HWY_INLINE float choose(SuperCodes& to) const {
     // Around the quotient, and around it with the other sign, since levels are not symmetric.
-    static constexpr float kNear[16] = {-3, -2, -1, 0, 1, 2, 3, 4, -3, -2, -1, 0, 1, 2, 3, 4};
-    static constexpr float kSign[16] = {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1};
+    static constexpr float kNear[16] = {-1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2};
+    static constexpr float kSign[16] = {1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1};
     constexpr auto kHalf = static_cast<float>(Shape::kHalfScales);
     const float d = to.d.value;
+    const float inverse_d = d != 0.0f ? 1.0f / d : 0.0f;
     float total = 0.0f;
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      const float quotient = d != 0.0f ? std::clamp(scale_[g] / d, -kHalf, kHalf) : 0.0f;
-      const F s = clamp_lanes((F::set(std::floor(quotient)) + F::load(kNear)) * F::load(kSign),
-                              -kHalf, kHalf - 1.0f);
+    for (std::size_t g = 0; g < kGroups; g += 2) {
+      const F quotient =
+          clamp_lanes(F::pair(scale_[g] * inverse_d, scale_[g + 1] * inverse_d), -kHalf, kHalf);
+      const F below = round_lanes(quotient - F::set(0.5f));
+      const F s = clamp_lanes((below + F::load(kNear)) * F::load(kSign), -kHalf, kHalf - 1.0f);
       const F scale = F::set(d) * s;
       const F inverse = inverse_of(scale);
       F error = F::set(0.0f);
       const float* x = block_.x.data() + g * kSize;
       const float* w = block_.weights.data() + g * kSize;
       for (std::size_t j = 0; j < kSize; ++j) {
-        const F value = F::set(x[j]);
+        const F value = F::pair(x[j], x[j + kSize]);
         const F off = value - scale * Shape::nearest(value * inverse);
-        error = error + F::set(w[j]) * (off * off);
+        error = error + F::pair(w[j], w[j + kSize]) * (off * off);
       }
-      const int best = least_lane(error);
-      to.scales[g] = static_cast<int>(lane(s, best));
-      total += lane(error, best);
+      int best[2];
+      least_lanes(error, best);
+      float errors[16];
+      float all[16];
+      error.store(errors);
+      s.store(all);
+      for (std::size_t half = 0; half < 2; ++half) {
+        to.scales[g + half] = static_cast<int>(all[best[half]]);
+        total += errors[best[half]];
+      }
     }
     return total;
   }
@@ -234,25 +272,34 @@ class ScaleSearch {
   float most_ = 0.0f;  // the scale of the largest magnitude
 };
 
-// IQ4_NL: 32 values under one half, the fitted scale.
+// IQ4_NL: 32 values under one half, the fitted scale. Two blocks side by side; `count` is 1 or 2.
 template <typename F>
-void search_iq4_nl(const float* x, const float* importance, std::byte* out) {
-  const SuperBlock block(x, importance, 32);
-  std::uint8_t codes[32];
-  HalfScale d;
-  float inverse = 0.0f;
-  if (!block.zero) {
-    d = HalfScale(fit_scale<F, IQ4XSShape>(block.x.data(), block.weights.data()), block);
-    inverse = d.value != 0.0f ? 1.0f / d.value : 0.0f;
+void search_iq4_nl(const float* x, const float* importance, std::size_t count, std::byte* out) {
+  alignas(64) float values[64] = {};
+  alignas(64) float weights[64] = {};
+  SuperBlock first(x, importance, 32);
+  SuperBlock second =
+      count < 2 ? first : SuperBlock(x + 32, importance == nullptr ? nullptr : importance + 32, 32);
+  SuperBlock* blocks[2] = {&first, &second};
+  for (std::size_t b = 0; b < 2; ++b) {
+    if (blocks[b]->zero) continue;
+    std::copy_n(blocks[b]->x.begin(), 32, values + 32 * b);
+    std::copy_n(blocks[b]->weights.begin(), 32, weights + 32 * b);
   }
-  for (std::size_t j = 0; j < 32; j += 16) {
-    float levels[16];
-    const F value = block.zero ? F::set(0.0f) : F::load(block.x.data() + j);
-    Iq4Levels::nearest(value * F::set(inverse)).store(levels);
-    for (std::size_t i = 0; i < 16; ++i) codes[j + i] = Iq4Levels::code(levels[i]);
+  float scales[2];
+  fit_scales<F, IQ4XSShape>(values, weights, scales);
+  for (std::size_t b = 0; b < count; ++b) {
+    const HalfScale d = HalfScale(scales[b], *blocks[b]);
+    const float inverse = std::fabs(d.value) > 1e-30f ? 1.0f / d.value : 0.0f;
+    std::uint8_t codes[32];
+    for (std::size_t j = 0; j < 32; j += 16) {
+      float levels[16];
+      Iq4Levels::nearest(F::load(values + 32 * b + j) * F::set(inverse)).store(levels);
+      for (std::size_t i = 0; i < 16; ++i) codes[j + i] = Iq4Levels::code(levels[i]);
+    }
+    put_u16(out + 18 * b, d.bits);
+    put_nibbles(codes, out + 18 * b + 2);
   }
-  put_u16(out, d.bits);
-  put_nibbles(codes, out + 2);
 }
 
 }  // namespace

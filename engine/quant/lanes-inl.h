@@ -27,6 +27,12 @@ struct PlainLanes {
     for (float& x : r.v) x = value;
     return r;
   }
+  // `low` in the first eight, `high` in the others.
+  static PlainLanes pair(float low, float high) {
+    PlainLanes r;
+    for (std::size_t i = 0; i < 16; ++i) r.v[i] = i < 8 ? low : high;
+    return r;
+  }
   static PlainLanes load(const float* at) {
     PlainLanes r;
     for (std::size_t i = 0; i < 16; ++i) r.v[i] = at[i];
@@ -65,6 +71,11 @@ struct PlainLanes {
     for (std::size_t i = 0; i < 16; ++i) r.v[i] = a.v[i] < b.v[i] ? yes.v[i] : no.v[i];
     return r;
   }
+  float largest() const {
+    float most = v[0];
+    for (std::size_t i = 1; i < 16; ++i) most = v[i] > most ? v[i] : most;
+    return most;
+  }
   // Halves are added to halves until one number is left.
   float sum() const {
     float part[16];
@@ -89,6 +100,18 @@ struct Lanes {
   HWY_INLINE static Lanes set(float value) {
     Lanes r;
     for (std::size_t i = 0; i < kVectors; ++i) r.v[i] = hn::Set(Tag(), value);
+    return r;
+  }
+  HWY_INLINE static Lanes pair(float low, float high) {
+    Lanes r;
+    if constexpr (kVectors == 1) {
+      const hn::Half<Tag> half;
+      r.v[0] = hn::Combine(Tag(), hn::Set(half, high), hn::Set(half, low));
+    } else {
+      for (std::size_t i = 0; i < kVectors; ++i) {
+        r.v[i] = hn::Set(Tag(), i < kVectors / 2 ? low : high);
+      }
+    }
     return r;
   }
   HWY_INLINE static Lanes load(const float* at) {
@@ -137,6 +160,11 @@ struct Lanes {
     }
     return r;
   }
+  HWY_INLINE float largest() const {
+    Vector most = v[0];
+    for (std::size_t i = 1; i < kVectors; ++i) most = hn::Max(most, v[i]);
+    return hn::GetLane(hn::MaxOfLanes(Tag(), most));
+  }
   HWY_INLINE float sum() const {
     Lanes part = *this;
     for (std::size_t n = kVectors / 2; n > 0; n /= 2) {
@@ -172,6 +200,19 @@ HWY_INLINE int least_lane(const F& v) {
   int best = 0;
   for (int i = 1; i < 16; ++i) best = values[i] < values[best] ? i : best;
   return best;
+}
+
+/// The same for the first eight lanes and for the others: two lanes.
+template <typename F>
+HWY_INLINE void least_lanes(const F& v, int (&best)[2]) {
+  float values[16];
+  v.store(values);
+  best[0] = 0;
+  best[1] = 8;
+  for (int i = 1; i < 8; ++i) {
+    best[0] = values[i] < values[best[0]] ? i : best[0];
+    best[1] = values[i + 8] < values[best[1]] ? i + 8 : best[1];
+  }
 }
 
 template <typename F>

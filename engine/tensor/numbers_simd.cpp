@@ -80,22 +80,31 @@ void U8ToFloats(const std::byte* in, std::size_t count, float* out) {
         [](auto bytes) HWY_ATTR { return hn::ConvertTo(kFloats, hn::PromoteTo(kInts, bytes)); });
 }
 
+// Whole vectors by convert(from, to), then the rest through buffers of one vector.
+template <typename Convert>
+HWY_INLINE void narrow_with(std::size_t lanes, const float* in, std::size_t count, std::byte* out,
+                            const Convert& convert) {
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    convert(in + i, reinterpret_cast<std::uint16_t*>(out + 2 * i));
+  }
+  if (i == count) return;
+  HWY_ALIGN float values[HWY_LANES(float)] = {};
+  HWY_ALIGN std::uint16_t halves[HWY_LANES(float)];
+  std::memcpy(values, in + i, (count - i) * sizeof(float));
+  convert(values, halves);
+  std::memcpy(out + 2 * i, halves, 2 * (count - i));
+}
+
 // `kernel` gives words whose low halves are the result.
 template <typename Kernel>
 HWY_INLINE void narrow(const float* in, std::size_t count, std::byte* out, const Kernel& kernel) {
   const std::size_t lanes = hn::Lanes(kFloats);
-  HWY_ALIGN std::uint16_t halves[HWY_LANES(float)];
-  HWY_ALIGN float values[HWY_LANES(float)];
-  for (std::size_t i = 0; i < count; i += lanes) {
-    const std::size_t n = count - i < lanes ? count - i : lanes;
-    if (n < lanes) {
-      std::memset(values, 0, sizeof(values));
-      std::memcpy(values, in + i, n * sizeof(float));
-    }
-    const auto v = n < lanes ? hn::Load(kFloats, values) : hn::LoadU(kFloats, in + i);
-    hn::Store(hn::DemoteTo(kHalves, hn::BitCast(kInts, kernel(v))), kHalves, halves);
-    std::memcpy(out + 2 * i, halves, 2 * n);
-  }
+  const auto convert = [&kernel](const float* from, std::uint16_t* to) HWY_ATTR {
+    const auto words = kernel(hn::LoadU(kFloats, from));
+    hn::StoreU(hn::DemoteTo(kHalves, hn::BitCast(kInts, words)), kHalves, to);
+  };
+  narrow_with(lanes, in, count, out, convert);
 }
 
 void FloatsToBf16(const float* in, std::size_t count, std::byte* out) {
@@ -111,6 +120,17 @@ void FloatsToBf16(const float* in, std::size_t count, std::byte* out) {
   });
 }
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)
+// The machine's own conversion rounds alike, subnormals and payloads of NaN included.
+void FloatsToF16(const float* in, std::size_t count, std::byte* out) {
+  const hn::Rebind<hwy::float16_t, decltype(kFloats)> f16;
+  narrow_with(hn::Lanes(kFloats), in, count, out,
+              [f16](const float* from, std::uint16_t* to) HWY_ATTR {
+                const auto halves = hn::DemoteTo(f16, hn::LoadU(kFloats, from));
+                hn::StoreU(hn::BitCast(kHalves, halves), kHalves, to);
+              });
+}
+#else
 void FloatsToF16(const float* in, std::size_t count, std::byte* out) {
   narrow(in, count, out, [](auto v) HWY_ATTR {
     const auto bits = hn::BitCast(kWords, v);
@@ -134,6 +154,7 @@ void FloatsToF16(const float* in, std::size_t count, std::byte* out) {
     return hn::Or(half, sign);
   });
 }
+#endif
 
 }  // namespace qi::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
