@@ -160,7 +160,9 @@ class Rules {
     if (is({"Q3_K_L"})) return DType::kQ5K;
     if (is({"Q4_K_M", "Q5_K_M"})) return more_bits() ? DType::kQ6K : base_;
     if (is({"Q4_K_S"})) return first(8) ? DType::kQ5K : base_;
-    if (is({"IQ3_M"})) return first(8) ? DType::kQ4K : base_;
+    if (is({"IQ3_M"})) {
+      return first(8) || (model_.experts == 8 && more_bits()) ? DType::kQ4K : base_;
+    }
     if (is({"IQ4_NL", "IQ4_XS"}) && !model_.importance) return first(8) ? DType::kQ5K : base_;
     if (is({"Q4_0", "Q5_0"}) && model_.importance && first(8)) {
       return base_ == DType::kQ4_0 ? DType::kQ4_1 : DType::kQ5_1;

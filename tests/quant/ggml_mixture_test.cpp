@@ -83,6 +83,11 @@ TEST(GgmlMixture, LargeModelsGiveMoreToWhatManyHeadsShare) {
             DType::kQ8_0);
   EXPECT_EQ(ggml_mixture_type("Q4_K_M", mixtral, weight_of("blk.9.attn_output.weight", 4096)).type,
             DType::kQ5K);
+  // Eight experts: one of IQ3_M's layers of more bits, and one that is not.
+  EXPECT_EQ(ggml_mixture_type("IQ3_M", mixtral, weight_of("blk.9.ffn_down.weight", 4096)).type,
+            DType::kQ4K);
+  EXPECT_EQ(ggml_mixture_type("IQ3_M", mixtral, weight_of("blk.10.ffn_down.weight", 4096)).type,
+            DType::kIQ3S);
   Weight router = weight_of("blk.9.ffn_gate_inp.weight", 4096);
   router.role = Role::kRouter;
   EXPECT_EQ(ggml_mixture_type("Q4_K_M", mixtral, router).type, DType::kUnknown);
