@@ -3,7 +3,7 @@
 #include "engine/quant/ggml_quantize_simd.h"
 
 // The searches are long and the newest targets add nothing to them.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/quant/ggml_quantize_k.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
