@@ -91,7 +91,7 @@ constexpr auto kEvery = OptionGroup::kEveryMode;
 constexpr auto kUi = OptionGroup::kInterface;
 constexpr std::optional<Mode> kAny;
 
-constexpr std::array kTable = {
+constexpr std::array kOptionTable = {
     OptionSpec{"--list", "", "PATH", "one row per weight, from headers alone", kModes, Mode::kList,
                kAny, false, [](O& o, const S&) { o.mode = Mode::kList; }},
     OptionSpec{"--stats", "", "PATH", "one row per weight, after reading every value", kModes,
@@ -235,7 +235,7 @@ constexpr std::array kTable = {
 /// The table with every option of the families' grids, each once, before those of the screen.
 std::vector<OptionSpec> with_grids() {
   static std::deque<std::string> texts;  // what the views of the table point to
-  std::vector<OptionSpec> table(kTable.begin(), kTable.end());
+  std::vector<OptionSpec> table(kOptionTable.begin(), kOptionTable.end());
   std::vector<OptionSpec> grids;
   for (const MethodFamily& family : method_families()) {
     for (const GridOption& option : family.options) {
@@ -327,7 +327,7 @@ std::span<const OptionSpec> option_table() {
 }
 
 std::string_view mode_word(Mode mode) {
-  for (const OptionSpec& spec : kTable) {
+  for (const OptionSpec& spec : kOptionTable) {
     if (spec.mode == mode) return spec.name.substr(2);
   }
   return "browse";

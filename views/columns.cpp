@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -17,12 +16,11 @@ namespace {
 using Id = ColumnId;
 using Form = ColumnForm;
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // A column asked for leaves after most of those that stand there anyway.
 constexpr int kAsked = 3;
 
 double natural(std::int32_t number) {
-  return number < 0 ? kNone : number;
+  return number < 0 ? kNoNumber : number;
 }
 
 std::string file_of(const Model& model, const Weight& weight) {
@@ -67,11 +65,11 @@ double params_of(const Weight& weight) {
   return static_cast<double>(weight.params);
 }
 double spent_of(const Weight& weight) {
-  if (!weight.container_bytes || weight.params == 0) return kNone;
+  if (!weight.container_bytes || weight.params == 0) return kNoNumber;
   return 8 * static_cast<double>(*weight.container_bytes) / static_cast<double>(weight.params);
 }
 double bits_of(const Weight& weight) {
-  return weight.params == 0 ? kNone : weight.bits_per_weight();
+  return weight.params == 0 ? kNoNumber : weight.bits_per_weight();
 }
 
 constexpr std::array kColumns = {
@@ -136,7 +134,7 @@ constexpr std::array kColumns = {
         Id::kGroup, "group", "group_size", "group", 6, kAsked, Form::kCount,
         [](const Weight& weight) {
           const std::uint64_t size = weight.group_size > 0 ? weight.group_size : weight.block_cols;
-          return size > 0 ? static_cast<double>(size) : kNone;
+          return size > 0 ? static_cast<double>(size) : kNoNumber;
         },
         nullptr, "weights of a row that share a scale"),
     fact(Id::kParams, "params", "params", "params", 13, kAsked, Form::kCount, params_of, nullptr,
@@ -270,12 +268,12 @@ std::string column_title(ColumnId id, const ColumnFit& fit) {
 double sort_value(ColumnId id, const Weight& weight, const Statistics* statistics) {
   const ColumnInfo& info = column(id);
   if (info.from_statistics) {
-    if (statistics == nullptr) return kNone;
+    if (statistics == nullptr) return kNoNumber;
     const double value = info.coded != nullptr ? info.coded(weight, *statistics)
-                                               : (statistics->*info.stat).value_or(kNone);
-    return info.form == Form::kBits && value < 0 ? kNone : value;
+                                               : (statistics->*info.stat).value_or(kNoNumber);
+    return info.form == Form::kBits && value < 0 ? kNoNumber : value;
   }
-  return info.number != nullptr ? info.number(weight) : kNone;
+  return info.number != nullptr ? info.number(weight) : kNoNumber;
 }
 
 std::string number_text(ColumnId id, double value, const ColumnFit& fit) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <unordered_map>
 #include <utility>
 
@@ -17,8 +16,7 @@
 namespace qi {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-constexpr int kMostLabel = 22;
+constexpr int kLabelCells = 22;
 
 }  // namespace
 
@@ -61,14 +59,14 @@ std::string CompareScreen::side_label(std::size_t side) const {
 
 double CompareScreen::value(std::size_t line, std::size_t side) const {
   const auto& row = lines_[line].rows[side];
-  return row ? result_number(measure_, set_->row(*row)) : kNone;
+  return row ? result_number(measure_, set_->row(*row)) : kNoNumber;
 }
 
 void CompareScreen::measure_lines() {
   const bool more = result_column(measure_).better > 0;
   for (std::size_t i = 0; i < lines_.size(); ++i) {
     Line& line = lines_[i];
-    line.worst = kNone;
+    line.worst = kNoNumber;
     for (std::size_t side = 0; side < sides_.size(); ++side) {
       const double one = value(i, side);
       if (std::isnan(one)) continue;
@@ -82,7 +80,7 @@ void CompareScreen::measure_lines() {
   std::vector<TableColumn> columns = {{"weight", 20, 0, false, false, "tensor"}};
   for (std::size_t side = 0; side < sides_.size(); ++side) {
     const std::string label = side_label(side);
-    const int cells = std::clamp(display_width(label), measure.width, kMostLabel);
+    const int cells = std::clamp(display_width(label), measure.width, kLabelCells);
     columns.push_back({elide_end(label, cells, "~"), cells, static_cast<int>(side) + 2, true, false,
                        fmt::format("{} of {}", measure.name, label)});
   }
@@ -121,7 +119,7 @@ std::string CompareScreen::export_text(std::size_t index, std::size_t column) co
 }
 
 double CompareScreen::sort_key(std::size_t index, std::size_t column) const {
-  if (column == 0) return kNone;
+  if (column == 0) return kNoNumber;
   return column > sides_.size() ? lines_[index].difference : value(index, column - 1);
 }
 

@@ -18,7 +18,6 @@
 namespace qi {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr int kLabelRounds = 6;  // components a label may grow to before it is the whole name
 
 std::int32_t number_of(std::string_view part) {
@@ -244,7 +243,7 @@ std::uint32_t HeatMap::cell(std::size_t module, std::size_t layer) const {
 HeatValues heat_values(const HeatMap& map, const std::function<double(std::uint32_t)>& value_of,
                        HeatFold fold) {
   HeatValues out;
-  out.values.assign(map.cells(), kNone);
+  out.values.assign(map.cells(), kNoNumber);
   for (std::uint32_t cell = 0; cell < map.cells(); ++cell) {
     double sum = 0, largest = 0, smallest = 0;
     std::size_t count = 0;
@@ -347,7 +346,7 @@ double heat_value_at(const HeatValues& values, HeatScale scale, double level) {
       return sorted[static_cast<std::size_t>(
           std::lround(level * static_cast<double>(sorted.size() - 1)))];
   }
-  return kNone;
+  return kNoNumber;
 }
 
 int heat_step(float level) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <iterator>
-#include <limits>
 #include <map>
 
 #include <fmt/format.h>
@@ -395,21 +394,20 @@ std::string MetadataRows::whole(std::size_t index, std::uint64_t max_bytes) cons
 }
 
 double MetadataRows::number(std::size_t index) const {
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   const MetaRow& row = rows_[index];
-  if (row.more) return kNone;
+  if (row.more) return kNoNumber;
   if (const auto* array = std::get_if<const MetaArray*>(&row.value)) {
     return static_cast<double>((*array)->count);
   }
   if (const auto* json = std::get_if<const Json*>(&row.value)) {
     if ((*json)->is_number()) return (*json)->get<double>();
-    return (*json)->is_structured() ? static_cast<double>((*json)->size()) : kNone;
+    return (*json)->is_structured() ? static_cast<double>((*json)->size()) : kNoNumber;
   }
   const auto* own = std::get_if<std::string>(&row.value);
-  if (own == nullptr || row.type == "string" || own->empty() || own->size() > 32) return kNone;
+  if (own == nullptr || row.type == "string" || own->empty() || own->size() > 32) return kNoNumber;
   char* end = nullptr;
   const double value = std::strtod(own->c_str(), &end);
-  return end == own->c_str() + own->size() && std::isfinite(value) ? value : kNone;
+  return end == own->c_str() + own->size() && std::isfinite(value) ? value : kNoNumber;
 }
 
 }  // namespace qi

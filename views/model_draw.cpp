@@ -15,8 +15,6 @@
 namespace qi {
 namespace {
 
-constexpr int kMarkCells = 2;  // cursor and mark, left of the table's first column
-
 // "12 of 291 · 537 M · 1.00 GiB · 16.00 → 10.55 b/w": a count and what it sums up to, from the
 // count alone (0) over bytes (1) and bits per weight (2) to everything (3).
 std::string totals_text(std::string count, const Totals& totals, int detail, const Glyphs& glyphs) {

@@ -12,8 +12,6 @@
 namespace qi {
 namespace {
 
-constexpr int kMarkCells = 2;  // cursor and mark, left of the table's first column
-
 // "↓", and with several keys "↓¹", "↑²": which way, and how much the column counts. Two cells.
 std::string sort_sign(const std::vector<SortKey>& keys, ColumnId id, const Glyphs& glyphs) {
   constexpr std::array<std::string_view, kMaxSortKeys> kRanks = {"¹", "²", "³"};

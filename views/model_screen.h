@@ -20,6 +20,8 @@
 
 namespace qi {
 
+inline constexpr int kMarkCells = 2;  // cursor and mark, left of the table's first column
+
 /// A job as the status line shows it.
 struct JobStatus {
   bool active = false;

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -15,8 +14,6 @@ namespace {
 
 using Id = ResultColumnId;
 using Form = ResultForm;
-
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 constexpr std::array kColumns = {
     ResultColumn{Id::kTensor, "tensor", "weight", "weight", 24, 0, Form::kText, 0, false},
@@ -65,11 +62,11 @@ constexpr std::array kAxes = {Id::kSnr,      Id::kRelative,   Id::kMse,         
                               Id::kDecode,   Id::kEncodeRate, Id::kDecodeRate};
 
 double number_if(const std::optional<double>& value) {
-  return value ? *value : kNone;
+  return value ? *value : kNoNumber;
 }
 
 double rate(const ResultRow& row, const std::optional<double>& seconds) {
-  if (!seconds || !(*seconds > 0)) return kNone;
+  if (!seconds || !(*seconds > 0)) return kNoNumber;
   return static_cast<double>(row.bytes_in) / *seconds / 1e6;
 }
 
@@ -112,11 +109,11 @@ double result_number(ResultColumnId id, const ResultRow& row) {
   const bool sized = row.ok || row.bytes_out > 0;
   switch (id) {
     case Id::kBits:
-      return sized && row.weights > 0 ? row.bits_per_weight() : kNone;
+      return sized && row.weights > 0 ? row.bits_per_weight() : kNoNumber;
     case Id::kSnr:
       return judged_snr(row);
     case Id::kBytesOut:
-      return sized ? static_cast<double>(row.bytes_out) : kNone;
+      return sized ? static_cast<double>(row.bytes_out) : kNoNumber;
     case Id::kRelative:
       return number_if(row.relative_error);
     case Id::kMse:
@@ -134,7 +131,7 @@ double result_number(ResultColumnId id, const ResultRow& row) {
     case Id::kRatio:
       return number_if(row.ratio());
     case Id::kModelBytes:
-      return row.model_bytes ? static_cast<double>(*row.model_bytes) : kNone;
+      return row.model_bytes ? static_cast<double>(*row.model_bytes) : kNoNumber;
     case Id::kBytesIn:
       return static_cast<double>(row.bytes_in);
     case Id::kWeights:
@@ -148,11 +145,11 @@ double result_number(ResultColumnId id, const ResultRow& row) {
     case Id::kDecodeRate:
       return rate(row, row.decode_s);
     case Id::kLayer:
-      return row.layer < 0 ? kNone : row.layer;
+      return row.layer < 0 ? kNoNumber : row.layer;
     case Id::kRun:
-      return row.run == 0 ? kNone : static_cast<double>(row.run);
+      return row.run == 0 ? kNoNumber : static_cast<double>(row.run);
     default:
-      return kNone;
+      return kNoNumber;
   }
 }
 

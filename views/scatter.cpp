@@ -16,7 +16,7 @@
 namespace qi {
 namespace {
 
-constexpr int kMostLabel = 8;      // cells of a tick's label on the y axis
+constexpr int kTickCells = 8;      // cells of a tick's label on the y axis
 constexpr int kBelow = 2;          // the x axis and its labels
 constexpr int kCellsPerTick = 10;  // of the x axis
 constexpr int kRowsPerTick = 3;
@@ -87,7 +87,7 @@ void log_ticks(ScatterAxis& axis, int most) {
 int widest(const ScatterAxis& axis) {
   int width = 1;
   for (const auto& tick : axis.ticks) width = std::max(width, display_width(tick.label));
-  return std::min(width, kMostLabel);
+  return std::min(width, kTickCells);
 }
 
 int cell_of(double level, int cells) {

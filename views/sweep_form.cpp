@@ -19,7 +19,7 @@ constexpr int kTop = 2;      // rows above the list
 constexpr int kOutlook = 3;  // rows below it, and a rule
 constexpr int kName = 20;    // cells of an option's name
 constexpr int kValue = 28;   // and of its value, where the screen is wide
-constexpr int kLeft = 2;
+constexpr int kMarginCells = 2;
 
 // "4, 8" → {"4", "8"}; blanks around commas are no part of a value.
 std::vector<std::string> list_of(std::string_view text) {
@@ -303,21 +303,22 @@ void SweepForm::paint_line(Canvas& canvas, const Glyphs& glyphs, const Line& lin
   const MethodFamily& family = families_[line.family];
   const bool on = on_[line.family] != 0;
   if (line.option < 0) {
-    const int x = canvas.text(row, kLeft, y, fmt::format("[{}] {}", on ? "x" : " ", family.name),
-                              {on ? Ink::kStrong : Ink::kText});
-    canvas.text(
-        row, std::max(x + 2, kLeft + kName + 2), y,
-        elide_end(family.description, std::max(0, row.right() - std::max(x + 2, kLeft + kName + 2)),
-                  glyphs.ellipsis),
-        {Ink::kDim});
+    const int x =
+        canvas.text(row, kMarginCells, y, fmt::format("[{}] {}", on ? "x" : " ", family.name),
+                    {on ? Ink::kStrong : Ink::kText});
+    canvas.text(row, std::max(x + 2, kMarginCells + kName + 2), y,
+                elide_end(family.description,
+                          std::max(0, row.right() - std::max(x + 2, kMarginCells + kName + 2)),
+                          glyphs.ellipsis),
+                {Ink::kDim});
     return;
   }
   const GridOption& one = option(line);
   const auto typed = values_.find(std::string(one.name));
   const bool own = typed != values_.end();
-  const int at = kLeft + kName + 2;
+  const int at = kMarginCells + kName + 2;
   const int room = std::min(kValue, std::max(0, row.right() - at));
-  canvas.text({0, y, at - 1, 1}, kLeft + 4, y, one.name, {own ? Ink::kStrong : Ink::kText});
+  canvas.text({0, y, at - 1, 1}, kMarginCells + 4, y, one.name, {own ? Ink::kStrong : Ink::kText});
   if (here && editing_) {
     canvas.ground({at, y, room, 1}, Ground::kField);
     // The end of a long text is what one types at.

@@ -19,7 +19,7 @@ namespace {
 
 using Id = ResultColumnId;
 
-constexpr int kMostLabel = 26;
+constexpr int kPointLabelCells = 26;
 constexpr int kLeastPlot = 36;  // cells, with its rule
 
 }  // namespace
@@ -99,8 +99,8 @@ void SweepScreen::choose_columns() {
   for (std::size_t i = 0; i < ids_.size(); ++i) {
     const ResultColumn& column = result_column(ids_[i]);
     columns.push_back({std::string(column.title),
-                       i == 0 ? std::min(width, kMostLabel) : column.width, static_cast<int>(i),
-                       column.right(), false, std::string(column.name)});
+                       i == 0 ? std::min(width, kPointLabelCells) : column.width,
+                       static_cast<int>(i), column.right(), false, std::string(column.name)});
   }
   set_columns(std::move(columns));
 }

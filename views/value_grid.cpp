@@ -12,7 +12,7 @@
 namespace qi {
 namespace {
 
-constexpr int kGap = 2;
+constexpr int kGridGap = 2;
 constexpr int kFloating = 9;  // cells of "-1.23e-05"
 
 int digits(std::uint64_t number) {
@@ -87,7 +87,7 @@ int ValueGrid::cell_width() const {
 }
 
 void ValueGrid::lay_out() {
-  const int across = std::max(0, (area_.width - index_width() - 1) / (cell_width() + kGap));
+  const int across = std::max(0, (area_.width - index_width() - 1) / (cell_width() + kGridGap));
   rows_.resize(rows_.count(), std::max(0, area_.height - 2));
   cols_.resize(cols_.count(), across);
 }
@@ -158,7 +158,7 @@ void ValueGrid::set_failure(std::string printable) {
 }
 
 bool ValueGrid::click(int x, int y) {
-  const int column = (x - index_width() - 1) / (cell_width() + kGap);
+  const int column = (x - index_width() - 1) / (cell_width() + kGridGap);
   if (y < 1 || y > rows_.rows() || x <= index_width() || column >= cols_.rows()) return false;
   const std::uint64_t row = rows_.top() + static_cast<std::uint64_t>(y - 1);
   const std::uint64_t col = cols_.top() + static_cast<std::uint64_t>(column);
@@ -250,7 +250,7 @@ void ValueGrid::draw(Canvas& canvas, const Rect& area, bool focused, const Glyph
     return;
   }
   const int left = index_width() + 1;
-  const int cell = cell_width() + kGap;
+  const int cell = cell_width() + kGridGap;
   const auto cell_rect = [&](std::uint64_t col, int y) {
     return Rect{area.x + left + static_cast<int>(col - shown.col) * cell, y, cell, 1};
   };

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <tuple>
 #include <utility>
+
+#include "engine/text/numbers.h"
 
 namespace qi {
 namespace {
@@ -24,8 +25,6 @@ struct NameView {
   Iterator begin() const { return {weights.data()}; }
   Iterator end() const { return {weights.data() + weights.size()}; }
 };
-
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // What is left of a weight when its exponent or codes are entropy-coded; what that does not apply
 // to stays as it is. Whole bits.
@@ -178,7 +177,7 @@ void WeightTable::set_statistics(std::size_t index, std::shared_ptr<const Statis
     if (!info.from_statistics) continue;
     std::vector<double>& values = values_[static_cast<std::size_t>(info.id)];
     // All at the first result: a key that sorts must not wait for a pass over all statistics.
-    if (values.empty()) values.assign(size(), kNone);
+    if (values.empty()) values.assign(size(), kNoNumber);
     values[index] = sort_value(info.id, weight(index), statistics_[index].get());
   }
   for (const SortKey& key : sort_) order_stale_ |= column(key.column).from_statistics;
@@ -258,7 +257,7 @@ const std::vector<double>& WeightTable::values(ColumnId column) {
   std::vector<double>& values = values_[static_cast<std::size_t>(column)];
   if (values.size() == size()) return values;
   const auto as_double = [](std::uint64_t number) { return static_cast<double>(number); };
-  values.assign(size(), kNone);
+  values.assign(size(), kNoNumber);
   switch (column) {
     case ColumnId::kName:
       std::iota(values.begin(), values.end(), 0.0);

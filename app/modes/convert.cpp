@@ -19,7 +19,7 @@ DType target_type(const std::string& text) {
 }
 
 // Rows that say what was written: the same three writers as everywhere.
-constexpr std::array kColumns = {
+constexpr std::array kConvertColumns = {
     Column{"model", "model", ColumnKind::kText, 90},
     Column{"file", "written", ColumnKind::kText, 100},
     Column{"weights", "weights", ColumnKind::kInteger, 80},
@@ -43,7 +43,7 @@ void run_convert(Session& session) {
   convert.output = output_options(options, inputs);
   check_output(options.convert_output, convert.output);
   const Model model = session.open_only(path, catalog);
-  Table table(options, kColumns, inputs);
+  Table table(options, kConvertColumns, inputs);
   if (!session.filter().empty()) {
     convert.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }

@@ -13,7 +13,7 @@
 namespace qi {
 namespace {
 
-constexpr std::array kColumns = {
+constexpr std::array kDecodeColumns = {
     Column{"model", "model", ColumnKind::kText, 90},
     Column{"file", "written", ColumnKind::kText, 100},
     Column{"level", "level", ColumnKind::kText, 85},
@@ -73,7 +73,7 @@ void run_decode(Session& session) {
     throw Error(ErrorCode::kUsage, "--tensors with --level all", "one level");
   }
   check_output_folder(options.decode_output);
-  Table table(options, kColumns, input_paths(path, catalog));
+  Table table(options, kDecodeColumns, input_paths(path, catalog));
   Progress progress("decode", options.quiet, options.ascii);
   DecodeOptions decode;
   decode.threads = options.threads;

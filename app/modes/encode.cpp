@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kComputed = "int8";  // --low int8
 
 // Rows that say what was written: the same three writers as everywhere.
-constexpr std::array kColumns = {
+constexpr std::array kEncodeColumns = {
     Column{"model", "model", ColumnKind::kText, 90},
     Column{"file", "written", ColumnKind::kText, 100},
     Column{"levels", "levels", ColumnKind::kText, 85},
@@ -64,7 +64,7 @@ void run_encode(Session& session) {
   encode.base = options.base;
   if (options.block_weights != 0) encode.block_weights = options.block_weights;
   encode.open.prototype_dtype = options.prototype_dtype;
-  Table table(options, kColumns, inputs);
+  Table table(options, kEncodeColumns, inputs);
   Progress progress("encode", options.quiet, options.ascii);
   encode.progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
   encode.cancel = &cancel_requested();

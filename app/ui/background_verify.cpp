@@ -9,7 +9,7 @@
 namespace qi {
 namespace {
 
-constexpr std::size_t kFeed = 2048;  // weights: a few milliseconds
+constexpr std::size_t kVerifyFeed = 2048;  // weights: a few milliseconds
 
 }  // namespace
 
@@ -22,7 +22,7 @@ BackgroundVerify::BackgroundVerify(std::shared_ptr<const Model> model, JobQueue&
 
 void BackgroundVerify::feed() {
   const std::vector<Weight>& weights = state_->model->weights;
-  const std::size_t end = std::min(weights.size(), next_ + kFeed);
+  const std::size_t end = std::min(weights.size(), next_ + kVerifyFeed);
   std::vector<Unit> units;
   units.reserve(end - next_);
   for (; next_ < end; ++next_) {

@@ -31,7 +31,7 @@ constexpr int kSweeps = 2;
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
 
-[[noreturn]] void bad_table(const char* what) {
+[[noreturn]] void bad_plane_table(const char* what) {
   throw Error(ErrorCode::kCorrupt, std::string("plane table: ") + what, "a table of this version");
 }
 
@@ -264,7 +264,7 @@ void check_classes(const PlaneClasses& classes, const PlaneKind& kind, const Pla
   const bool fits = classes.integers
                         ? kind.element_bytes == 1 && !kind.has_sign && !kind.nibbles
                         : split.head_bytes == 2 && kind.has_sign && mantissa >= 1 && mantissa <= 10;
-  if (!fits) bad_table("classes of other numbers");
+  if (!fits) bad_plane_table("classes of other numbers");
 }
 
 }  // namespace
@@ -283,7 +283,7 @@ std::size_t PlaneTable::symbols_at(std::span<const std::byte> bytes) {
 }
 
 PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
-  if (bytes.size() < kHeadBytes) bad_table("ends early");
+  if (bytes.size() < kHeadBytes) bad_plane_table("ends early");
   const unsigned flags = load_u8(bytes.data());
   PlaneKind kind;
   kind.element_bytes = load_u8(bytes.data() + 1);
@@ -294,30 +294,30 @@ PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   const bool has_rows = (flags & kRowsFlag) != 0;
   const bool has_columns = (flags & kColumnsFlag) != 0;
   if ((alias && direct) || (has_rows && !direct) || (has_columns && !has_rows)) {
-    bad_table("unknown flags");
+    bad_plane_table("unknown flags");
   }
   const unsigned e = kind.element_bytes;
-  if (e != 1 && e != 2 && e != 4 && e != 8) bad_table("size of an element");
+  if (e != 1 && e != 2 && e != 4 && e != 8) bad_plane_table("size of an element");
   const PlaneSplit split{kind.head_bytes(), load_u8(bytes.data() + 2), kind.has_sign,
                          load_u16(bytes.data() + 4)};
   // At least four bits of code, at most 11 raw bits.
-  if (split.shift > 10 || split.raw_bits() + 4 > 8u * split.head_bytes) bad_table("shift");
+  if (split.shift > 10 || split.raw_bits() + 4 > 8u * split.head_bytes) bad_plane_table("shift");
   if (kind.nibbles && (e != 1 || split.shift != 0 || kind.has_sign || split.base != 0)) {
-    bad_table("nibbles");
+    bad_plane_table("nibbles");
   }
   const std::size_t count = load_u8(bytes.data() + 3);
   const bool escape = (flags & kEscapeBit) != 0;
   const bool consecutive = (flags & kConsecutiveFlag) != 0;
-  if (count < 2) bad_table("number of symbols");
+  if (count < 2) bad_plane_table("number of symbols");
   std::span<const std::byte> rest = bytes.subspan(kHeadBytes);
   std::optional<PlaneClasses> classes;
   if (has_rows) {
-    if (rest.size() < kClassHeadBytes) bad_table("ends early");
+    if (rest.size() < kClassHeadBytes) bad_plane_table("ends early");
     const auto head = rest.first(kClassHeadBytes);
     rest = rest.subspan(kClassHeadBytes);
     classes = PlaneClasses::parse(head, {});
     if (has_columns) {
-      if (rest.size() < classes->cols) bad_table("ends early");
+      if (rest.size() < classes->cols) bad_plane_table("ends early");
       classes = PlaneClasses::parse(head, rest.first(classes->cols));
       rest = rest.subspan(classes->cols);
     }
@@ -326,10 +326,10 @@ PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
   const std::size_t tables = classes ? classes->tables() : 1;
   const std::size_t plain = count - (escape ? 1 : 0);
   const std::size_t listed = consecutive ? 1 : plain;
-  if (rest.size() != listed + 2 * count * tables) bad_table("size");
+  if (rest.size() != listed + 2 * count * tables) bad_plane_table("size");
   const std::byte* symbol = rest.data();
   const std::byte* frequency = symbol + listed;
-  if (!escape && !kind.nibbles) bad_table("codes without a symbol");
+  if (!escape && !kind.nibbles) bad_plane_table("codes without a symbol");
   const RansLayout layout = alias    ? RansLayout::kAlias
                             : direct ? RansLayout::kDirect
                                      : RansLayout::kTwoLevel;
@@ -341,8 +341,8 @@ PlaneTable PlaneTable::parse(std::span<const std::byte> bytes) {
                                 : consecutive ? load_u8(symbol) + i
                                               : load_u8(symbol + i);
       // 255 is the escape's alone.
-      if (i < plain && value >= kEscapeSymbol) bad_table("symbol");
-      if (kind.nibbles && (escape || value > 15 || count != 16)) bad_table("nibbles");
+      if (i < plain && value >= kEscapeSymbol) bad_plane_table("symbol");
+      if (kind.nibbles && (escape || value > 15 || count != 16)) bad_plane_table("nibbles");
       symbols.push_back({static_cast<std::uint8_t>(value), load_u16(frequency + 2 * i)});
     }
     made.emplace_back(symbols, layout);

@@ -13,7 +13,7 @@
 namespace qi {
 namespace {
 
-constexpr std::array kOptions = {
+constexpr std::array kLosslessOptions = {
     GridOption{"codecs", "store,lz4,zstd,huffman,planes,pair", "store,lz4,zstd,huffman,planes,pair",
                "what codes the numbers as stored"},
     GridOption{"levels", "1 to 22", "3", "of zstd alone"},
@@ -26,7 +26,7 @@ struct Setting {
   int level = 0;
 };
 
-Setting setting_of(const Params& params) {
+Setting lossless_setting_of(const Params& params) {
   Setting setting;
   ParamReader reader("lossless", params);
   setting.codec = reader.choice("codec", kCodecs);
@@ -35,9 +35,9 @@ Setting setting_of(const Params& params) {
   return setting;
 }
 
-std::vector<Params> expand(const GridOptions& given) {
+std::vector<Params> lossless_expand(const GridOptions& given) {
   std::vector<Params> list;
-  for (const std::string& codec : grid_values(given, kOptions[0])) {
+  for (const std::string& codec : grid_values(given, kLosslessOptions[0])) {
     read_choice("--codecs", codec, kCodecs);
     Params params;
     params.set("codec", codec);
@@ -45,7 +45,7 @@ std::vector<Params> expand(const GridOptions& given) {
       add_once(list, std::move(params));
       continue;
     }
-    for (const std::string& level : grid_values(given, kOptions[1])) {
+    for (const std::string& level : grid_values(given, kLosslessOptions[1])) {
       read_integer("--levels", level, 1, 22);
       params.set("level", level);
       add_once(list, params);
@@ -54,8 +54,8 @@ std::vector<Params> expand(const GridOptions& given) {
   return list;
 }
 
-std::string unfit(const Params& params, const MatrixInfo& matrix) {
-  const Setting setting = setting_of(params);
+std::string lossless_unfit(const Params& params, const MatrixInfo& matrix) {
+  const Setting setting = lossless_setting_of(params);
   const std::string_view type = info(matrix.dtype).name;
   if (!is_plain(matrix.dtype)) return fmt::format("{} is not stored as plain numbers", type);
   if (matrix.cols * static_cast<std::uint64_t>(element_bits(matrix.dtype)) % 8 != 0) {
@@ -67,10 +67,10 @@ std::string unfit(const Params& params, const MatrixInfo& matrix) {
   return {};
 }
 
-std::unique_ptr<MethodCoder> make(const Params& params, const MatrixInfo& matrix) {
-  const std::string odd = unfit(params, matrix);
+std::unique_ptr<MethodCoder> lossless_make(const Params& params, const MatrixInfo& matrix) {
+  const std::string odd = lossless_unfit(params, matrix);
   if (!odd.empty()) throw Error(ErrorCode::kBadDtype, odd, "plain numbers that the codec takes");
-  const Setting setting = setting_of(params);
+  const Setting setting = lossless_setting_of(params);
   if (setting.codec == "lz4") return make_lz4_coder(matrix);
   if (setting.codec == "zstd") return make_zstd_coder(matrix, setting.level);
   if (setting.codec == "huffman") return make_huffman_coder(matrix);
@@ -79,13 +79,14 @@ std::unique_ptr<MethodCoder> make(const Params& params, const MatrixInfo& matrix
   return make_store_coder(matrix);
 }
 
-std::optional<std::uint64_t> predict(const Params& params, const MatrixInfo& matrix) {
-  if (setting_of(params).codec != "store" || !unfit(params, matrix).empty()) return std::nullopt;
+std::optional<std::uint64_t> lossless_predict(const Params& params, const MatrixInfo& matrix) {
+  if (lossless_setting_of(params).codec != "store" || !lossless_unfit(params, matrix).empty())
+    return std::nullopt;
   return matrix.rows * stored_row_bytes(matrix);
 }
 
-std::string label(const Params& params) {
-  const Setting setting = setting_of(params);
+std::string lossless_label(const Params& params) {
+  const Setting setting = lossless_setting_of(params);
   return setting.level == 0 ? std::string(setting.codec)
                             : fmt::format("{} {}", setting.codec, setting.level);
 }
@@ -93,7 +94,9 @@ std::string label(const Params& params) {
 }  // namespace
 
 MethodFamily lossless_family() {
-  return {"lossless", "every bit comes back", kOptions, 1, expand, unfit, make, predict, label};
+  return {"lossless",      "every bit comes back", kLosslessOptions, 1,
+          lossless_expand, lossless_unfit,         lossless_make,    lossless_predict,
+          lossless_label};
 }
 
 }  // namespace qi

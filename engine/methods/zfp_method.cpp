@@ -13,7 +13,7 @@
 namespace qi {
 namespace {
 
-constexpr std::array kOptions = {
+constexpr std::array kZfpOptions = {
     GridOption{"rates", "bits a weight", "4,8,16", "fixed rate"},
     GridOption{"precisions", "1 to 32 (64 with f64)", "", "bit planes"},
     GridOption{"tolerances", "numbers above 0", "", "largest absolute error"},
@@ -40,7 +40,7 @@ void check_value(const ZfpSetting& setting, std::string_view what, std::string_v
   }
 }
 
-ZfpSetting setting_of(const Params& params) {
+ZfpSetting zfp_setting_of(const Params& params) {
   ZfpSetting setting;
   ParamReader reader("zfp", params);
   setting.dims = static_cast<int>(reader.integer("dims", 1, 4));
@@ -94,36 +94,36 @@ struct Mode {
 std::vector<Mode> modes(const GridOptions& given) {
   std::vector<Mode> list;
   for (std::size_t i = 0; i < 3; ++i) {
-    if (given.find(kOptions[i].name) == given.end()) continue;
-    for (const std::string& text : grid_values(given, kOptions[i])) {
-      const double value = read_positive(fmt::format("--{}", kOptions[i].name), text);
+    if (given.find(kZfpOptions[i].name) == given.end()) continue;
+    for (const std::string& text : grid_values(given, kZfpOptions[i])) {
+      const double value = read_positive(fmt::format("--{}", kZfpOptions[i].name), text);
       list.push_back({kModes[i], exact_number(value)});
     }
   }
   if (grid_switch(given, "reversible")) list.push_back({kModes[3], {}});
   if (list.empty()) {
-    for (const std::string& rate : grid_values(given, kOptions[0])) {
+    for (const std::string& rate : grid_values(given, kZfpOptions[0])) {
       list.push_back({kModes[0], rate});
     }
   }
   return list;
 }
 
-std::vector<Params> expand(const GridOptions& given) {
+std::vector<Params> zfp_expand(const GridOptions& given) {
   std::vector<Params> list;
   for (const Mode& mode : modes(given)) {
-    for (const std::string& dims : grid_values(given, kOptions[4])) {
+    for (const std::string& dims : grid_values(given, kZfpOptions[4])) {
       read_integer("--dims", dims, 1, 4);
-      for (const std::string& layout : grid_values(given, kOptions[5])) {
+      for (const std::string& layout : grid_values(given, kZfpOptions[5])) {
         read_choice("--layout", layout, kLayouts);
-        for (const std::string& promote : grid_values(given, kOptions[6])) {
+        for (const std::string& promote : grid_values(given, kZfpOptions[6])) {
           Params params;
           params.set("dims", dims);
           params.set("layout", layout);
           params.set("mode", mode.name);
           if (!mode.value.empty()) params.set(mode.name, mode.value);
           if (read_choice("--promote", promote, kPromotes) == "f64") params.set("promote", "f64");
-          setting_of(params);
+          zfp_setting_of(params);
           add_once(list, std::move(params));
         }
       }
@@ -132,21 +132,21 @@ std::vector<Params> expand(const GridOptions& given) {
   return list;
 }
 
-std::string unfit(const Params& params, const MatrixInfo&) {
-  setting_of(params);
+std::string zfp_unfit(const Params& params, const MatrixInfo&) {
+  zfp_setting_of(params);
   return {};
 }
 
-std::unique_ptr<MethodCoder> make(const Params& params, const MatrixInfo& matrix) {
-  return std::make_unique<ZfpCoder>(setting_of(params), matrix);
+std::unique_ptr<MethodCoder> zfp_make(const Params& params, const MatrixInfo& matrix) {
+  return std::make_unique<ZfpCoder>(zfp_setting_of(params), matrix);
 }
 
-std::optional<std::uint64_t> predict(const Params& params, const MatrixInfo& matrix) {
-  return ZfpCodec(setting_of(params), matrix.cols).strip_bytes(matrix.rows);
+std::optional<std::uint64_t> zfp_predict(const Params& params, const MatrixInfo& matrix) {
+  return ZfpCodec(zfp_setting_of(params), matrix.cols).strip_bytes(matrix.rows);
 }
 
-std::string label(const Params& params) {
-  const ZfpSetting setting = setting_of(params);
+std::string zfp_label(const Params& params) {
+  const ZfpSetting setting = zfp_setting_of(params);
   const std::string_view mode = *params.get("mode");
   return fmt::format("zfp {}D{} {}{}{}{}", setting.dims, setting.by_block ? " block" : "", mode,
                      setting.mode == ZfpMode::kReversible ? "" : " ", params.get(mode).value_or(""),
@@ -156,11 +156,11 @@ std::string label(const Params& params) {
 }  // namespace
 
 MethodFamily zfp_family() {
-  return {"zfp",    "libzfp: blocks of 4 numbers a dimension, transformed and cut",
-          kOptions, 1,
-          expand,   unfit,
-          make,     predict,
-          label};
+  return {"zfp",       "libzfp: blocks of 4 numbers a dimension, transformed and cut",
+          kZfpOptions, 1,
+          zfp_expand,  zfp_unfit,
+          zfp_make,    zfp_predict,
+          zfp_label};
 }
 
 }  // namespace qi

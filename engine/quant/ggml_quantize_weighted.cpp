@@ -11,7 +11,7 @@
 namespace qi::ggml {
 namespace {
 
-using Codes = std::array<std::uint8_t, 32>;
+using BlockCodes = std::array<std::uint8_t, 32>;
 
 // Below this a block is as good as zero; smaller numbers would make 1 / x infinite.
 constexpr float kNothing = 1e-15f;
@@ -23,8 +23,8 @@ int nearest(float v, int low, int high) {
   return static_cast<int>((inside + kShift) - kShift);
 }
 
-// Codes in −half … half − 1, stored plus half. Returns the scale.
-float fit_scale(const float* x, const float* weights, int half, Codes& codes) {
+// BlockCodes in −half … half − 1, stored plus half. Returns the scale.
+float fit_scale(const float* x, const float* weights, int half, BlockCodes& codes) {
   float extreme = 0.0f;
   for (int j = 0; j < 32; ++j) {
     if (std::fabs(x[j]) > std::fabs(extreme)) extreme = x[j];
@@ -33,7 +33,7 @@ float fit_scale(const float* x, const float* weights, int half, Codes& codes) {
   if (std::fabs(extreme) < kNothing) return 0.0f;
   float scale = 0.0f;
   float best = 0.0f;
-  Codes trial;
+  BlockCodes trial;
   // The plain scale first: the others have to be better than it.
   for (const int step : {0, -9, -8, -7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
     const float inverse = -(static_cast<float>(half) + 0.1f * static_cast<float>(step)) / extreme;
@@ -54,13 +54,13 @@ float fit_scale(const float* x, const float* weights, int half, Codes& codes) {
   return scale;
 }
 
-struct Affine {
+struct WeightedFit {
   float scale = 0.0f;
   float min = 0.0f;
 };
 
-// Codes 0 … most, value = scale · code + min with min ≤ 0.
-Affine fit_affine(const float* x, const float* weights, int most, Codes& codes) {
+// BlockCodes 0 … most, value = scale · code + min with min ≤ 0.
+WeightedFit fit_affine(const float* x, const float* weights, int most, BlockCodes& codes) {
   float min = x[0];
   float max = x[0];
   float sum_w = weights[0];
@@ -79,7 +79,7 @@ Affine fit_affine(const float* x, const float* weights, int most, Codes& codes) 
     return nearest(inverse * (value - min), 0, most);
   };
   const auto steps = static_cast<float>(most);
-  Affine best;
+  WeightedFit best;
   float least = 0.0f;
   {
     const float inverse = steps / (max - min);
@@ -90,7 +90,7 @@ Affine fit_affine(const float* x, const float* weights, int most, Codes& codes) 
       least += weights[j] * (off * off);
     }
   }
-  Codes trial;
+  BlockCodes trial;
   for (int step = 0; step <= 36; ++step) {
     const float inverse = (-0.9f + 0.05f * static_cast<float>(step) + steps) / (max - min);
     float sum_l = 0.0f;
@@ -105,8 +105,8 @@ Affine fit_affine(const float* x, const float* weights, int most, Codes& codes) 
     }
     const float determinant = sum_w * sum_l2 - sum_l * sum_l;
     if (!(determinant > 0.0f)) continue;
-    Affine fit = {(sum_w * sum_xl - sum_x * sum_l) / determinant,
-                  (sum_l2 * sum_x - sum_l * sum_xl) / determinant};
+    WeightedFit fit = {(sum_w * sum_xl - sum_x * sum_l) / determinant,
+                       (sum_l2 * sum_x - sum_l * sum_xl) / determinant};
     if (fit.min > 0.0f) fit = {sum_xl / sum_l2, 0.0f};
     float error = 0.0f;
     for (std::size_t j = 0; j < 32; ++j) {
@@ -125,28 +125,28 @@ Affine fit_affine(const float* x, const float* weights, int most, Codes& codes) 
 }  // namespace
 
 void make_q4_0_weighted(const float* x, const float* weights, std::byte* block) {
-  Codes codes;
+  BlockCodes codes;
   put_u16(block, half_scale(fit_scale(x, weights, 8, codes)));
   put_nibbles(codes.data(), block + 2);
 }
 
 void make_q5_0_weighted(const float* x, const float* weights, std::byte* block) {
-  Codes codes;
+  BlockCodes codes;
   put_u16(block, half_scale(fit_scale(x, weights, 16, codes)));
   put_u32(block + 2, put_nibbles(codes.data(), block + 6));
 }
 
 void make_q4_1_weighted(const float* x, const float* weights, std::byte* block) {
-  Codes codes;
-  const Affine fit = fit_affine(x, weights, 15, codes);
+  BlockCodes codes;
+  const WeightedFit fit = fit_affine(x, weights, 15, codes);
   put_u16(block, half_scale(fit.scale));
   put_u16(block + 2, half_scale(fit.min));
   put_nibbles(codes.data(), block + 4);
 }
 
 void make_q5_1_weighted(const float* x, const float* weights, std::byte* block) {
-  Codes codes;
-  const Affine fit = fit_affine(x, weights, 31, codes);
+  BlockCodes codes;
+  const WeightedFit fit = fit_affine(x, weights, 31, codes);
   put_u16(block, half_scale(fit.scale));
   put_u16(block + 2, half_scale(fit.min));
   put_u32(block + 4, put_nibbles(codes.data(), block + 8));

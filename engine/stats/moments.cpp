@@ -20,12 +20,12 @@ constexpr Bits<T> kSmallestNormal = std::bit_cast<Bits<T>>(std::numeric_limits<T
 
 // Sixteen independent sums of each kind: the compiler keeps them in vector registers, and the order
 // of additions, hence the result, is the same on every machine.
-constexpr std::size_t kLanes = 16;
+constexpr std::size_t kSumLanes = 16;
 constexpr std::size_t kPiece = 1024;
 
 struct Lanes {
-  std::array<double, kLanes> sum{};
-  std::array<double, kLanes> squares{};
+  std::array<double, kSumLanes> sum{};
+  std::array<double, kSumLanes> squares{};
 };
 
 template <typename T>
@@ -40,8 +40,8 @@ void add_finite(std::span<const T> values, double shift, Lanes& lanes, TileMomen
   tile.max = std::max(tile.max, static_cast<double>(high));
   tile.finite += values.size();
   std::size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t k = 0; k < kLanes; ++k) {
+  for (; i + kSumLanes <= values.size(); i += kSumLanes) {
+    for (std::size_t k = 0; k < kSumLanes; ++k) {
       const double d = static_cast<double>(values[i + k]) - shift;
       lanes.sum[k] += d;
       lanes.squares[k] += d * d;
@@ -93,7 +93,7 @@ TileMoments moments_of(std::span<const T> values) {
     }
     if (count > 0) add_finite(std::span<const T>(kept.data(), count), tile.shift, lanes, tile);
   }
-  for (std::size_t k = 0; k < kLanes; ++k) {
+  for (std::size_t k = 0; k < kSumLanes; ++k) {
     tile.sum += lanes.sum[k];
     tile.sum_squares += lanes.squares[k];
   }

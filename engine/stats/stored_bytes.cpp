@@ -10,7 +10,7 @@ namespace qi {
 namespace {
 
 // One part may be gigabytes: hand it on in pieces that stay in the cache.
-constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 18;
+constexpr std::uint64_t kReadBytes = std::uint64_t{1} << 18;
 
 }  // namespace
 
@@ -23,7 +23,7 @@ void StoredBytes::visit(std::uint64_t offset, std::uint64_t length,
     const std::uint64_t part_end = part_begin + tensor.size_bytes;
     const std::uint64_t end = std::min(offset + length, part_end);
     for (std::uint64_t at = std::max(offset, part_begin); at < end;) {
-      const std::uint64_t count = std::min(kPieceBytes, end - at);
+      const std::uint64_t count = std::min(kReadBytes, end - at);
       const File& file = model_.file(tensor);
       take(
           file.bytes(tensor.offset + (at - part_begin), static_cast<std::size_t>(count), scratch_));

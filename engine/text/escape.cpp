@@ -11,8 +11,6 @@ namespace qi {
 namespace {
 
 constexpr char32_t kJoiner = 0x200D;
-constexpr char32_t kTextStyle = 0xFE0E;
-constexpr char32_t kEmojiStyle = 0xFE0F;
 
 bool is_plain_ascii(unsigned char c) {
   return c >= 0x20 && c < 0x7F;

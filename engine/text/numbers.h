@@ -3,9 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace qi {
+
+/// What a number is that nobody knows.
+inline constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 /// "512 B", "32.0 MiB", "14.96 GiB": three or four significant digits, powers of 1024.
 std::string human_bytes(std::uint64_t size_bytes);

@@ -9,6 +9,10 @@
 
 namespace qi {
 
+// Variation selectors: the character before is text, or a picture two cells wide.
+inline constexpr char32_t kTextStyle = 0xFE0E;
+inline constexpr char32_t kEmojiStyle = 0xFE0F;
+
 /// One step through a text. When the bytes at the position are not UTF-8, `valid` is false, `code`
 /// is that one byte and `length` is 1.
 struct CodePoint {

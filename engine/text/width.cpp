@@ -10,8 +10,6 @@
 namespace qi {
 namespace {
 
-constexpr char32_t kEmojiStyle = 0xFE0F;
-
 bool is_ascii_before(std::string_view text, std::size_t end) {
   return end >= text.size() || static_cast<unsigned char>(text[end]) < 0x80;
 }
@@ -49,7 +47,8 @@ Cluster cluster_at(std::string_view text, std::size_t position) {
     if (!point.valid || utf8proc_grapheme_break_stateful(previous, next, &state)) break;
     joined = true;
     // An emoji sequence is drawn as one picture of two cells, and U+FE0F asks for a picture.
-    if (pictograph && point.code != 0xFE0E) emoji = emoji || sum == 2 || point.code == kEmojiStyle;
+    if (pictograph && point.code != kTextStyle)
+      emoji = emoji || sum == 2 || point.code == kEmojiStyle;
     // Vowels and finals of a Hangul syllable are drawn into the cells of its first letter.
     const int next_class = bound_class(point.code);
     const bool hangul_tail =

@@ -15,27 +15,27 @@
 namespace qi {
 namespace {
 
-const std::string kModels = std::string(QI_TEST_DATA) + "/models/";
+const std::string kModelsFolder = std::string(QI_TEST_DATA) + "/models/";
 
 using test::contents;
 using test::Driven;
 
 TEST(Program, OpensAnalysesAndQuits) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("all 39 weights analysed"));
   ui.type("q");
   EXPECT_EQ(ui.program().status(), 0);
 }
 
 TEST(Program, ControlCSaysThatItWasInterrupted) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.program().handle(control('c'));
   EXPECT_EQ(ui.program().status(), 130);
 }
 
 TEST(Program, ScreensStackUpAndEscComesBack) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.press(KeyCode::kEnter);
   EXPECT_EQ(ui.program().context(), kInWeight);
@@ -51,7 +51,7 @@ TEST(Program, ScreensStackUpAndEscComesBack) {
 }
 
 TEST(Program, TheHeatMapFillsInAndOpensAWeight) {
-  Driven run(kModels + "wap");
+  Driven run(kModelsFolder + "wap");
   ASSERT_TRUE(run.shows("39/39"));
   run.type("H");
   EXPECT_TRUE(run.shows("Heat map"));
@@ -63,7 +63,7 @@ TEST(Program, TheHeatMapFillsInAndOpensAWeight) {
 }
 
 TEST(Program, MetadataShowTheTokenizerOnceItIsRead) {
-  Driven run(kModels + "wap");
+  Driven run(kModelsFolder + "wap");
   ASSERT_TRUE(run.shows("39 weights"));
   for (int i = 0; i < 2; ++i) {
     run.type("m/bos");
@@ -75,7 +75,7 @@ TEST(Program, MetadataShowTheTokenizerOnceItIsRead) {
 }
 
 TEST(Program, ExportsTheTableShownAndNeverOverwritesUnasked) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("all 39 weights analysed"));
   const std::string file = ui.folder() + "/w.csv";
   ui.command("filter q_proj");
@@ -96,7 +96,7 @@ TEST(Program, ExportsTheTableShownAndNeverOverwritesUnasked) {
 
 TEST(Program, NeverExportsOverTheModelItself) {
   test::TempDir folder;
-  std::filesystem::copy(kModels + "stories260K/model.safetensors",
+  std::filesystem::copy(kModelsFolder + "stories260K/model.safetensors",
                         folder.path() + "/model.safetensors");
   std::filesystem::create_symlink("model.safetensors", folder.path() + "/out.csv");
   Driven ui(folder.path() + "/model.safetensors");
@@ -107,7 +107,7 @@ TEST(Program, NeverExportsOverTheModelItself) {
 }
 
 TEST(Program, CommandsFindMarkAndFilter) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.command("goto layers.2.mlp.up_proj");
   EXPECT_NE(ui.screen().find("▸ 2.mlp.up_proj"), std::string::npos);
@@ -120,30 +120,30 @@ TEST(Program, CommandsFindMarkAndFilter) {
 }
 
 TEST(Program, OpensAnotherModelAndKeepsThisOneWhenThatFails) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.command("open " + ui.folder() + "/nothing-here");
   ASSERT_TRUE(ui.shows("This cannot be opened"));
   ui.press(KeyCode::kEscape);
   EXPECT_NE(ui.screen().find("39 weights"), std::string::npos);
-  ui.command("open " + kModels + "stories260K/model.safetensors");
+  ui.command("open " + kModelsFolder + "stories260K/model.safetensors");
   ASSERT_TRUE(ui.shows("47 weights"));
   EXPECT_EQ(ui.screen().find("39 weights"), std::string::npos);
 }
 
 TEST(Program, ClosesAModelWhileItIsAnalysed) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   for (int round = 0; round < 3; ++round) {
-    ui.command("open " + kModels + "stories260K/model.safetensors");
+    ui.command("open " + kModelsFolder + "stories260K/model.safetensors");
     ASSERT_TRUE(ui.shows("47 weights"));
-    ui.command("open " + kModels + "wap");
+    ui.command("open " + kModelsFolder + "wap");
     ASSERT_TRUE(ui.shows("39 weights"));
   }
 }
 
 TEST(Program, LooksForFaultsAndKeepsWhatItFound) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.type("v");
   EXPECT_EQ(ui.program().context(), kInVerify);
@@ -162,7 +162,7 @@ TEST(Program, EncodesAndDecodesInTheBackground) {
   test::TempDir out;
   const std::string container = out.path() + "/wap.qstore";
   {
-    Driven ui(kModels + "wap");
+    Driven ui(kModelsFolder + "wap");
     ASSERT_TRUE(ui.shows("39 weights"));
     ui.type("c");
     EXPECT_EQ(ui.program().context(), kInCommand);
@@ -187,7 +187,7 @@ TEST(Program, EncodesAndDecodesInTheBackground) {
   ui.command("decode " + out.path() + "/back");
   ASSERT_TRUE(ui.shows("back written"));
   for (const char* name : {"model-00001-of-00002.safetensors", "config.json"}) {
-    EXPECT_EQ(contents(out.path() + "/back/" + name), contents(kModels + "wap/" + name));
+    EXPECT_EQ(contents(out.path() + "/back/" + name), contents(kModelsFolder + "wap/" + name));
   }
   ui.type("v");
   ASSERT_TRUE(ui.shows("78/78  done"));
@@ -213,9 +213,9 @@ TEST(Program, SaysWhatAnEncodingNeeds) {
 }
 
 TEST(Program, ComparesWithAnotherModel) {
-  Driven ui(kModels + "stories260K/model.safetensors");
+  Driven ui(kModelsFolder + "stories260K/model.safetensors");
   ASSERT_TRUE(ui.shows("47 weights"));
-  ui.command("diff " + kModels + "stories260K/stories260K-F16.gguf");
+  ui.command("diff " + kModelsFolder + "stories260K/stories260K-F16.gguf");
   EXPECT_EQ(ui.program().context(), kInDiff);
   ASSERT_TRUE(ui.shows("37 differ  11 same"));
   ASSERT_TRUE(ui.shows("48/48  done"));
@@ -229,19 +229,19 @@ TEST(Program, ComparesWithAnotherModel) {
   ui.type("d");  // another
   EXPECT_EQ(ui.program().context(), kInCommand);
   ui.press(KeyCode::kEscape);
-  ui.command("diff " + kModels + "stories260K/model.safetensors");
+  ui.command("diff " + kModelsFolder + "stories260K/model.safetensors");
   ASSERT_TRUE(ui.shows("47 same"));
   ui.press(KeyCode::kEscape);
   EXPECT_EQ(ui.program().context(), kInTable);  // one diff at a time
 }
 
 TEST(Program, SaysWhyTheOtherModelCannotBeCompared) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   // The analysis ended: what failed is then the job on top.
   ASSERT_TRUE(ui.shows("all 39 weights analysed"));
   ui.command("diff " + ui.folder() + "/nothing-here");
   ASSERT_TRUE(ui.shows("B cannot be opened"));
-  ui.command("diff " + kModels + "stories260K/quantized");
+  ui.command("diff " + kModelsFolder + "stories260K/quantized");
   ASSERT_TRUE(ui.shows("6 models"));
   ui.command("log");
   EXPECT_NE(ui.screen().find("nothing-here"), std::string::npos);
@@ -254,7 +254,8 @@ TEST(Program, SaysWhyTheOtherModelCannotBeCompared) {
 TEST(Program, OffersTheOneOtherModelBesideThis) {
   test::TempDir folder;
   for (const char* name : {"a.gguf", "b.gguf"}) {
-    std::filesystem::copy(kModels + "stories260K/stories260K-F16.gguf", folder.path() + "/" + name);
+    std::filesystem::copy(kModelsFolder + "stories260K/stories260K-F16.gguf",
+                          folder.path() + "/" + name);
   }
   Driven ui(folder.path());
   ASSERT_TRUE(ui.until([&] { return ui.program().context() == kInPicker; }));
@@ -268,7 +269,7 @@ TEST(Program, OffersTheOneOtherModelBesideThis) {
 }
 
 TEST(Program, ListsJobsPausesAndCancelsThem) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   ASSERT_TRUE(ui.shows("all 39 weights analysed"));
   ui.type("J");
   EXPECT_EQ(ui.program().context(), kInJobs);
@@ -284,15 +285,15 @@ TEST(Program, ListsJobsPausesAndCancelsThem) {
 }
 
 TEST(Program, ClosesAModelWhileItIsVerifiedAndCompared) {
-  Driven ui(kModels + "wap");
+  Driven ui(kModelsFolder + "wap");
   for (int round = 0; round < 3; ++round) {
     ASSERT_TRUE(ui.shows("39 weights"));
     ui.command("verify");
-    ui.command("diff " + kModels + "wap");
-    ui.command("open " + kModels + "stories260K/model.safetensors");
+    ui.command("diff " + kModelsFolder + "wap");
+    ui.command("open " + kModelsFolder + "stories260K/model.safetensors");
     ASSERT_TRUE(ui.shows("47 weights"));
     EXPECT_EQ(ui.program().context(), kInTable);
-    ui.command("open " + kModels + "wap");
+    ui.command("open " + kModelsFolder + "wap");
   }
   ASSERT_TRUE(ui.shows("39 weights"));
   ui.command("verify");

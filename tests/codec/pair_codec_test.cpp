@@ -22,7 +22,7 @@ namespace {
 using testing_support::Random;
 using Bytes = std::vector<std::byte>;
 
-const DType kTypes[] = {DType::kBF16, DType::kF16};
+const DType kHighTypes[] = {DType::kBF16, DType::kF16};
 
 float to_float(DType type, std::uint16_t word) {
   return type == DType::kBF16 ? bf16_to_float(word) : f16_to_float(word);
@@ -103,7 +103,7 @@ PairCost expect_round_trip(const Matrix& m, const std::string& what) {
 
 TEST(PairCodecTest, RoundedRowsNeedNoEscapes) {
   Random random(1);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     for (const std::size_t cols : {1, 2, 63, 64, 65, 127, 128, 200, 1024, 3001}) {
       const Matrix m = normal_matrix(random, type, 1 + random.next() % 9, cols);
       EXPECT_EQ(expect_round_trip(m, "normal").escapes, 0u);
@@ -133,7 +133,7 @@ double model_bits(const Matrix& m) {
 
 TEST(PairCodecTest, ResidualBitsAreThoseOfTheModel) {
   const std::vector<float> drawn = testing_support::trained_like(3, 64, 4096);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     Matrix m{type, 64, 4096, {}, std::vector<std::int8_t>(drawn.size()), std::vector<float>(64)};
     for (const float w : drawn) m.high.push_back(to_word(type, w));
     quantize(m);
@@ -149,7 +149,7 @@ TEST(PairCodecTest, ResidualBitsAreThoseOfTheModel) {
 
 TEST(PairCodecTest, LowVersionsThatAreNotTheRounding) {
   Random random(4);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     Matrix m = normal_matrix(random, type, 20, 640);
     for (auto& q : m.q) q = static_cast<std::int8_t>(std::min(127, q + (random.next() % 100 == 0)));
     EXPECT_GT(expect_round_trip(m, "one in a hundred a step off").escapes, 50u);
@@ -181,7 +181,7 @@ TEST(PairCodecTest, QOfAnotherCastCostsEscapesOnly) {
 
 TEST(PairCodecTest, SpecialValuesAndScales) {
   Random random(6);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     const std::uint16_t infinity = type == DType::kBF16 ? 0x7f80 : 0x7c00;
     const std::uint16_t special[] = {infinity,
                                      static_cast<std::uint16_t>(infinity | 0x8000),
@@ -221,7 +221,7 @@ TEST(PairCodecTest, SpecialValuesAndScales) {
 // Every path's entries are PairRow's.
 TEST(PairCodecTest, EntriesAreThoseOfTheModel) {
   Random random(7);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     const PairFormat& format = *pair_format(type);
     for (int round = 0; round < 3000; ++round) {
       const auto exponent = static_cast<int>(random.next() % 203) - 101;
@@ -256,7 +256,7 @@ TEST(PairCodecTest, QuotientsAreExact) {
 
 TEST(PairCodecTest, DamagedBlocksAreRefusedOrGiveNumbers) {
   Random random(8);
-  for (const DType type : kTypes) {
+  for (const DType type : kHighTypes) {
     Matrix m = normal_matrix(random, type, 9, 200);
     for (std::size_t i = 0; i < m.high.size(); i += 97) m.high[i] ^= 0x8000;
     m.scales[3] = 0;

@@ -11,7 +11,9 @@
 #include "engine/format/gguf.h"
 #include "engine/format/open.h"
 #include "engine/format/safetensors.h"
+#include "tests/support/data.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/open_path.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
@@ -20,12 +22,9 @@ namespace {
 using test::GgufBuilder;
 using test::TempDir;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
+using test::open_path;
 const std::string kStories = kData + "/models/stories260K/";
-
-Model open_path(const std::string& path) {
-  return open_model(find_models(path).models.at(0));
-}
 
 std::vector<DiffRow> diff(const Model& a, const Model& b) {
   std::vector<DiffRow> rows;

@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -26,7 +27,7 @@ using test::read_file;
 using test::TempDir;
 using Mode = ResultsDb::Mode;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 
 AnalysisKey key_of(std::uint64_t number) {
   AnalysisKey key;
@@ -262,7 +263,7 @@ pid_t child(F&& act) {
   _exit(status);
 }
 
-int exit_of(pid_t pid) {
+int exit_of_child(pid_t pid) {
   int status = 0;
   waitpid(pid, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
@@ -280,7 +281,7 @@ TEST_F(ResultsDbTest, ManyProcessesCreateAndFillOneDatabase) {
       }
     }));
   }
-  for (const pid_t pid : children) EXPECT_EQ(exit_of(pid), 0);
+  for (const pid_t pid : children) EXPECT_EQ(exit_of_child(pid), 0);
   ResultsDb db(path_, Mode::kReadOnly);
   for (std::uint64_t i = 0; i < 3 * kRows / 2 + kRows; ++i) {
     EXPECT_EQ(db.get(key_of(i)), statistics_of(static_cast<double>(i))) << i;
@@ -303,7 +304,7 @@ TEST_F(ResultsDbTest, FinishedRowsSurviveAKill) {
   char byte = 0;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
   ASSERT_EQ(kill(pid, SIGKILL), 0);
-  EXPECT_EQ(exit_of(pid), 256 + SIGKILL);
+  EXPECT_EQ(exit_of_child(pid), 256 + SIGKILL);
   ::close(ready[0]);
   ::close(ready[1]);
   ResultsDb db(path_, Mode::kReadWrite);
@@ -324,7 +325,7 @@ TEST_F(ResultsDbTest, ReadsFromAReadOnlyFolder) {
     if (class_of([&] { ResultsDb(dir_ / "other.db", Mode::kReadWrite); }) != "database") _exit(13);
     if (class_of([&] { ResultsDb(dir_ / "x/y.db", Mode::kReadWrite); }) != "database") _exit(14);
   });
-  EXPECT_EQ(exit_of(pid), 0);
+  EXPECT_EQ(exit_of_child(pid), 0);
   ASSERT_EQ(chmod(dir_.path().c_str(), 0755), 0);
 }
 

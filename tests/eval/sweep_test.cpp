@@ -18,6 +18,7 @@
 #include "eval/content_hash.h"
 #include "eval/measure.h"
 #include "eval/results.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -28,7 +29,7 @@ using test::class_of;
 using test::TempDir;
 using testing::HasSubstr;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 const std::string kWap = kData + "/models/wap";
 
 std::shared_ptr<const Model> model_at(const std::string& path) {

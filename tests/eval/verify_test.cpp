@@ -8,6 +8,8 @@
 
 #include "engine/format/open.h"
 #include "engine/format/safetensors.h"
+#include "tests/support/data.h"
+#include "tests/support/open_path.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
@@ -16,11 +18,8 @@ namespace {
 using testing::IsEmpty;
 using testing::SizeIs;
 
-const std::string kData = QI_TEST_DATA;
-
-Model open_path(const std::string& path) {
-  return open_model(find_models(path).models.at(0));
-}
+using test::kData;
+using test::open_path;
 
 /// A folder with one quantized weight of 8x8 whose scales are `scale`.
 void write_gptq(const test::TempDir& dir, float scale) {

@@ -9,7 +9,9 @@
 #include "engine/format/open.h"
 #include "engine/format/safetensors.h"
 #include "engine/tensor/numbers.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
+#include "tests/support/open_path.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
@@ -18,11 +20,8 @@ namespace {
 using test::class_of;
 using test::TempDir;
 
-const std::string kData = QI_TEST_DATA;
-
-Model open_path(const std::string& path) {
-  return open_model(find_models(path).models.at(0));
-}
+using test::kData;
+using test::open_path;
 
 std::vector<float> values_of(const Model& model, const Weight& weight) {
   std::vector<float> values(weight.params);

@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/model_builder.h"
@@ -30,7 +31,7 @@ using test::TempDir;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 
 std::vector<std::string> names(const std::vector<Candidate>& candidates) {
   std::vector<std::string> all;

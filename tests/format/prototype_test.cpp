@@ -14,15 +14,19 @@
 #include <xxhash.h>
 
 #include "engine/tensor/numbers.h"
+#include "tests/support/data.h"
+#include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
 namespace {
 
+using test::thrown_by;
+
 using test::read_file;
 using test::TempDir;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 const std::string kBf16Dir = kData + "/prototype-dirs/wap2-mixedprec-bf16-int8";
 const std::string kFp16Dir = kData + "/prototype-dirs/wap2-mixedprec-fp16-int8";
 const std::string kKProj = "model.layers.0.self_attn.k_proj";
@@ -49,7 +53,7 @@ std::vector<std::uint16_t> codes_of(const Model& model, const Weight& weight) {
   return codes;
 }
 
-std::vector<float> values_of(const Model& model, const Weight& weight) {
+std::vector<float> weight_values(const Model& model, const Weight& weight) {
   std::vector<float> values(weight.params);
   open_prototype_reader(model, weight)->values(whole(weight), values.data());
   return values;
@@ -61,17 +65,6 @@ std::vector<PrototypeFault> faults_of(const Model& model) {
     verify_prototype(model, weight, [&](const PrototypeFault& fault) { faults.push_back(fault); });
   }
   return faults;
-}
-
-template <typename F>
-Error error_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kIo, "nothing was thrown");
 }
 
 TEST(PrototypeTest, ListsItsWeights) {
@@ -111,7 +104,7 @@ TEST(PrototypeTest, BothLevelsOfBf16ComeBackExactly) {
     }
     const std::string high =
         stored_bytes_of(kData + "/models/wap/model-00001-of-00002.safetensors", weight.name);
-    const std::vector<float> values = values_of(model, weight);
+    const std::vector<float> values = weight_values(model, weight);
     ASSERT_EQ(high.size(), 2 * values.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
       std::uint16_t bits = 0;
@@ -135,7 +128,7 @@ TEST(PrototypeTest, BothLevelsOfFp16ComeBackExactly) {
     for (std::size_t i = 0; i < codes.size(); ++i) {
       ASSERT_EQ(codes[i], static_cast<std::uint8_t>(low[i]));
     }
-    const std::vector<float> values = values_of(model, weight);
+    const std::vector<float> values = weight_values(model, weight);
     std::vector<std::uint16_t> halves;
     for (const float value : values) halves.push_back(float_to_f16(value));
     EXPECT_EQ(XXH3_64bits(halves.data(), 2 * halves.size()), digests.at(weight.name));
@@ -155,7 +148,7 @@ TEST(PrototypeTest, BothLevelsOfFp16ComeBackExactly) {
 TEST(PrototypeTest, TilesAgreeWithTheWhole) {
   const Model model = open_prototype(kFp16Dir, {});
   const Weight& weight = model.weights[1];
-  const std::vector<float> values = values_of(model, weight);
+  const std::vector<float> values = weight_values(model, weight);
   const std::vector<std::uint16_t> codes = codes_of(model, weight);
   const auto reader = open_prototype_reader(model, weight);
   EXPECT_EQ(reader->code_bits(), 8);
@@ -175,10 +168,10 @@ TEST(PrototypeTest, TilesAgreeWithTheWhole) {
 
 TEST(PrototypeTest, ReadersInManyThreadsAgree) {
   const Model model = open_prototype(kBf16Dir, {});
-  const std::vector<float> expected = values_of(model, model.weights[0]);
+  const std::vector<float> expected = weight_values(model, model.weights[0]);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] { EXPECT_EQ(values_of(model, model.weights[0]), expected); });
+    threads.emplace_back([&] { EXPECT_EQ(weight_values(model, model.weights[0]), expected); });
   }
   for (std::thread& thread : threads) thread.join();
 }
@@ -191,11 +184,11 @@ TEST(PrototypeTest, SoundDirectoriesHaveNoFaults) {
 TEST(PrototypeTest, WorksWithoutMappings) {
   set_mapping_disabled_for_testing(true);
   const Model unmapped = open_prototype(kBf16Dir, {});
-  const std::vector<float> values = values_of(unmapped, unmapped.weights[0]);
+  const std::vector<float> values = weight_values(unmapped, unmapped.weights[0]);
   EXPECT_TRUE(faults_of(unmapped).empty());
   set_mapping_disabled_for_testing(false);
   const Model mapped = open_prototype(kBf16Dir, {});
-  EXPECT_EQ(values, values_of(mapped, mapped.weights[0]));
+  EXPECT_EQ(values, weight_values(mapped, mapped.weights[0]));
 }
 
 class PrototypeCopy : public testing::Test {
@@ -213,15 +206,15 @@ class PrototypeCopy : public testing::Test {
 TEST_F(PrototypeCopy, TheDtypeComesFromTheNameOrTheOption) {
   const Model told = open_prototype(path_, DType::kBF16);
   EXPECT_TRUE(told.warnings.empty());
-  EXPECT_EQ(values_of(told, told.weights[0]),
-            values_of(open_prototype(kBf16Dir, {}), open_prototype(kBf16Dir, {}).weights[0]));
+  EXPECT_EQ(weight_values(told, told.weights[0]),
+            weight_values(open_prototype(kBf16Dir, {}), open_prototype(kBf16Dir, {}).weights[0]));
 
   const Model untold = open_prototype(path_, {});
   EXPECT_EQ(untold.warnings.size(), 1u);
   EXPECT_EQ(dtype_name(untold.tensors[0]), "BF16|F16");
   EXPECT_EQ(codes_of(untold, untold.weights[0]), codes_of(told, told.weights[0]));
   EXPECT_TRUE(faults_of(untold).empty());
-  const Error error = error_of([&] { values_of(untold, untold.weights[0]); });
+  const Error error = thrown_by([&] { weight_values(untold, untold.weights[0]); });
   EXPECT_EQ(error.code, ErrorCode::kUsage);
   EXPECT_THAT(error.expected, testing::HasSubstr("--dtype"));
 
@@ -249,7 +242,7 @@ TEST_F(PrototypeCopy, Int8AloneListsAndVerifies) {
   EXPECT_EQ(codes_of(model, model.weights[0]),
             codes_of(open_prototype(kBf16Dir, {}), open_prototype(kBf16Dir, {}).weights[0]));
   EXPECT_TRUE(faults_of(model).empty());
-  EXPECT_EQ(error_of([&] { values_of(model, model.weights[0]); }).code, ErrorCode::kBadDtype);
+  EXPECT_EQ(thrown_by([&] { weight_values(model, model.weights[0]); }).code, ErrorCode::kBadDtype);
 }
 
 TEST_F(PrototypeCopy, OrigAloneIsRefused) {
@@ -257,7 +250,7 @@ TEST_F(PrototypeCopy, OrigAloneIsRefused) {
     const std::size_t first = text.find('\n') + 1;
     text.erase(first, text.find('\n', first) + 1 - first);
   });
-  EXPECT_EQ(error_of([&] { open_prototype(path_, {}); }).code, ErrorCode::kMissing);
+  EXPECT_EQ(thrown_by([&] { open_prototype(path_, {}); }).code, ErrorCode::kMissing);
 }
 
 TEST_F(PrototypeCopy, ASwappedChunkIsAFault) {
@@ -273,9 +266,9 @@ TEST_F(PrototypeCopy, ASwappedChunkIsAFault) {
   ASSERT_FALSE(faults.empty());
   EXPECT_EQ(faults[0].tensor, kKProj + ".weight");
   EXPECT_EQ(exit_status(faults[0].code), 2);
-  const Error error = error_of([&] { values_of(model, model.weights[0]); });
+  const Error error = thrown_by([&] { weight_values(model, model.weights[0]); });
   EXPECT_EQ(exit_status(error.code), 2);
-  EXPECT_FALSE(values_of(model, model.weights[1]).empty()) << "the other weight is sound";
+  EXPECT_FALSE(weight_values(model, model.weights[1]).empty()) << "the other weight is sound";
 }
 
 /// Truncated at every offset of its heads and at many others: an error, never anything else.
@@ -307,7 +300,7 @@ TEST_F(PrototypeCopy, CorruptAnywhere) {
         try {
           const Model model = open_prototype(path_, DType::kBF16);
           faults_of(model);
-          for (const Weight& weight : model.weights) values_of(model, weight);
+          for (const Weight& weight : model.weights) weight_values(model, weight);
         } catch (const Error& error) {
           // A flipped bit of a name may take the row orig from its row quant: still class 2.
           EXPECT_THAT(exit_status(error.code), testing::AnyOf(2, 1)) << name << " " << at;
@@ -348,9 +341,9 @@ TEST_P(PrototypeCorpus, HasTheOutcomePromised) {
       code = faults[0].code;
       // Reading the values must fail as well (or the codes, where there are no values).
       const Model typed = open_prototype(dir, DType::kBF16);
-      EXPECT_EQ(exit_status(error_of([&] {
+      EXPECT_EQ(exit_status(thrown_by([&] {
                               codes_of(typed, typed.weights[0]);
-                              values_of(typed, typed.weights[0]);
+                              weight_values(typed, typed.weights[0]);
                             }).code),
                 2);
     } else if (facts.at("expected") == "accept") {
@@ -364,7 +357,7 @@ TEST_P(PrototypeCorpus, HasTheOutcomePromised) {
       if (facts.at("facts").contains("orig_u16")) {
         const Model typed = open_prototype(dir, DType::kBF16);
         std::vector<std::uint16_t> bits;
-        for (const float value : values_of(typed, typed.weights[0])) {
+        for (const float value : weight_values(typed, typed.weights[0])) {
           bits.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16));
         }
         EXPECT_EQ(bits, facts.at("facts").at("orig_u16").get<std::vector<std::uint16_t>>());
@@ -442,7 +435,7 @@ TEST(PrototypeIndexTest, SaysWhatIsWrongWhere) {
       {head + "a\tquant\t0\t1\na\tquant\t1\t1\n", ErrorCode::kDuplicate},
   };
   for (const auto& [text, code] : bad) {
-    const Error error = error_of([&] { parse_prototype_index(text, "i"); });
+    const Error error = thrown_by([&] { parse_prototype_index(text, "i"); });
     EXPECT_EQ(error.code, code) << text;
     EXPECT_EQ(error.file, "i");
     EXPECT_TRUE(error.offset.has_value());

@@ -4,7 +4,9 @@
 
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
+#include "tests/support/open_path.h"
 
 namespace qi {
 namespace {
@@ -17,11 +19,8 @@ using test::encode;
 using test::open_container;
 using test::safetensors_bytes;
 
-const std::string kData = QI_TEST_DATA;
-
-Model open_path(const std::string& path) {
-  return open_model(find_models(path).models.at(0));
-}
+using test::kData;
+using test::open_path;
 
 class QstoreBaseTest : public testing::Test {
  protected:

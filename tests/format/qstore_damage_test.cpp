@@ -9,6 +9,7 @@
 #include "engine/format/qstore.h"
 #include "engine/format/qstore_facts.h"
 #include "tests/format/qstore_fixture.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/memory_file.h"
 
@@ -26,7 +27,7 @@ using test::read_file;
 using test::safetensors_bytes;
 using test::TempDir;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 
 /// The class of the first fault; "none" for a sound container.
 std::string verdict(const std::string& path, bool checksums_only = false) {

@@ -13,7 +13,9 @@
 #include "engine/io/atomic_folder.h"
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
+#include "tests/support/open_path.h"
 
 namespace qi {
 namespace {
@@ -28,11 +30,8 @@ using test::read_file;
 using test::safetensors_bytes;
 using test::TempDir;
 
-const std::string kData = QI_TEST_DATA;
-
-Model open_path(const std::string& path) {
-  return open_model(find_models(path).models.at(0));
-}
+using test::kData;
+using test::open_path;
 
 class QstoreTest : public testing::Test {
  protected:

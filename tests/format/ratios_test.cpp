@@ -12,13 +12,14 @@
 
 #include "engine/codec/methods.h"
 #include "tests/format/qstore_fixture.h"
+#include "tests/support/data.h"
 
 namespace qi {
 namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 const std::string kRecorded = kData + "/../../bench/ratios.csv";
 
 constexpr const char* kModels[] = {

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -19,7 +20,7 @@ using test::class_of;
 using test::error_of;
 using testing::HasSubstr;
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 
 std::string file_bytes(std::string_view json, std::size_t data_bytes) {
   std::string bytes(8, '\0');

@@ -8,19 +8,12 @@
 
 #include "engine/io/file.h"
 #include "engine/quant/ggml_blocks.h"
+#include "tests/support/ggml_types.h"
 
 namespace {
 
 void check(bool holds) {
   if (!holds) std::abort();
-}
-
-std::vector<qi::DType> decodable() {
-  std::vector<qi::DType> types;
-  for (const qi::DTypeInfo& row : qi::all_dtypes()) {
-    if (qi::ggml_decodable(row.type)) types.push_back(row.type);
-  }
-  return types;
 }
 
 bool same(float a, float b) {
@@ -44,7 +37,7 @@ void check_values(qi::DType type, const qi::Buffer& bytes, std::uint64_t element
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  static const std::vector<qi::DType> types = decodable();
+  static const std::vector<qi::DType> types = qi::test::ggml_decodable_types();
   const qi::DType type = types[data[0] % types.size()];
   const std::uint64_t mixed = std::max<std::uint64_t>(1, qi::interleaved_rows(type));
   const std::uint64_t unit = qi::info(type).block_bytes * mixed;

@@ -18,6 +18,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
 // Fail points: this program's own write, fsync … stand before the C library's and fail on demand.
@@ -96,28 +97,11 @@ int fstatvfs(int fd, struct statvfs* fs) noexcept {
 namespace qi {
 namespace {
 
+using test::thrown_by;
+
+using test::names_in;
 using test::read_file;
 using test::TempDir;
-
-template <typename F>
-Error error_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kBadMagic, "nothing was thrown");
-}
-
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 std::string big_text() {
   std::string text;
@@ -192,7 +176,7 @@ TEST_F(AtomicFileTest, ClaimedRoomIsFilledByAnyThread) {
 
 TEST_F(AtomicFileTest, ForceRule) {
   dir_.write("out", "old");
-  const Error error = error_of([&] { put("new", false); });
+  const Error error = thrown_by([&] { put("new", false); });
   EXPECT_EQ(error.code, ErrorCode::kUsage);
   EXPECT_EQ(read_file(out_), "old");
   put("new", true);
@@ -204,7 +188,7 @@ TEST_F(AtomicFileTest, AFileThatAppearsMeanwhileIsKept) {
     AtomicFile file(out_, {});
     file.write("ours");
     dir_.write("out", "theirs");
-    EXPECT_EQ(error_of([&] { file.commit(); }).code, ErrorCode::kUsage);
+    EXPECT_EQ(thrown_by([&] { file.commit(); }).code, ErrorCode::kUsage);
   }
   EXPECT_EQ(read_file(out_), "theirs");
   EXPECT_THAT(names_in(dir_.path()), testing::ElementsAre("out"));
@@ -234,7 +218,7 @@ TEST_F(AtomicFileTest, InputsAreNeverReplaced) {
     for (const auto& act :
          {+[](const std::string&path, const OutputOptions&o) { AtomicFile file(path, o); },
           +[](const std::string&path, const OutputOptions&o) { check_output(path, o); }}) {
-      const Error error = error_of([&] { act(dir_ / name, options); });
+      const Error error = thrown_by([&] { act(dir_ / name, options); });
       EXPECT_EQ(error.code, ErrorCode::kUsage) << name;
       EXPECT_EQ(error.message, "is one of the input files");
     }
@@ -249,14 +233,14 @@ TEST_F(AtomicFileTest, RefusesWhatIsNotAFile) {
   for (const std::string& path :
        {dir_ / "folder", dir_ / "folder/", dir_ / ".", dir_ / "fifo", std::string("/dev/null"),
         std::string("/"), std::string(".."), std::string()}) {
-    EXPECT_EQ(error_of([&] { check_output(path, {true, {}}); }).code, ErrorCode::kUsage) << path;
-    EXPECT_EQ(error_of([&] { AtomicFile(path, {true, {}}); }).code, ErrorCode::kUsage) << path;
+    EXPECT_EQ(thrown_by([&] { check_output(path, {true, {}}); }).code, ErrorCode::kUsage) << path;
+    EXPECT_EQ(thrown_by([&] { AtomicFile(path, {true, {}}); }).code, ErrorCode::kUsage) << path;
   }
 }
 
 TEST_F(AtomicFileTest, FailsEarlyOnImpossibleNames) {
   for (const std::string& path : {dir_ / "none/out", dir_ / std::string(256, 'x')}) {
-    const Error error = error_of([&] { check_output(path, {}); });
+    const Error error = thrown_by([&] { check_output(path, {}); });
     EXPECT_EQ(error.code, ErrorCode::kIo);
     EXPECT_EQ(error.file, path);
   }
@@ -274,7 +258,7 @@ TEST_F(AtomicFileTest, ALinkIsReplacedNotWrittenThrough) {
   EXPECT_EQ(read_file(out_), "new");
   std::filesystem::remove(out_);
   ASSERT_EQ(symlink("nowhere", out_.c_str()), 0);
-  EXPECT_EQ(error_of([&] { put("new", false); }).code, ErrorCode::kUsage);
+  EXPECT_EQ(thrown_by([&] { put("new", false); }).code, ErrorCode::kUsage);
   put("new", true);
   EXPECT_EQ(read_file(out_), "new");
 }
@@ -366,7 +350,7 @@ TEST_F(AtomicFileTest, FailingCloseLeavesTheOldFile) {
 
 TEST_F(AtomicFileTest, FreeSpaceIsComparedFirst) {
   g_fail = {.free_bytes = 1 << 20};
-  const Error error = error_of([&] { put("new", true, 4 << 20); });
+  const Error error = thrown_by([&] { put("new", true, 4 << 20); });
   EXPECT_EQ(error.code, ErrorCode::kSpace);
   EXPECT_THAT(error.message,
               testing::AllOf(testing::HasSubstr("4194304"), testing::HasSubstr("1048576")));

@@ -19,17 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::class_of;
+using test::names_in;
 using test::read_file;
 using test::TempDir;
-
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 void put(const std::string& path, std::string_view text) {
   AtomicFile file(path, {});

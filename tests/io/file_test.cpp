@@ -17,26 +17,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
 namespace {
 
+using test::thrown_by;
+
 using test::TempDir;
 
 std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-template <typename F>
-Error error_of(F&& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::kIo, "nothing was thrown");
 }
 
 std::string pattern(std::size_t size) {
@@ -77,7 +69,7 @@ TEST_P(FileBytes, RefusesRangesOutsideTheFile) {
                                        {11, 0},
                                        {UINT64_MAX, 2},
                                        {5, SIZE_MAX}}) {
-    const Error error = error_of([&] { file->bytes(offset, length, scratch); });
+    const Error error = thrown_by([&] { file->bytes(offset, length, scratch); });
     EXPECT_EQ(error.code, ErrorCode::kTruncated);
     EXPECT_EQ(error.offset, offset);
     EXPECT_EQ(error.file, file->path());
@@ -89,7 +81,7 @@ TEST_P(FileBytes, EmptyFileHasNoBytesAndNoTrouble) {
   const auto file = File::open(dir_.write("empty", ""));
   Buffer scratch;
   EXPECT_EQ(file->bytes(0, 0, scratch).size(), 0u);
-  EXPECT_EQ(error_of([&] { file->bytes(0, 1, scratch); }).code, ErrorCode::kTruncated);
+  EXPECT_EQ(thrown_by([&] { file->bytes(0, 1, scratch); }).code, ErrorCode::kTruncated);
   file->check_unchanged();
 }
 
@@ -100,7 +92,7 @@ TEST_P(FileBytes, TruncationWhileReadingIsAnErrorNotASignal) {
   const auto before = file->bytes(0, 4096, scratch);
   EXPECT_EQ(text_of(before), pattern(4096));
   ASSERT_EQ(truncate(path.c_str(), 3 * 4096), 0);
-  const Error error = error_of([&] {
+  const Error error = thrown_by([&] {
     const auto bytes = file->bytes(10 * 4096, 5, scratch);
     EXPECT_EQ(text_of(bytes), std::string(5, '\0'));
     file->check();
@@ -108,7 +100,7 @@ TEST_P(FileBytes, TruncationWhileReadingIsAnErrorNotASignal) {
   EXPECT_EQ(error.code, ErrorCode::kChanged);
   EXPECT_EQ(error.offset, 10u * 4096);
   EXPECT_EQ(exit_status(error.code), 1);
-  EXPECT_EQ(error_of([&] { file->check_unchanged(); }).code, ErrorCode::kChanged);
+  EXPECT_EQ(thrown_by([&] { file->check_unchanged(); }).code, ErrorCode::kChanged);
 }
 
 TEST_P(FileBytes, ChangesAreNoticedAfterwards) {
@@ -117,7 +109,7 @@ TEST_P(FileBytes, ChangesAreNoticedAfterwards) {
   file->check_unchanged();
   struct timespec times[2] = {{0, UTIME_OMIT}, {12345, 678}};
   ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
-  EXPECT_EQ(error_of([&] { file->check_unchanged(); }).code, ErrorCode::kChanged);
+  EXPECT_EQ(thrown_by([&] { file->check_unchanged(); }).code, ErrorCode::kChanged);
   const auto again = File::open(path);
   again->check_unchanged();
   EXPECT_EQ(again->identity().mtime_ns, 12345'000'000'678);
@@ -193,18 +185,18 @@ TEST(FileTest, ForeignBusErrorsStillKill) {
 
 TEST(FileTest, AbsentIsIoForPathAndMissingForShards) {
   TempDir dir;
-  EXPECT_EQ(error_of([&] { File::open(dir / "none"); }).code, ErrorCode::kIo);
-  const Error error = error_of([&] { File::open(dir / "none", ErrorCode::kMissing); });
+  EXPECT_EQ(thrown_by([&] { File::open(dir / "none"); }).code, ErrorCode::kIo);
+  const Error error = thrown_by([&] { File::open(dir / "none", ErrorCode::kMissing); });
   EXPECT_EQ(error.code, ErrorCode::kMissing);
   EXPECT_EQ(error.file, dir / "none");
   EXPECT_FALSE(error.offset.has_value());
   ASSERT_EQ(symlink("nowhere", (dir / "dangling").c_str()), 0);
-  EXPECT_EQ(error_of([&] { File::open(dir / "dangling", ErrorCode::kMissing); }).code,
+  EXPECT_EQ(thrown_by([&] { File::open(dir / "dangling", ErrorCode::kMissing); }).code,
             ErrorCode::kMissing);
   dir.write("plain", "");
-  EXPECT_EQ(error_of([&] { File::open(dir / "plain/below", ErrorCode::kMissing); }).code,
+  EXPECT_EQ(thrown_by([&] { File::open(dir / "plain/below", ErrorCode::kMissing); }).code,
             ErrorCode::kMissing);
-  EXPECT_EQ(error_of([&] { File::open(dir / std::string(300, 'n'), ErrorCode::kMissing); }).code,
+  EXPECT_EQ(thrown_by([&] { File::open(dir / std::string(300, 'n'), ErrorCode::kMissing); }).code,
             ErrorCode::kIo);
 }
 
@@ -223,7 +215,7 @@ TEST(FileTest, OnlyPlainFiles) {
   for (const std::string& path : {dir / "fifo", dir / "to_fifo", dir / "loop", dir / "socket",
                                   dir.path(), std::string("/dev/null"), std::string("/dev/tty")}) {
     // Without a controlling terminal /dev/tty cannot be opened at all, which says the same.
-    EXPECT_EQ(error_of([&] { File::open(path); }).code, ErrorCode::kNotRegular) << path;
+    EXPECT_EQ(thrown_by([&] { File::open(path); }).code, ErrorCode::kNotRegular) << path;
   }
   ::close(listener);
 }

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
 namespace {
+
+using test::thrown_by;
 
 class ReaderTest : public testing::Test {
  protected:
@@ -14,16 +17,6 @@ class ReaderTest : public testing::Test {
   }
   static std::string text(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-  template <typename F>
-  static Error error_of(F&& act) {
-    try {
-      act();
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return Error(ErrorCode::kIo, "nothing was thrown");
   }
   test::TempDir dir_;
 };
@@ -63,14 +56,14 @@ TEST_F(ReaderTest, NeverPassesTheEnd) {
   const auto file = make("0123456789");
   Reader reader(file, 4);
   EXPECT_EQ(text(reader.take(4, "bytes")), "4567");
-  const Error error = error_of([&] { reader.take(3, "the tail"); });
+  const Error error = thrown_by([&] { reader.take(3, "the tail"); });
   EXPECT_EQ(error.code, ErrorCode::kTruncated);
   EXPECT_EQ(error.offset, 8u);
   EXPECT_EQ(error.message, "file ends inside the tail");
   EXPECT_EQ(error.file, file->path());
   EXPECT_EQ(reader.position(), 8u) << "a failed take moves nothing";
-  EXPECT_EQ(error_of([&] { reader.skip(UINT64_MAX, "gap"); }).code, ErrorCode::kTruncated);
-  EXPECT_EQ(error_of([&] { reader.take(SIZE_MAX, "bytes"); }).code, ErrorCode::kTruncated);
+  EXPECT_EQ(thrown_by([&] { reader.skip(UINT64_MAX, "gap"); }).code, ErrorCode::kTruncated);
+  EXPECT_EQ(thrown_by([&] { reader.take(SIZE_MAX, "bytes"); }).code, ErrorCode::kTruncated);
   EXPECT_EQ(text(reader.take(2, "bytes")), "89");
   EXPECT_EQ(reader.take(0, "nothing").size(), 0u);
 }
@@ -79,7 +72,7 @@ TEST_F(ReaderTest, KeepsToItsRange) {
   const auto file = make("0123456789");
   Reader reader(file, 2, 5);
   EXPECT_EQ(reader.remaining(), 3u);
-  EXPECT_EQ(error_of([&] { reader.take(4, "bytes"); }).code, ErrorCode::kTruncated);
+  EXPECT_EQ(thrown_by([&] { reader.take(4, "bytes"); }).code, ErrorCode::kTruncated);
   EXPECT_EQ(text(reader.take(3, "bytes")), "234");
 }
 
@@ -87,7 +80,7 @@ TEST_F(ReaderTest, RangesOutsideTheFileAreEmpty) {
   const auto file = make("0123456789");
   for (Reader reader : {Reader(file, 11), Reader(file, UINT64_MAX), Reader(file, 7, 3)}) {
     EXPECT_EQ(reader.remaining(), 0u);
-    EXPECT_EQ(error_of([&] { reader.skip(1, "gap"); }).code, ErrorCode::kTruncated);
+    EXPECT_EQ(thrown_by([&] { reader.skip(1, "gap"); }).code, ErrorCode::kTruncated);
   }
   Reader reader(file, 8, 100);
   EXPECT_EQ(reader.remaining(), 2u);

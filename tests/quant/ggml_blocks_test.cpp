@@ -12,19 +12,12 @@
 
 #include "engine/io/error.h"
 #include "engine/io/file.h"
+#include "tests/support/ggml_types.h"
 
 namespace qi {
 namespace {
 
 using ::testing::ElementsAre;
-
-std::vector<DType> decodable() {
-  std::vector<DType> types;
-  for (const DTypeInfo& row : all_dtypes()) {
-    if (ggml_decodable(row.type)) types.push_back(row.type);
-  }
-  return types;
-}
 
 Buffer random_bytes(std::size_t size, unsigned seed) {
   std::mt19937 random(seed);
@@ -47,7 +40,7 @@ bool same_float(float a, float b) {
 
 // Random bytes make scales of every kind: NaN, infinite, subnormal, negative.
 void compare_with_plain_loops() {
-  for (DType type : decodable()) {
+  for (DType type : test::ggml_decodable_types()) {
     if (interleaved_rows(type) > 0) continue;
     SCOPED_TRACE(info(type).name);
     const std::size_t size = info(type).block_bytes;
@@ -167,7 +160,7 @@ TEST(GgmlBlocks, CodesOfQ4_0) {
 }
 
 TEST(GgmlBlocks, CodesFitTheirBits) {
-  for (DType type : decodable()) {
+  for (DType type : test::ggml_decodable_types()) {
     const int bits = ggml_code_bits(type);
     if (bits == 0 || interleaved_rows(type) > 0) continue;
     SCOPED_TRACE(info(type).name);
@@ -183,7 +176,7 @@ TEST(GgmlBlocks, CodesFitTheirBits) {
 }
 
 TEST(GgmlBlocks, SwappingTwiceIsTheIdentityAndOnceIsNot) {
-  for (DType type : decodable()) {
+  for (DType type : test::ggml_decodable_types()) {
     SCOPED_TRACE(info(type).name);
     const std::size_t unit = info(type).block_bytes * std::max(1u, interleaved_rows(type));
     const Buffer original = random_bytes(3 * unit, 11);

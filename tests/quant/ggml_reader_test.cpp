@@ -11,14 +11,15 @@
 
 #include "engine/format/gguf.h"
 #include "engine/quant/ggml_blocks.h"
+#include "tests/support/ggml_types.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/memory_file.h"
 
 namespace qi {
 namespace {
 
-constexpr std::uint64_t kCols = 768;
-constexpr std::uint64_t kRows = 8;
+constexpr std::uint64_t kStackCols = 768;
+constexpr std::uint64_t kStackRows = 8;
 constexpr std::uint64_t kMatrices = 2;
 
 Weight weight_of(const Model& model, std::uint32_t tensor) {
@@ -34,12 +35,13 @@ class GgmlReaderTest : public ::testing::TestWithParam<DType> {
  protected:
   void SetUp() override {
     const DTypeInfo& row = info(GetParam());
-    Buffer blocks(kCols * kRows * kMatrices / row.block_elements * row.block_bytes);
+    Buffer blocks(kStackCols * kStackRows * kMatrices / row.block_elements * row.block_bytes);
     std::mt19937 random(7);
     for (std::byte& byte : blocks) byte = static_cast<std::byte>(random() & 0x5F);  // no NaN
-    values_.resize(kCols * kRows * kMatrices);
+    values_.resize(kStackCols * kStackRows * kMatrices);
     if (interleaved_rows(GetParam()) > 0) {
-      dequantize_interleaved(GetParam(), blocks.data(), kRows * kMatrices, kCols, values_.data());
+      dequantize_interleaved(GetParam(), blocks.data(), kStackRows * kMatrices, kStackCols,
+                             values_.data());
     } else {
       dequantize_blocks_plain(GetParam(), blocks.data(), values_.size(), values_.data());
       if (ggml_code_bits(GetParam()) > 0) {
@@ -56,7 +58,7 @@ class GgmlReaderTest : public ::testing::TestWithParam<DType> {
     const std::string payload(reinterpret_cast<const char*>(blocks.data()), blocks.size());
     test::GgufBuilder builder(3, big);
     builder.tensor("first", {8}, 0, std::string(32, 'x'));
-    builder.tensor("w", {kCols, kRows, kMatrices},
+    builder.tensor("w", {kStackCols, kStackRows, kMatrices},
                    static_cast<std::uint32_t>(info(GetParam()).ggml_id), payload);
     return open_gguf({file.set(builder.build())});
   }
@@ -68,18 +70,18 @@ class GgmlReaderTest : public ::testing::TestWithParam<DType> {
 };
 
 const std::vector<Tile> kTiles = {
-    {0, kRows* kMatrices, 0, kCols},
-    {3, 1, 0, kCols},
-    {2, 9, 0, kCols},
+    {0, kStackRows* kMatrices, 0, kStackCols},
+    {3, 1, 0, kStackCols},
+    {2, 9, 0, kStackCols},
     {0, 16, 0, 1},
-    {0, 16, kCols - 1, 1},
+    {0, 16, kStackCols - 1, 1},
     {5, 3, 31, 2},
     {1, 7, 100, 500},
     {15, 1, 255, 2},
     {4, 8, 256, 256},
-    {7, 2, 33, kCols - 33},
+    {7, 2, 33, kStackCols - 33},
     {0, 1, 5, 7},
-    {3, 0, 0, kCols},
+    {3, 0, 0, kStackCols},
 };
 
 TEST_P(GgmlReaderTest, AnyTileOfEitherByteOrder) {
@@ -91,7 +93,7 @@ TEST_P(GgmlReaderTest, AnyTileOfEitherByteOrder) {
       reader->values(tile, out.data());
       for (std::uint64_t r = 0; r < tile.rows; ++r) {
         for (std::uint64_t c = 0; c < tile.cols; ++c) {
-          const float expected = values_[(tile.row + r) * kCols + tile.col + c];
+          const float expected = values_[(tile.row + r) * kStackCols + tile.col + c];
           ASSERT_EQ(std::bit_cast<std::uint32_t>(out[r * tile.cols + c]),
                     std::bit_cast<std::uint32_t>(expected))
               << model->big_endian << " tile " << tile.row << "," << tile.col << " at " << r << ","
@@ -122,21 +124,14 @@ TEST_P(GgmlReaderTest, CodesOfAnyTile) {
         ASSERT_TRUE(std::equal(
             out.begin() + static_cast<std::ptrdiff_t>(r * tile.cols),
             out.begin() + static_cast<std::ptrdiff_t>((r + 1) * tile.cols),
-            codes_.begin() + static_cast<std::ptrdiff_t>((tile.row + r) * kCols + tile.col)));
+            codes_.begin() + static_cast<std::ptrdiff_t>((tile.row + r) * kStackCols + tile.col)));
       }
     }
   }
 }
 
-std::vector<DType> decodable() {
-  std::vector<DType> types;
-  for (const DTypeInfo& row : all_dtypes()) {
-    if (ggml_decodable(row.type)) types.push_back(row.type);
-  }
-  return types;
-}
-
-INSTANTIATE_TEST_SUITE_P(AllTypes, GgmlReaderTest, ::testing::ValuesIn(decodable()),
+INSTANTIATE_TEST_SUITE_P(AllTypes, GgmlReaderTest,
+                         ::testing::ValuesIn(test::ggml_decodable_types()),
                          [](const auto& one) { return std::string(qi::info(one.param).name); });
 
 TEST(GgmlReader, RefusesWhatItCannotDecodeWithTheTypeAndThePlace) {

@@ -13,13 +13,9 @@
 #include "engine/format/safetensors.h"
 #include "engine/quant/scheme.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/vectors.h"
 
 namespace qi::test {
-
-inline nlohmann::json read_json(const std::string& path) {
-  std::ifstream in(path);
-  return nlohmann::json::parse(in);
-}
 
 /// Headers of one file, before build_weights().
 inline Model open_file(const std::string& path, nlohmann::json config = nlohmann::json::object()) {

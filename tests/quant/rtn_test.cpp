@@ -12,7 +12,7 @@
 namespace qi {
 namespace {
 
-const std::string kVectors = QI_TEST_DATA "/vectors/";
+const std::string kRtnVectors = QI_TEST_DATA "/vectors/";
 
 RtnFormat format_of(const nlohmann::json& options) {
   RtnFormat format;
@@ -28,7 +28,7 @@ RtnFormat format_of(const nlohmann::json& options) {
 
 TEST(Rtn, AgreesWithTheVectors) {
   for (int n = 0; n < 7; ++n) {
-    const std::string name = kVectors + "rtn_0" + std::to_string(n);
+    const std::string name = kRtnVectors + "rtn_0" + std::to_string(n);
     SCOPED_TRACE(name);
     const auto json = test::read_json(name + ".json");
     const auto tensors = test::read_vectors(name + ".safetensors");

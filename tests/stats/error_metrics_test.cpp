@@ -6,11 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/special_values.h"
+
 namespace qi {
 namespace {
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
+using test::kInf;
+using test::kNaN;
 
 ErrorMetrics metrics_of(const std::vector<float>& x, const std::vector<float>& y) {
   ErrorAccumulator errors;

@@ -8,11 +8,12 @@
 
 #include "engine/format/open.h"
 #include "engine/stats/statistics.h"
+#include "tests/support/data.h"
 
 namespace qi {
 namespace {
 
-const std::string kData = QI_TEST_DATA;
+using test::kData;
 
 Model opened(const std::string& path) {
   const Catalog catalog = find_models(kData + "/" + path);

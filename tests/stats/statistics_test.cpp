@@ -11,15 +11,16 @@
 
 #include "engine/codec/models.h"
 #include "tests/stats/raw_model.h"
+#include "tests/support/special_values.h"
 
 namespace qi {
 namespace {
 
+using test::kInf;
+using test::kNaN;
+
 using namespace testing_support;
 using testing::DoubleNear;
-
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // −Σ p log2 p of whatever can be ordered.
 template <typename T>

@@ -17,10 +17,13 @@
 #include "engine/tensor/value_window.h"
 #include "tests/stats/raw_model.h"
 #include "tests/support/process.h"
+#include "tests/support/special_values.h"
 #include "tests/support/temp_dir.h"
 
 namespace qi {
 namespace {
+
+using test::kInf;
 
 using testing_support::bytes_of;
 using testing_support::RawModel;
@@ -28,7 +31,6 @@ using testing_support::RawReader;
 using testing_support::to_words;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 WeightDetails details_of(const RawModel& raw, const DetailsOptions& options = {}) {
   return weight_details(

@@ -23,6 +23,16 @@ inline Request press(Screen& screen, std::string_view keys) {
   return last;
 }
 
+inline void filter(Screen& screen, std::string_view text) {
+  press(screen, "/");
+  press(screen, text);
+  screen.handle(key(KeyCode::kEnter));
+}
+
+inline bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
 /// The frame as text, of a screen that has that size.
 inline std::string drawn(const Screen& screen, Size size, bool unicode = true) {
   Canvas canvas(size);

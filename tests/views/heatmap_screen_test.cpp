@@ -15,6 +15,7 @@
 namespace qi {
 namespace {
 
+using test::contains;
 using test::drawn;
 using test::press;
 
@@ -30,10 +31,6 @@ HeatmapScreen screen_of(Model model, std::size_t analysed = 0, Size size = {120,
   HeatmapScreen screen(std::make_unique<WeightHeat>(table_of(std::move(model), analysed)));
   screen.resize(size);
   return screen;
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 Model many_experts() {

@@ -24,7 +24,7 @@ std::vector<std::string> labels(const std::vector<HeatMap::Module>& modules) {
   return out;
 }
 
-WeightTable table_of(Model model) {
+WeightTable plain_table(Model model) {
   return WeightTable(std::make_shared<const Model>(std::move(model)));
 }
 
@@ -133,7 +133,7 @@ TEST(HeatMap, ManyModulesInManyLayersCostNoMoreThanTheirWeights) {
 }
 
 TEST(HeatValues, AreThoseOfAPlainLoop) {
-  WeightTable table = table_of(test::mixture(1000));
+  WeightTable table = plain_table(test::mixture(1000));
   for (std::size_t i = 0; i < table.size(); i += 3) table.set_statistics(i, test::statistics(i));
   const HeatMap map(table.model());
   for (const HeatFold fold : {HeatFold::kMean, HeatFold::kLargest, HeatFold::kSmallest}) {
@@ -170,7 +170,7 @@ TEST(HeatValues, AreThoseOfAPlainLoop) {
 }
 
 TEST(HeatValues, AColumnWithoutValuesHasNone) {
-  const WeightTable table = table_of(test::llama(2));
+  const WeightTable table = plain_table(test::llama(2));
   const HeatValues values = heat_values(
       HeatMap(table.model()),
       [&](std::uint32_t i) {

@@ -16,16 +16,14 @@
 namespace qi {
 namespace {
 
+using test::contains;
+using test::filter;
 using Json = nlohmann::json;
 using test::drawn;
 using test::press;
 
 void enter(Screen& screen) {
   screen.handle(key(KeyCode::kEnter));
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 // Its line; size() when there is none.
@@ -208,21 +206,15 @@ TEST(MetadataRows, NumbersSortAsNumbers) {
   EXPECT_TRUE(std::isnan(rows.number(line_of(rows, "general.name"))));
 }
 
-MetadataScreen screen_of(Model model) {
+MetadataScreen metadata_of(Model model) {
   MetadataScreen screen(std::make_shared<const Model>(std::move(model)));
   screen.resize({120, 36});
   return screen;
 }
 
-void filter(Screen& screen, std::string_view text) {
-  press(screen, "/");
-  press(screen, text);
-  enter(screen);
-}
-
 TEST(MetadataScreen, SearchesUnfoldsAndCopies) {
   const test::TempDir folder;
-  MetadataScreen screen = screen_of(sample(folder));
+  MetadataScreen screen = metadata_of(sample(folder));
   filter(screen, "ggml.tokens");
   EXPECT_EQ(screen.rows_shown(), 1U);
   EXPECT_TRUE(screen.copy_text().starts_with("tokenizer.ggml.tokens = [32 000] t0, t1"));
@@ -241,7 +233,7 @@ TEST(MetadataScreen, SearchesUnfoldsAndCopies) {
 
 TEST(MetadataScreen, SaysWhyThereIsNothingToUnfold) {
   const test::TempDir folder;
-  MetadataScreen screen = screen_of(sample(folder));
+  MetadataScreen screen = metadata_of(sample(folder));
   filter(screen, "hidden_size");
   enter(screen);
   EXPECT_EQ(screen.notice(), "the line shows all of it");
@@ -253,7 +245,7 @@ TEST(MetadataScreen, SaysWhyThereIsNothingToUnfold) {
 
 TEST(MetadataScreen, TheTokenizerComesInAndTheCursorStays) {
   const test::TempDir folder;
-  MetadataScreen screen = screen_of(sample(folder));
+  MetadataScreen screen = metadata_of(sample(folder));
   EXPECT_TRUE(contains(drawn(screen, {120, 36}), "reading the tokenizer"));
   press(screen, "G");
   const std::string line = screen.copy_text();
@@ -268,7 +260,7 @@ TEST(MetadataScreen, TheTokenizerComesInAndTheCursorStays) {
 TEST(MetadataScreen, TheExportHasWholeValues) {
   Model model = test::llama(1);
   model.metadata.add({"long", "string", std::string(5000, 'x'), 0});
-  MetadataScreen screen = screen_of(std::move(model));
+  MetadataScreen screen = metadata_of(std::move(model));
   filter(screen, "long");
   const TextTable table = screen.table_shown();
   ASSERT_EQ(table.rows.size(), 1U);
@@ -289,7 +281,7 @@ TEST(MetadataScreen, HostileTextStaysInItsCells) {
   for (const std::string& text : test::hostile_texts()) {
     facts.push_back({"tokenizer", text, text, text, true});
   }
-  MetadataScreen screen = screen_of(std::move(model));
+  MetadataScreen screen = metadata_of(std::move(model));
   screen.set_tokenizer(std::move(facts));
   for (const Size size : {Size{60, 15}, Size{80, 24}, Size{120, 36}, Size{200, 60}}) {
     screen.resize(size);
@@ -304,17 +296,17 @@ TEST(MetadataScreen, HostileTextStaysInItsCells) {
 
 TEST(MetadataScreen, EverySize) {
   const test::TempDir folder;
-  MetadataScreen screen = screen_of(sample(folder));
+  MetadataScreen screen = metadata_of(sample(folder));
   filter(screen, "tokens");
   enter(screen);
   test::expect_every_size(screen);
-  MetadataScreen empty = screen_of(test::empty_model("empty"));
+  MetadataScreen empty = metadata_of(test::empty_model("empty"));
   test::expect_every_size(empty);
 }
 
 TEST(MetadataScreen, Goldens) {
   const test::TempDir folder;
-  MetadataScreen screen = screen_of(sample(folder));
+  MetadataScreen screen = metadata_of(sample(folder));
   screen.set_tokenizer({{"tokenizer", "model", "string", "BPE"},
                         {"tokenizer", "tokens", "number", "32000"},
                         {"tokenizer", "bos", "token", "1 = <s>"},

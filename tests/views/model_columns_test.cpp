@@ -14,15 +14,10 @@
 namespace qi {
 namespace {
 
+using test::filter;
 using test::press;
 
-void filter(Screen& screen, std::string_view text) {
-  press(screen, "/");
-  press(screen, text);
-  screen.handle(key(KeyCode::kEnter));
-}
-
-ModelScreen screen_of(Model model, Size size = {120, 36}) {
+ModelScreen columns_of(Model model, Size size = {120, 36}) {
   ModelScreen screen(std::make_shared<const Model>(std::move(model)), AnalysisPlan::kAll, false);
   screen.resize(size);
   return screen;
@@ -108,7 +103,7 @@ TEST(ColumnChoice, EveryColumnHasANameOfItsOwnAndAMeaning) {
 // --- the list of columns
 
 TEST(ColumnChooser, SwitchesColumnsAndTheTableFollows) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   press(screen, "C");
   EXPECT_EQ(screen.context(), kInColumns);
   EXPECT_EQ(place_of(screen, ColumnId::kMin), -1);
@@ -126,7 +121,7 @@ TEST(ColumnChooser, SwitchesColumnsAndTheTableFollows) {
 }
 
 TEST(ColumnChooser, MovesWidensAndResets) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   press(screen, "Cj");
   EXPECT_EQ(press(screen, ">").ask, Ask::kColumnsChanged);
   EXPECT_TRUE(screen.columns_text().starts_with("weight,scheme,shape,"));
@@ -146,7 +141,7 @@ TEST(ColumnChooser, MovesWidensAndResets) {
 }
 
 TEST(ColumnChooser, SaysWhyAKeyCannotAct) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   press(screen, "C ");
   EXPECT_TRUE(has(screen.notice(), "the name stays"));
   press(screen, "G");
@@ -159,7 +154,7 @@ TEST(ColumnChooser, SaysWhyAKeyCannotAct) {
 }
 
 TEST(ColumnChooser, TheMouseSwitchesAndClosesIt) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   press(screen, "C");
   EXPECT_EQ(screen.handle(at(KeyCode::kClick, 4, screen.layout().head.y + 2)).ask,
             Ask::kColumnsChanged);  // the second line: shape
@@ -171,7 +166,7 @@ TEST(ColumnChooser, TheMouseSwitchesAndClosesIt) {
 }
 
 TEST(ColumnChooser, ShowsTheTableFromTheTreeAlone) {
-  ModelScreen screen = screen_of(test::llama(2), {80, 24});
+  ModelScreen screen = columns_of(test::llama(2), {80, 24});
   screen.handle(key(KeyCode::kTab));
   press(screen, "C");
   EXPECT_FALSE(screen.layout().rows.empty());
@@ -179,7 +174,7 @@ TEST(ColumnChooser, ShowsTheTableFromTheTreeAlone) {
 }
 
 TEST(ModelColumns, AreSetFromText) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   std::string problem;
   EXPECT_TRUE(screen.set_columns("role,weight,params:16", problem));
   EXPECT_EQ(screen.columns_text(), "role,weight,params:16");
@@ -194,7 +189,7 @@ TEST(ModelColumns, AreSetFromText) {
 // --- borders
 
 TEST(ColumnBorder, FollowsTheMouseAndIsRemembered) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   const Rect rows = screen.layout().rows;
   const auto border = [&] { return rows.x + 2 + place_of(screen, ColumnId::kScheme) - 1; };
   const int y = screen.layout().head.y;
@@ -217,7 +212,7 @@ TEST(ColumnBorder, FollowsTheMouseAndIsRemembered) {
 
 TEST(ColumnBorder, StopsAtTheLeastWidthsAndComesBackWithTheMouse) {
   for (const std::string_view text : {"", "shape,b/w,weight,scheme,pair,size"}) {
-    ModelScreen screen = screen_of(test::llama(2));
+    ModelScreen screen = columns_of(test::llama(2));
     std::string problem;
     ASSERT_TRUE(screen.set_columns(text, problem));
     const int y = screen.layout().head.y;
@@ -245,7 +240,7 @@ TEST(ColumnBorder, StopsAtTheLeastWidthsAndComesBackWithTheMouse) {
 // --- order
 
 TEST(ModelOrder, SOnceMoreIsTheNextColumnAndAfterwardsOneMoreKey) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   press(screen, "sss");
   const WeightTable& table = screen.table();
   EXPECT_EQ(table.sort(), (std::vector<SortKey>{{ColumnId::kBitsPerWeight, true}}));
@@ -265,7 +260,7 @@ TEST(ModelOrder, SOnceMoreIsTheNextColumnAndAfterwardsOneMoreKey) {
 }
 
 TEST(ModelOrder, SortByPutsAColumnInFront) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   screen.sort_by(ColumnId::kRole, false);
   screen.sort_by(ColumnId::kSize, true);
   EXPECT_EQ(screen.table().sort(),
@@ -276,7 +271,7 @@ TEST(ModelOrder, SortByPutsAColumnInFront) {
 }
 
 TEST(ModelOrder, AClickOnATitleSortsAndAgainTurnsRound) {
-  ModelScreen screen = screen_of(test::llama(2));
+  ModelScreen screen = columns_of(test::llama(2));
   const auto click = [&](ColumnId id) {
     const int x = screen.layout().rows.x + 2 + place_of(screen, id);
     screen.handle(at(KeyCode::kClick, x, screen.layout().head.y));
@@ -292,7 +287,7 @@ TEST(ModelOrder, AClickOnATitleSortsAndAgainTurnsRound) {
 // --- finding
 
 TEST(ModelFind, GoesFromMatchToMatchWhenTheFilterIsGone) {
-  ModelScreen screen = screen_of(test::llama(3));
+  ModelScreen screen = columns_of(test::llama(3));
   press(screen, "n");
   EXPECT_TRUE(has(screen.notice(), "nothing to look for"));
   filter(screen, "k_proj");
@@ -327,7 +322,7 @@ TEST(ModelFind, TGoesToTheOtherNameOfTheSameBytes) {
   Tensor& head = model.tensors[model.weights[0].parts[0].tensor];
   const Tensor& embed = model.tensors[model.weights[1].parts[0].tensor];
   head.offset = embed.offset;
-  ModelScreen screen = screen_of(model);
+  ModelScreen screen = columns_of(model);
   press(screen, "t");
   EXPECT_EQ(name_at(screen), "model.embed_tokens.weight");
   EXPECT_EQ(screen.notice(), "the same bytes as lm_head.weight");
@@ -336,7 +331,7 @@ TEST(ModelFind, TGoesToTheOtherNameOfTheSameBytes) {
   EXPECT_EQ(name_at(screen), "lm_head.weight");
   press(screen, "jjt");
   EXPECT_TRUE(has(screen.notice(), "no other weight"));
-  ModelScreen other = screen_of(test::llama(2));
+  ModelScreen other = columns_of(test::llama(2));
   press(other, "t");
   EXPECT_TRUE(has(other.notice(), "no two weights"));
   EXPECT_FALSE(has(row(other, {120, 36}, 35), "t tied"));
@@ -344,7 +339,7 @@ TEST(ModelFind, TGoesToTheOtherNameOfTheSameBytes) {
   tied.weights.erase(tied.weights.begin());
   tied.config =
       std::make_shared<const nlohmann::json>(nlohmann::json{{"tie_word_embeddings", true}});
-  ModelScreen by_rule = screen_of(std::move(tied));
+  ModelScreen by_rule = columns_of(std::move(tied));
   press(by_rule, "t");
   EXPECT_TRUE(has(by_rule.notice(), "lm_head is not stored"));
 }
@@ -352,7 +347,7 @@ TEST(ModelFind, TGoesToTheOtherNameOfTheSameBytes) {
 // --- totals and modules
 
 TEST(ModelTotals, ShowWhatTheFilteredAndTheMarkedComeTo) {
-  ModelScreen screen = screen_of(test::llama(2), {160, 36});
+  ModelScreen screen = columns_of(test::llama(2), {160, 36});
   for (std::size_t i = 0; i < screen.table().size(); ++i) {
     screen.set_statistics(i, test::statistics(0));
   }
@@ -374,7 +369,7 @@ TEST(ModelTotals, ShowWhatTheFilteredAndTheMarkedComeTo) {
 }
 
 TEST(ModelTree, AloneOnTheScreenItIsATableOfModules) {
-  ModelScreen screen = screen_of(test::llama(4));
+  ModelScreen screen = columns_of(test::llama(4));
   for (std::size_t i = 0; i < screen.table().size(); ++i) {
     screen.set_statistics(i, test::statistics(i));
   }
@@ -404,7 +399,7 @@ TEST(ModelTree, AloneOnTheScreenItIsATableOfModules) {
 TEST(ModelExport, WritesRawNamesAndNumbersInFull) {
   Model model = test::llama(1);
   model.weights[2].name = "evil\x1b.weight";
-  ModelScreen screen = screen_of(std::move(model), {60, 15});
+  ModelScreen screen = columns_of(std::move(model), {60, 15});
   screen.set_statistics(2, test::statistics(5));
   std::string problem;
   ASSERT_TRUE(
@@ -428,7 +423,7 @@ TEST(ModelColumns, DrawAtEverySizeAndWithHostileNames) {
   for (const std::string& text : test::hostile_texts()) {
     test::add_weight(model, text + "." + text + ".weight", {3, 5}, Role::kOther, 1);
   }
-  ModelScreen screen = screen_of(std::move(model));
+  ModelScreen screen = columns_of(std::move(model));
   for (std::size_t i = 0; i < screen.table().size(); i += 2) {
     screen.set_statistics(i, test::statistics(i));
   }

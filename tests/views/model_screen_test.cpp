@@ -30,7 +30,7 @@ Key named(std::string_view name) {
 }
 
 // Keys separated by spaces.
-Ask press(Screen& screen, std::string_view keys) {
+Ask asked(Screen& screen, std::string_view keys) {
   Ask last = Ask::kNothing;
   while (!keys.empty()) {
     const std::size_t end = std::min(keys.find(' '), keys.size());
@@ -57,33 +57,33 @@ std::string current_name(const ModelScreen& screen) {
 
 TEST(ModelScreen, FiltersAsOneTypesAndEscClears) {
   ModelScreen screen = screen_of(test::llama(32));
-  press(screen, "/");
+  asked(screen, "/");
   EXPECT_EQ(screen.context(), kInFilter);
   type(screen, "q_proj");
   EXPECT_EQ(screen.table().rows().size(), 32U);
   EXPECT_NE(drawn(screen, {120, 36}).find("32 of 291"), std::string::npos);
-  press(screen, "Enter");
+  asked(screen, "Enter");
   EXPECT_EQ(screen.context(), kInTable);
   EXPECT_EQ(screen.table().rows().size(), 32U);
-  EXPECT_EQ(press(screen, "Esc"), Ask::kNothing);
+  EXPECT_EQ(asked(screen, "Esc"), Ask::kNothing);
   EXPECT_EQ(screen.table().rows().size(), 291U);
-  press(screen, "/");
+  asked(screen, "/");
   type(screen, "mlp");
-  press(screen, "Esc");
+  asked(screen, "Esc");
   EXPECT_EQ(screen.table().rows().size(), 291U);
   EXPECT_EQ(screen.context(), kInTable);
 }
 
 TEST(ModelScreen, TheCursorStaysOnItsWeight) {
   ModelScreen screen = screen_of(test::llama(32));
-  press(screen, "/");
+  asked(screen, "/");
   type(screen, "layers.7.self_attn.q");
-  press(screen, "Enter");
+  asked(screen, "Enter");
   const std::string name = current_name(screen);
   EXPECT_EQ(name, "model.layers.7.self_attn.q_proj.weight");
-  press(screen, "Esc");
+  asked(screen, "Esc");
   EXPECT_EQ(current_name(screen), name);
-  press(screen, "S");
+  asked(screen, "S");
   EXPECT_EQ(current_name(screen), name);
 }
 
@@ -93,7 +93,7 @@ TEST(ModelScreen, SortsByEachShownColumnBothWays) {
     if (i % 3 != 0) screen.set_statistics(i, test::statistics(i));
   }
   for (int column_count = 0; column_count < 8; ++column_count) {
-    press(screen, "s");
+    asked(screen, "s");
     for (int turn = 0; turn < 2; ++turn) {
       const WeightTable& table = screen.table();
       const ColumnId id = table.sort_column();
@@ -112,7 +112,7 @@ TEST(ModelScreen, SortsByEachShownColumnBothWays) {
           before = value;
         }
       }
-      press(screen, "S");
+      asked(screen, "S");
     }
   }
 }
@@ -148,7 +148,7 @@ TEST(ModelScreen, ColumnsThatStayEmptyLeaveFirst) {
 
 TEST(ModelScreen, ResultsMoveRowsOnlyWhenSettled) {
   ModelScreen screen = screen_of(test::llama(2));
-  while (screen.table().sort_column() != ColumnId::kPair) press(screen, "s");
+  while (screen.table().sort_column() != ColumnId::kPair) asked(screen, "s");
   const auto before = screen.table().rows();
   const std::string name = current_name(screen);
   screen.set_statistics(5, test::statistics(5));
@@ -160,36 +160,36 @@ TEST(ModelScreen, ResultsMoveRowsOnlyWhenSettled) {
 
 TEST(ModelScreen, TheTreeNarrowsTheTable) {
   ModelScreen screen = screen_of(test::llama(32));
-  press(screen, "Tab");
+  asked(screen, "Tab");
   EXPECT_EQ(screen.context(), kInTree);
-  press(screen, "j");
+  asked(screen, "j");
   EXPECT_EQ(screen.table().rows().size(), 1U);  // lm_head
-  press(screen, "g");
+  asked(screen, "g");
   EXPECT_EQ(screen.table().rows().size(), 291U);
-  press(screen, "G h");
-  press(screen, "Esc");
+  asked(screen, "G h");
+  asked(screen, "Esc");
   EXPECT_EQ(screen.table().scope(), 0U);
 }
 
 TEST(ModelScreen, MarksCountAndUnmark) {
   ModelScreen screen = screen_of(test::llama(2));
-  press(screen, "Space Space Space");
+  asked(screen, "Space Space Space");
   EXPECT_EQ(screen.table().marked().weights, 3U);
   EXPECT_TRUE(screen.table().is_marked(0));
-  press(screen, "k k Space");
+  asked(screen, "k k Space");
   EXPECT_EQ(screen.table().marked().weights, 2U);
-  press(screen, "U");
+  asked(screen, "U");
   EXPECT_EQ(screen.table().marked().weights, 0U);
   EXPECT_EQ(screen.table().marked().size_bytes, 0U);
-  press(screen, "U");
+  asked(screen, "U");
   EXPECT_NE(screen.notice(), "");
-  press(screen, "Tab Space");
+  asked(screen, "Tab Space");
   EXPECT_EQ(screen.table().marked().weights, screen.table().size());
 }
 
 TEST(ModelScreen, EnterAsksForTheWeightUnderTheCursor) {
   ModelScreen screen = screen_of(test::llama(2));
-  press(screen, "j j");
+  asked(screen, "j j");
   const Request request = screen.handle(key(KeyCode::kEnter));
   EXPECT_EQ(request.ask, Ask::kShowWeight);
   EXPECT_EQ(request.index, *screen.current_weight());
@@ -197,34 +197,34 @@ TEST(ModelScreen, EnterAsksForTheWeightUnderTheCursor) {
 
 TEST(ModelScreen, AKeyThatCannotActSaysWhy) {
   ModelScreen screen = screen_of(test::llama(1));
-  EXPECT_EQ(press(screen, "x"), Ask::kNothing);
+  EXPECT_EQ(asked(screen, "x"), Ask::kNothing);
   EXPECT_NE(screen.notice().find("no job"), std::string::npos);
-  press(screen, "Esc");
+  asked(screen, "Esc");
   EXPECT_NE(screen.notice().find("q quits"), std::string::npos);
-  press(screen, "w");
+  asked(screen, "w");
   EXPECT_NE(screen.notice().find("w does nothing"), std::string::npos);
   for (std::size_t i = 0; i < screen.table().size(); ++i) {
     screen.set_statistics(i, test::statistics(i));
   }
-  EXPECT_EQ(press(screen, "A"), Ask::kNothing);
+  EXPECT_EQ(asked(screen, "A"), Ask::kNothing);
   EXPECT_NE(screen.notice(), "");
   EXPECT_EQ(drawn(screen, {120, 36}).find("analyse all"), std::string::npos);
-  press(screen, "/");
+  asked(screen, "/");
   type(screen, "nothing there");
-  press(screen, "Enter");
-  EXPECT_EQ(press(screen, "Enter"), Ask::kNothing);
+  asked(screen, "Enter");
+  EXPECT_EQ(asked(screen, "Enter"), Ask::kNothing);
   EXPECT_NE(screen.notice().find("no weight matches"), std::string::npos);
 }
 
 TEST(ModelScreen, AsksTheProgramForWhatItCannotDo) {
   ModelScreen screen = screen_of(test::llama(1), {120, 36}, true);
-  EXPECT_EQ(press(screen, "q"), Ask::kQuit);
-  EXPECT_EQ(press(screen, "?"), Ask::kHelp);
-  EXPECT_EQ(press(screen, "A"), Ask::kAnalyseAll);
-  EXPECT_EQ(press(screen, "Esc"), Ask::kBack);
+  EXPECT_EQ(asked(screen, "q"), Ask::kQuit);
+  EXPECT_EQ(asked(screen, "?"), Ask::kHelp);
+  EXPECT_EQ(asked(screen, "A"), Ask::kAnalyseAll);
+  EXPECT_EQ(asked(screen, "Esc"), Ask::kBack);
   screen.set_job(
       {.active = true, .done = 1, .total = 2, .bytes_per_s = 1e9, .eta_s = 3, .tick = 0});
-  EXPECT_EQ(press(screen, "x"), Ask::kCancelJobs);
+  EXPECT_EQ(asked(screen, "x"), Ask::kCancelJobs);
 }
 
 TEST(ModelScreen, TheMouseSelectsScrollsAndSorts) {
@@ -308,19 +308,19 @@ TEST(ModelScreen, HostileNamesNeverPutAControlByteOnTheCanvas) {
       }
     };
     for (std::size_t i = 0; i < screen.table().size(); ++i) {
-      press(screen, "Enter");
+      asked(screen, "Enter");
       check();
-      press(screen, "Esc");
+      asked(screen, "Esc");
       check();
-      press(screen, "j");
+      asked(screen, "j");
     }
-    press(screen, "Tab");
+    asked(screen, "Tab");
     for (int i = 0; i < 30; ++i) {
-      press(screen, "Enter");
+      asked(screen, "Enter");
       check();
-      press(screen, "j");
+      asked(screen, "j");
     }
-    press(screen, "g /");
+    asked(screen, "g /");
     for (const std::string_view typed : {"漢", "\\", "\xf0\x9f\x91\xa8", "\u200d", "\x1b"}) {
       screen.handle(character(typed));
       check();
@@ -341,7 +341,7 @@ TEST(Screens, DrawAtEverySizeInEveryState) {
   MessageScreen message("Title", "A long text without an end, and a wide one 漢字漢字漢字漢字",
                         true, false);
   for (const std::string_view keys : {"", "Enter", "Tab", "Tab / 漢"}) {
-    for (ModelScreen* one : {&model, &evil, &empty}) press(*one, keys);
+    for (ModelScreen* one : {&model, &evil, &empty}) asked(*one, keys);
     for (int width = 1; width <= 200; width += width < 4 ? 1 : 7) {
       for (int height = 1; height <= 60; height += height < 4 ? 1 : 3) {
         const Size size{width, height};
@@ -358,7 +358,7 @@ TEST(Screens, DrawAtEverySizeInEveryState) {
     }
     for (ModelScreen* one : {&model, &evil, &empty}) {
       one->resize({120, 36});
-      press(*one, "Esc Esc");
+      asked(*one, "Esc Esc");
     }
   }
 }
@@ -366,20 +366,20 @@ TEST(Screens, DrawAtEverySizeInEveryState) {
 TEST(Screens, BelowTheMinimumTheySayWhatTheyNeed) {
   ModelScreen screen = screen_of(test::llama(1), {40, 12});
   EXPECT_NE(drawn(screen, {40, 12}).find("60x15"), std::string::npos);
-  EXPECT_EQ(press(screen, "q"), Ask::kQuit);
+  EXPECT_EQ(asked(screen, "q"), Ask::kQuit);
 }
 
 TEST(Screens, PickerChoosesAndHelpGoesBack) {
   PickerScreen picker("/models", {{"a", "gguf", "/a", 1}, {"b", "gguf", "/b", 2}});
   picker.resize({80, 24});
-  press(picker, "j");
+  asked(picker, "j");
   EXPECT_EQ(picker.handle(key(KeyCode::kEnter)), Request(Ask::kOpen, std::uint64_t{1}));
-  EXPECT_EQ(press(picker, "Esc"), Ask::kNothing);
-  EXPECT_EQ(press(picker, "q"), Ask::kQuit);
+  EXPECT_EQ(asked(picker, "Esc"), Ask::kNothing);
+  EXPECT_EQ(asked(picker, "q"), Ask::kQuit);
   HelpScreen help(kInTable);
   help.resize({80, 24});
-  EXPECT_EQ(press(help, "q"), Ask::kBack);
-  EXPECT_EQ(press(help, "?"), Ask::kBack);
+  EXPECT_EQ(asked(help, "q"), Ask::kBack);
+  EXPECT_EQ(asked(help, "?"), Ask::kBack);
 }
 
 }  // namespace

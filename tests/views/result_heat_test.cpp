@@ -21,6 +21,7 @@
 namespace qi {
 namespace {
 
+using test::contains;
 using test::drawn;
 using test::press;
 
@@ -51,10 +52,6 @@ HeatmapScreen screen_of(const std::shared_ptr<const ResultSet>& set,
   HeatmapScreen screen(std::make_unique<ResultHeat>(set, parts_of(*set, configs)));
   screen.resize({120, 36});
   return screen;
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST(ResultHeat, EveryValueIsThatOfItsRow) {

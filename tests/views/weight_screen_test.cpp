@@ -18,7 +18,7 @@ namespace {
 
 using test::drawn;
 
-std::shared_ptr<WeightTable> table_of(Model model, bool analysed = true) {
+std::shared_ptr<WeightTable> detailed_table(Model model, bool analysed = true) {
   auto table = std::make_shared<WeightTable>(std::make_shared<const Model>(std::move(model)));
   for (std::size_t i = 0; i < table->size() && analysed; ++i) {
     Statistics known = *test::statistics(i);
@@ -43,7 +43,7 @@ void give_window(WeightScreen& screen) {
 }
 
 WeightScreen full_screen(Size size = {120, 36}) {
-  const auto table = table_of(test::llama(32));
+  const auto table = detailed_table(test::llama(32));
   const std::size_t at = find(*table, "model.layers.3.mlp.gate_proj.weight");
   WeightScreen screen(table, static_cast<std::uint32_t>(at));
   screen.resize(size);
@@ -91,7 +91,7 @@ void type(Screen& screen, std::string_view text) {
 
 TEST(WeightScreen, StepsToTheSameRoleOfOtherLayers) {
   WeightScreen screen = full_screen();
-  const auto table = table_of(test::llama(32));
+  const auto table = detailed_table(test::llama(32));
   screen.handle(key(KeyCode::kRight));
   EXPECT_EQ(table->weight(screen.weight()).name, "model.layers.4.mlp.gate_proj.weight");
   type(screen, "[[[");
@@ -127,7 +127,7 @@ TEST(WeightScreen, NeighboursKeepExpertAndName) {
 TEST(WeightScreen, GoesRoundAmongTiedWeights) {
   Model model = test::llama(1);
   model.tensors[1].offset = model.tensors[0].offset;
-  WeightScreen screen(table_of(std::move(model)), 0);
+  WeightScreen screen(detailed_table(std::move(model)), 0);
   screen.resize({80, 24});
   type(screen, "t");
   EXPECT_EQ(screen.weight(), 1u);
@@ -139,7 +139,7 @@ TEST(WeightScreen, GoesRoundAmongTiedWeights) {
 }
 
 TEST(WeightScreen, ZoomsIntoTheValuesOnceTheyAreCounted) {
-  const auto table = table_of(test::llama(2));
+  const auto table = detailed_table(test::llama(2));
   WeightScreen screen(table, 3);
   screen.resize({120, 36});
   type(screen, "+");
@@ -173,7 +173,7 @@ TEST(WeightScreen, GoesFromAnOutlierToItsValue) {
 TEST(WeightScreen, SaysWhyThereIsNothing) {
   Model model = test::llama(1);
   model.weights[2].undecodable = "exl2 \x1b layout";
-  const auto table = table_of(std::move(model), false);
+  const auto table = detailed_table(std::move(model), false);
   table->set_failure(3, "shrank while being read");
   WeightScreen broken(table, 2);
   broken.resize({80, 24});
@@ -196,7 +196,7 @@ TEST(WeightScreen, TakesNothingOfAnotherWeight) {
   WeightScreen screen = full_screen();
   const std::uint32_t before = screen.weight();
   screen.handle(key(KeyCode::kRight));
-  const auto table = table_of(test::llama(32));
+  const auto table = detailed_table(test::llama(32));
   screen.set_details(before, test::details(table->weight(before), false));
   screen.set_window(before, test::window({0, 1, 0, 1}));
   EXPECT_TRUE(has(drawn(screen, {120, 36}), "not counted yet"));
@@ -268,7 +268,7 @@ TEST(ValueGrid, OfAWeightWithoutValues) {
   test::add_weight(model, "none", {0, 7}, Role::kOther, -1);
   test::add_weight(model, "nor.here", {7, 0}, Role::kOther, -1);
   for (const std::uint32_t at : {0u, 1u}) {
-    WeightScreen screen(table_of(model), at);
+    WeightScreen screen(detailed_table(model), at);
     screen.resize({80, 24});
     screen.handle(key(KeyCode::kTab));
     EXPECT_FALSE(screen.wanted_window());
@@ -295,7 +295,7 @@ TEST(ValueGrid, FollowsClicksAndTheWheel) {
 
 TEST(WeightScreen, FitsEverySize) {
   WeightScreen screen = full_screen();
-  const auto table = table_of(quantized_model());
+  const auto table = detailed_table(quantized_model());
   WeightScreen other(table, 3);
   other.set_details(3, test::details(table->weight(3), true));
   for (int width = 1; width <= 200; width += width < 64 ? 3 : 17) {
@@ -345,7 +345,7 @@ TEST(WeightGolden, Overview) {
 }
 
 TEST(WeightGolden, Quantized) {
-  const auto table = table_of(quantized_model());
+  const auto table = detailed_table(quantized_model());
   WeightScreen screen(table, 3);
   screen.resize({120, 36});
   screen.set_details(3, test::details(table->weight(3), true));
@@ -371,7 +371,7 @@ TEST(WeightScreen, HostileNamesStayInside) {
     model.weights[0].format = name;
     model.tensors[0].dtype_text = name;
     model.tensors[0].dtype = DType::kUnknown;
-    const auto table = table_of(std::move(model), false);
+    const auto table = detailed_table(std::move(model), false);
     WeightScreen screen(table, 0);
     for (const Size size : {Size{60, 15}, Size{80, 24}, Size{120, 36}, Size{200, 60}}) {
       screen.resize(size);
