@@ -20,7 +20,8 @@ ENGINE = {
 }
 ENGINE["engine"] = list(ENGINE)
 ARROWS = dict(ENGINE)
-ARROWS["eval"] = ["engine"] + list(ENGINE)
+ARROWS["eval/tokenizer"] = ["engine"] + list(ENGINE)
+ARROWS["eval"] = ["eval/tokenizer"] + ARROWS["eval/tokenizer"]
 ARROWS["views"] = ["eval"] + ARROWS["eval"]
 ARROWS["views/term"] = ["views"] + ARROWS["views"]
 ARROWS["app"] = ["views/term"] + ARROWS["views/term"]
@@ -30,6 +31,7 @@ ONLY_IN = [
     (re.compile(r"(n?curses|term)\.h|ncursesw?/"), "views/term/"),
     (re.compile(r"SQLiteCpp/|sqlite3\.h"), "eval/results"),
     (re.compile(r"CLI/"), "app/"),
+    (re.compile(r"pcre2\.h"), "eval/tokenizer/"),
 ]
 
 
