@@ -153,7 +153,7 @@ void append_level(Model& all, const Model& level, std::uint32_t number) {
 Model open_qstore_level(const std::shared_ptr<const QstoreContainer>& container,
                         std::uint32_t level) {
   const LevelFolder folder(container, level);
-  const FileOpener open = [&](const std::string& path, ErrorCode absent) {
+  const FileOpener open = [folder](const std::string& path, ErrorCode absent) {
     return folder.open(path, absent);
   };
   Model model;
@@ -180,6 +180,7 @@ Model open_qstore_level(const std::shared_ptr<const QstoreContainer>& container,
   }
   model.path = folder.path();
   model.name = folder.level().name;
+  model.open_beside = open;
   count_bytes(*container, level, model);
   return model;
 }

@@ -55,7 +55,7 @@ std::string json_text(const Json& value) {
 
 class Folder {
  public:
-  Folder(std::string path, Facts& facts) : path_(std::move(path)), facts_(facts) {}
+  Folder(const Model& model, Facts& facts) : model_(model), facts_(facts) {}
 
   void read() {
     config_ = object("tokenizer_config.json");
@@ -99,9 +99,9 @@ class Folder {
   std::optional<Json> object(std::string_view name, std::string_view source = kTokenizer) {
     std::optional<Json> out;
     guarded(name, source, [&] {
-      const std::string path = fmt::format("{}/{}", path_, name);
-      const auto text = read_text_file(path, kMaxConfigBytes);
+      const auto text = model_.text_beside(name, kMaxConfigBytes);
       if (!text) return;
+      const std::string path = model_.path_beside(name);
       std::vector<std::string> odd;
       Json value = parse_json(*text, path, odd);
       if (!value.is_object()) {
@@ -135,11 +135,10 @@ class Folder {
   bool read_tokenizer_json() {
     bool there = false;
     guarded("tokenizer.json", kTokenizer, [&] {
-      const std::string path = path_ + "/tokenizer.json";
-      const auto text = read_text_file(path, kMaxTokenizerBytes);
+      const auto text = model_.text_beside("tokenizer.json", kMaxTokenizerBytes);
       if (!text) return;
       there = true;
-      read_tokenizer(*text, path, found_);
+      read_tokenizer(*text, model_.path_beside("tokenizer.json"), found_);
     });
     return there;
   }
@@ -190,7 +189,7 @@ class Folder {
       for (const std::string_view name : {"tokenizer.model", "vocab.json", "merges.txt"}) {
         guarded(name, kTokenizer, [&] {
           try {
-            const auto file = File::open(fmt::format("{}/{}", path_, name), ErrorCode::kMissing);
+            const auto file = model_.open_beside(model_.path_beside(name), ErrorCode::kMissing);
             facts_.add(name, "file", fmt::format("{} bytes, not read", file->size()));
           } catch (const Error& error) {
             if (error.code != ErrorCode::kMissing) throw;
@@ -204,7 +203,7 @@ class Folder {
     if (config_) add_templates(*config_);
     if (const auto file = object("chat_template.json")) add_templates(*file);
     guarded("chat_template.jinja", kTokenizer, [&] {
-      if (auto text = read_text_file(path_ + "/chat_template.jinja", kMaxConfigBytes)) {
+      if (auto text = model_.text_beside("chat_template.jinja", kMaxConfigBytes)) {
         facts_.add("chat_template.jinja", "jinja", std::move(*text));
       }
     });
@@ -227,7 +226,7 @@ class Folder {
     }
   }
 
-  std::string path_;
+  const Model& model_;
   Facts& facts_;
   std::optional<Json> config_, special_;
   TokenizerFile found_;
@@ -317,12 +316,11 @@ void read_gguf(const Model& model, Facts& facts) {
 
 std::vector<TokenizerFact> tokenizer_facts(const Model& model) {
   Facts facts;
-  if (model.container == Container::kGguf) {
-    read_gguf(model, facts);
-  } else if (!model.files.empty()) {
-    const std::string& first = model.files.front()->path();
-    const std::size_t slash = first.rfind('/');
-    Folder(slash == std::string::npos ? "." : first.substr(0, slash), facts).read();
+  const Model& first = model.first_level();
+  if (first.container == Container::kGguf) {
+    read_gguf(first, facts);
+  } else if (!first.files.empty()) {
+    Folder(first, facts).read();
   }
   return std::move(facts.list);
 }

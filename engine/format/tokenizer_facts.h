@@ -25,7 +25,7 @@ struct TokenizerFact {
 
 /// Safetensors and prototype models: from tokenizer.json, tokenizer_config.json,
 /// special_tokens_map.json, generation_config.json and chat_template.* in the folder of the model's
-/// first file. GGUF: from its keys.
+/// first file. GGUF: from its keys. Of a container: those of its first level.
 std::vector<TokenizerFact> tokenizer_facts(const Model& model);
 
 }  // namespace qi

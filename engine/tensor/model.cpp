@@ -61,4 +61,15 @@ const Weight* Model::find_weight(std::string_view weight_name) const {
   return it == weights.end() ? nullptr : &*it;
 }
 
+std::string Model::path_beside(std::string_view file_name) const {
+  const std::string& first = files.front()->path();
+  const std::size_t slash = first.rfind('/');
+  return (slash == std::string::npos ? "./" : first.substr(0, slash + 1)) + std::string(file_name);
+}
+
+std::optional<std::string> Model::text_beside(std::string_view file_name,
+                                              std::uint64_t limit) const {
+  return read_text_file(path_beside(file_name), limit, open_beside);
+}
+
 }  // namespace qi

@@ -49,7 +49,8 @@ struct Model {
   /// levels, everything else is the first level's. Empty for all others.
   std::vector<ModelLevel> levels;
   std::vector<Warning> warnings;
-  std::vector<std::string> notes;  // facts worth a line: other models beside this one
+  std::vector<std::string> notes;        // facts worth a line: other models beside this one
+  FileOpener open_beside = &File::open;  // opens files of the folder that `files` are in
 
   std::uint64_t params() const;
   /// Bytes of all stored tensors.
@@ -59,6 +60,12 @@ struct Model {
   const Weight* find_weight(std::string_view weight_name) const;
   const Tensor& tensor(const Part& part) const { return tensors[part.tensor]; }
   const File& file(const Tensor& stored) const { return *files[stored.file]; }
+  /// Of a container the level of highest precision, which has the files beside; else this model.
+  const Model& first_level() const { return levels.empty() ? *this : *levels.front().model; }
+  /// Path of a file in the folder of the first one, on the disk or in the container.
+  std::string path_beside(std::string_view file_name) const;
+  /// Its whole text; nothing when there is none. Throws as read_text_file().
+  std::optional<std::string> text_beside(std::string_view file_name, std::uint64_t limit) const;
 };
 
 }  // namespace qi
