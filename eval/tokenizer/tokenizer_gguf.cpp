@@ -1,0 +1,251 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/format/tokenizer_facts.h"
+#include "engine/io/error.h"
+#include "engine/io/reader.h"
+#include "eval/tokenizer/pipeline.h"
+
+namespace qi {
+namespace {
+
+using Json = nlohmann::json;
+
+// Value types and token types as GGUF numbers them.
+constexpr std::uint32_t kI32 = 5;
+constexpr std::uint32_t kF32 = 6;
+constexpr std::uint32_t kString = 8;
+constexpr std::int32_t kUnknownToken = 2;
+constexpr std::int32_t kControlToken = 3;
+constexpr std::int32_t kUserToken = 4;
+
+constexpr std::uint64_t kNoToken = 0xffffffff;  // as old converters write −1
+
+constexpr std::string_view kGpt2 =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3 =
+    R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2 =
+    R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|)"
+    R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kTekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
+    R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+// What a name in tokenizer.ggml.pre stands for: the patterns a text is cut by, one after the other.
+struct PreTokenizer {
+  std::string_view name;
+  std::array<std::string_view, 4> patterns;
+  bool whole_first = false;  // a piece that is a token is not merged
+  bool add_bos = false;      // where the file does not say
+};
+constexpr PreTokenizer kPreTokenizers[] = {
+    {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
+    {"gpt-2", {kGpt2}},
+    {"mpt", {kGpt2}},
+    {"olmo", {kGpt2}},
+    {"phi-2", {kGpt2}},
+    {"smollm", {R"(\p{N})", kGpt2}},
+    {"starcoder", {R"(\p{N})", kGpt2}},
+    {"refact", {R"(\p{N})", kGpt2}},
+    {"command-r", {R"(\p{N})", kGpt2}},
+    {"llama3", {kLlama3}, true, true},
+    {"llama-v3", {kLlama3}, true, true},
+    {"llama-bpe", {kLlama3}, true, true},
+    {"falcon3", {kLlama3}, true, true},
+    {"dbrx", {kLlama3}},
+    {"smaug-bpe", {kLlama3}},
+    {"qwen2", {kQwen2}},
+    {"stablelm2", {kQwen2}},
+    {"deepseek-r1-qwen", {kQwen2}},
+    {"tekken", {kTekken}, true, true},
+};
+
+const PreTokenizer& pre_tokenizer_of(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kPreTokenizers), std::end(kPreTokenizers),
+                                   [&](const PreTokenizer& one) { return one.name == name; });
+  if (found != std::end(kPreTokenizers)) return *found;
+  std::string known;
+  for (const PreTokenizer& one : kPreTokenizers) {
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", one.name);
+  }
+  throw Error(ErrorCode::kBadSchema,
+              fmt::format("tokenizer.ggml.pre is \"{}\"", name.substr(0, 200)), "one of " + known);
+}
+
+// In the words of tokenizer.json.
+Json described(const PreTokenizer& pre) {
+  Json steps = Json::array();
+  for (const std::string_view pattern : pre.patterns) {
+    if (pattern.empty()) continue;
+    steps.push_back(
+        {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}});
+  }
+  steps.push_back({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
+  return {{"type", "Sequence"}, {"pretokenizers", steps}};
+}
+
+Json replace(std::string_view from, std::string_view to) {
+  return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+}
+
+class GgufTokenizer {
+ public:
+  explicit GgufTokenizer(const Metadata& keys) : keys_(keys) {}
+
+  TokenizerParts read() {
+    parts_.vocabulary = std::make_unique<const Vocabulary>(texts("tokens"));
+    const std::string_view model = keys_.text("tokenizer.ggml.model").value_or("");
+    parts_.bos = token("bos_token_id");
+    parts_.eos = token("eos_token_id");
+    if (model == "gpt2") {
+      read_gpt2();
+    } else if (model == "llama") {
+      read_llama();
+    } else {
+      throw Error(ErrorCode::kBadSchema,
+                  fmt::format("tokenizer.ggml.model is \"{}\"", model.substr(0, 200)),
+                  "gpt2 or llama");
+    }
+    parts_.add_bos = flag("add_bos_token", parts_.add_bos);
+    parts_.merges_text = true;
+    read_types();
+    return std::move(parts_);
+  }
+
+ private:
+  void read_gpt2() {
+    const PreTokenizer& pre =
+        pre_tokenizer_of(keys_.text("tokenizer.ggml.pre").value_or("default"));
+    Merges merges;
+    std::uint32_t rank = 0;
+    for (const std::string_view merge : texts("merges")) {
+      const std::size_t space = merge.find(' ', 1);
+      if (space == std::string_view::npos) {
+        throw Error(ErrorCode::kBadSchema, fmt::format("merge {} is not a pair", rank),
+                    "two tokens with a space between them");
+      }
+      add_merge(*parts_.vocabulary, merge.substr(0, space), merge.substr(space + 1), rank++,
+                merges);
+    }
+    parts_.model = make_bpe(*parts_.vocabulary, std::move(merges), {}, pre.whole_first);
+    parts_.pre_tokenizer = pre_tokenizer_steps(described(pre));
+    parts_.decoder = decoder_steps({{"type", "ByteLevel"}});
+    parts_.add_bos = pre.add_bos;
+  }
+
+  void read_llama() {
+    Unknown unknown;
+    unknown.byte_fallback = true;
+    unknown.id = token("unknown_token_id");
+    auto scores = numbers<float>("scores", kF32);
+    if (std::any_of(scores.begin(), scores.end(), [](float score) { return std::isnan(score); })) {
+      throw Error(ErrorCode::kBadValue, "tokenizer.ggml.scores has a score that is no number",
+                  "numbers");
+    }
+    parts_.model = make_scored_bpe(*parts_.vocabulary, std::move(scores), unknown);
+    Json normalizers = Json::array();
+    Json decoders = Json::array({replace(kSpaceMark, " "), {{"type", "ByteFallback"}}});
+    if (flag("add_space_prefix", true)) {
+      normalizers.push_back(Json({{"type", "Prepend"}, {"prepend", kSpaceMark}}));
+      decoders.push_back(Json({{"type", "Fuse"}}));
+      decoders.push_back(Json({{"type", "Strip"}, {"content", " "}, {"start", 1U}, {"stop", 0U}}));
+    }
+    normalizers.push_back(replace(" ", kSpaceMark));
+    parts_.normalizer = normalizer_steps({{"type", "Sequence"}, {"normalizers", normalizers}});
+    parts_.decoder = decoder_steps({{"type", "Sequence"}, {"decoders", decoders}});
+    parts_.add_bos = true;
+  }
+
+  // Tokens that are found in a text as they stand.
+  void read_types() {
+    if (keys_.find("tokenizer.ggml.token_type") == nullptr) return;
+    const auto types = numbers<std::int32_t>("token_type", kI32);
+    for (std::int32_t id = 0; id < parts_.vocabulary->size(); ++id) {
+      const std::int32_t type = types[static_cast<std::size_t>(id)];
+      const std::string& text = parts_.vocabulary->text(id);
+      if (type != kUnknownToken && type != kControlToken && type != kUserToken) continue;
+      // Of equal texts one is found, as in the vocabulary.
+      if (parts_.vocabulary->find(text) != id) continue;
+      AddedToken token;
+      token.text = text;
+      token.id = id;
+      token.special = type != kUserToken;
+      parts_.added.push_back(std::move(token));
+    }
+  }
+
+  const MetaArray& array(std::string_view name, std::uint32_t element_type) const {
+    const MetaEntry* entry = keys_.find(fmt::format("tokenizer.ggml.{}", name));
+    const auto* found = entry == nullptr ? nullptr : std::get_if<MetaArray>(&entry->value);
+    if (found == nullptr || found->element_type != element_type) {
+      throw Error(ErrorCode::kBadSchema,
+                  entry == nullptr
+                      ? fmt::format("there is no tokenizer.ggml.{}", name)
+                      : fmt::format("tokenizer.ggml.{} is of type {}", name, entry->type),
+                  fmt::format("array[{}]", meta_type_name(element_type)));
+    }
+    if (found->size_bytes > kMaxTokenizerBytes) {
+      throw Error(ErrorCode::kLimit,
+                  fmt::format("tokenizer.ggml.{} has {} bytes", name, found->size_bytes),
+                  fmt::format("at most {}", kMaxTokenizerBytes));
+    }
+    return *found;
+  }
+
+  std::vector<std::string> texts(std::string_view name) const {
+    const MetaArray& from = array(name, kString);
+    return array_elements(from, from.count);
+  }
+
+  /// One for each token.
+  template <typename T>
+  std::vector<T> numbers(std::string_view name, std::uint32_t element_type) const {
+    const MetaArray& from = array(name, element_type);
+    const auto wanted = static_cast<std::uint64_t>(parts_.vocabulary->size());
+    if (from.count != wanted) {
+      throw Error(ErrorCode::kInconsistent,
+                  fmt::format("tokenizer.ggml.{} has {} elements", name, from.count),
+                  fmt::format("{}, as there are tokens", wanted));
+    }
+    Reader in(from.file, from.offset, from.offset + from.size_bytes);
+    in.set_big_endian(from.big_endian);
+    std::vector<T> out;
+    for (std::uint64_t i = 0; i < wanted; ++i) out.push_back(in.number<T>(name));
+    return out;
+  }
+
+  std::optional<std::int32_t> token(std::string_view name) const {
+    const auto id = keys_.unsigned_number(fmt::format("tokenizer.ggml.{}", name));
+    if (!id || *id == kNoToken) return std::nullopt;
+    if (*id >= static_cast<std::uint64_t>(parts_.vocabulary->size())) {
+      throw Error(ErrorCode::kBadValue, fmt::format("tokenizer.ggml.{} is {}", name, *id),
+                  fmt::format("a number below {}", parts_.vocabulary->size()));
+    }
+    return static_cast<std::int32_t>(*id);
+  }
+
+  bool flag(std::string_view name, bool otherwise) const {
+    const MetaEntry* entry = keys_.find(fmt::format("tokenizer.ggml.{}", name));
+    const bool* value = entry == nullptr ? nullptr : std::get_if<bool>(&entry->value);
+    return value == nullptr ? otherwise : *value;
+  }
+
+  const Metadata& keys_;
+  TokenizerParts parts_;
+};
+
+}  // namespace
+
+TokenizerParts read_gguf_tokenizer(const Metadata& keys) {
+  return GgufTokenizer(keys).read();
+}
+
+}  // namespace qi
