@@ -84,7 +84,7 @@ std::vector<Segment> AddedTokens::split(std::string_view text, bool parse_specia
     if (token->strips_right) end = spaces_right(text, end);
     if (done < begin) segments.push_back({text.substr(done, begin - done), std::nullopt});
     segments.push_back({text.substr(begin, end - begin), token->id});
-    at = done = end;
+    done = end;  // what stood in the white space it took is found all the same, as in the reference
   }
   if (done < text.size()) segments.push_back({text.substr(done), std::nullopt});
   return segments;

@@ -31,7 +31,7 @@ template <typename CandidateOf>
 void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
   struct Waiting {
     double priority;
-    std::int32_t left;
+    std::int32_t left, right, end;  // places of the two, and of what comes behind them
     std::int32_t token;
     bool operator<(const Waiting& other) const {  // the queue gives the largest
       return priority != other.priority ? priority < other.priority : left > other.left;
@@ -45,8 +45,9 @@ void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
   };
   const auto consider = [&](std::int32_t left) {
     if (left == kNone || at(left).next == kNone) return;
-    if (const std::optional<Candidate> found = candidate_of(at(left), at(at(left).next))) {
-      queue.push({found->priority, left, found->token});
+    const std::int32_t right = at(left).next;
+    if (const std::optional<Candidate> found = candidate_of(at(left), at(right))) {
+      queue.push({found->priority, left, right, at(right).next, found->token});
     }
   };
   for (std::int32_t i = 0; i + 1 < static_cast<std::int32_t>(symbols.size()); ++i) consider(i);
@@ -56,9 +57,11 @@ void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
     Symbol& left = at(top.left);
     if (left.gone || left.next == kNone) continue;
     Symbol& right = at(left.next);
-    // What was queued may be of symbols that have grown since.
-    const std::optional<Candidate> now = candidate_of(left, right);
-    if (!now || now->token != top.token) continue;
+    // Where one of the two has grown since, they may still make the same token.
+    if (left.next != top.right || right.next != top.end) {
+      const std::optional<Candidate> now = candidate_of(left, right);
+      if (!now || now->token != top.token) continue;
+    }
     left.text = {left.text.data(), left.text.size() + right.text.size()};
     left.token = top.token;
     left.next = right.next;

@@ -1,7 +1,5 @@
 #include "eval/tokenizer/byte_level.h"
 
-#include <array>
-
 #include "engine/text/utf8.h"
 
 namespace qi {
@@ -32,8 +30,8 @@ const Alphabet& alphabet() {
 
 }  // namespace
 
-const std::string& byte_level_text(char byte) {
-  return alphabet().texts[static_cast<unsigned char>(byte)];
+const std::array<std::string, 256>& byte_level_texts() {
+  return alphabet().texts;
 }
 
 std::optional<std::string> byte_level_bytes(std::string_view text) {

@@ -128,8 +128,9 @@ void prepend_space(Pieces& pieces) {
 }
 
 void to_byte_level(Pieces& pieces) {
-  rewrite(pieces, [](std::string_view piece, std::string& out) {
-    for (const char c : piece) out += byte_level_text(c);
+  const auto& texts = byte_level_texts();
+  rewrite(pieces, [&](std::string_view piece, std::string& out) {
+    for (const char c : piece) out += texts[static_cast<unsigned char>(c)];
   });
 }
 

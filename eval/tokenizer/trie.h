@@ -2,6 +2,7 @@
 // Filled once, then read-only: any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@ class Trie {
  public:
   /// An empty text is no text; of equal ones the last `id` counts.
   void add(std::string_view text, std::int32_t id) {
+    if (!text.empty()) begins_[static_cast<unsigned char>(text.front())] = true;
     std::uint32_t node = 0;
     for (const char c : text) {
       const auto [found, added] =
@@ -23,9 +25,10 @@ class Trie {
     if (node != 0) ids_[node] = id;
   }
 
-  /// Calls found(length, id) for each text that stands at `at`, the shortest first.
+  /// Calls found(length, id) for each text that stands at `at` < text.size(), the shortest first.
   template <typename Found>
   void walk(std::string_view text, std::size_t at, const Found& found) const {
+    if (!begins_[static_cast<unsigned char>(text[at])]) return;
     std::uint32_t node = 0;
     for (std::size_t end = at; end < text.size();) {
       const auto next = nodes_.find(key(node, text[end]));
@@ -44,6 +47,7 @@ class Trie {
 
   std::unordered_map<std::uint64_t, std::uint32_t> nodes_;  // node and byte → the node below
   std::vector<std::int32_t> ids_{kNone};                    // of the root, and of each node
+  std::array<bool, 256> begins_{};                          // bytes that a text begins with
 };
 
 }  // namespace qi
