@@ -8,6 +8,7 @@
 
 #include "engine/format/json.h"
 #include "engine/io/error.h"
+#include "engine/text/utf8.h"
 
 namespace qi {
 namespace {
@@ -137,6 +138,7 @@ class Pipeline : public Tokenizer {
     }
     if (other == nullptr) beyond_.emplace(token.id, token.text);
     size_ = std::max(size_, token.id + 1);
+    if (!is_utf8(token.text)) return;  // as GGUF may have it: would only be found inside characters
     if (token.normalized) {
       token.text = normalized(token.text);
       normalized_.add(std::move(token));
