@@ -21,14 +21,14 @@ struct Symbol {
   bool gone = false;            // part of its left neighbour by now
 };
 
-struct Candidate {
+struct Outcome {
   double priority;  // the highest is done first
   std::int32_t token;
 };
 
-// Merges neighbours until none is left that `candidate_of(left, right)` has something for.
-template <typename CandidateOf>
-void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
+// Merges neighbours until none is left that `outcome_of(left, right)` has something for.
+template <typename OutcomeOf>
+void merge_all(std::vector<Symbol>& symbols, const OutcomeOf& outcome_of) {
   struct Waiting {
     double priority;
     std::int32_t left, right, end;  // places of the two, and of what comes behind them
@@ -46,7 +46,7 @@ void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
   const auto consider = [&](std::int32_t left) {
     if (left == kNone || at(left).next == kNone) return;
     const std::int32_t right = at(left).next;
-    if (const std::optional<Candidate> found = candidate_of(at(left), at(right))) {
+    if (const std::optional<Outcome> found = outcome_of(at(left), at(right))) {
       queue.push({found->priority, left, right, at(right).next, found->token});
     }
   };
@@ -59,7 +59,7 @@ void merge_all(std::vector<Symbol>& symbols, const CandidateOf& candidate_of) {
     Symbol& right = at(left.next);
     // Where one of the two has grown since, they may still make the same token.
     if (left.next != top.right || right.next != top.end) {
-      const std::optional<Candidate> now = candidate_of(left, right);
+      const std::optional<Outcome> now = outcome_of(left, right);
       if (!now || now->token != top.token) continue;
     }
     left.text = {left.text.data(), left.text.size() + right.text.size()};
@@ -91,10 +91,10 @@ class Bpe : public TokenModel {
       if (const auto id = vocabulary_.find(piece)) return out.push_back(*id);
     }
     std::vector<Symbol> symbols = split(piece);
-    merge_all(symbols, [&](const Symbol& left, const Symbol& right) -> std::optional<Candidate> {
+    merge_all(symbols, [&](const Symbol& left, const Symbol& right) -> std::optional<Outcome> {
       const auto found = merges_.find(merge_key(left.token, right.token));
       if (found == merges_.end()) return std::nullopt;
-      return Candidate{-static_cast<double>(found->second.rank), found->second.id};
+      return Outcome{-static_cast<double>(found->second.rank), found->second.id};
     });
     for (const Symbol& symbol : symbols) {
       if (!symbol.gone) out.push_back(symbol.token);
@@ -154,12 +154,12 @@ class ScoredBpe : public TokenModel {
       append_symbol(symbols, character, vocabulary_.find(character).value_or(kNone));
       at += character.size();
     }
-    merge_all(symbols, [&](const Symbol& left, const Symbol& right) -> std::optional<Candidate> {
+    merge_all(symbols, [&](const Symbol& left, const Symbol& right) -> std::optional<Outcome> {
       const std::size_t size = left.text.size() + right.text.size();
       if (size > longest_) return std::nullopt;
       const auto id = vocabulary_.find({left.text.data(), size});
       if (!id) return std::nullopt;
-      return Candidate{scores_[static_cast<std::size_t>(*id)], *id};
+      return Outcome{scores_[static_cast<std::size_t>(*id)], *id};
     });
     bool fused = false;
     for (const Symbol& symbol : symbols) {

@@ -45,7 +45,7 @@ std::string replaced(const std::string& text, std::string_view from, std::string
   return out.append(text, at);
 }
 
-TokenStep replace(const Json& description) {
+TokenStep replace_in_tokens(const Json& description) {
   const auto pattern = description.find("pattern");
   if (pattern == description.end() || !pattern->is_object() || !pattern->contains("String")) {
     refuse_type("decoder", "Replace without a \"String\"");
@@ -106,7 +106,7 @@ std::vector<TokenStep> decoder_steps(const Json& description) {
                        } else if (type == "Metaspace") {
                          steps.push_back(metaspace(component));
                        } else if (type == "Replace") {
-                         steps.push_back(replace(component));
+                         steps.push_back(replace_in_tokens(component));
                        } else if (type == "ByteFallback") {
                          steps.emplace_back(from_bytes);
                        } else if (type == "Fuse") {

@@ -46,7 +46,7 @@ TextStep prepend(std::string added) {
   };
 }
 
-TextStep replace(const Json& description) {
+TextStep replace_in_text(const Json& description) {
   const auto pattern = std::make_shared<const Pattern>(pattern_field(description));
   return [pattern, content = text_field(description, "content")](std::string& text) {
     std::vector<Range> matches;
@@ -86,7 +86,7 @@ std::vector<TextStep> normalizer_steps(const Json& description) {
                        } else if (type == "Prepend") {
                          steps.push_back(prepend(text_field(component, "prepend")));
                        } else if (type == "Replace") {
-                         steps.push_back(replace(component));
+                         steps.push_back(replace_in_text(component));
                        } else {
                          refuse_type("normalizer", type);
                        }

@@ -14,10 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// GPT-2's, which ByteLevel cuts by when it is told to.
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
 // What becomes of the delimiters that a pattern finds.
 enum class Behaviour { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
@@ -31,7 +27,7 @@ Behaviour behaviour_of(const Json& description) {
   refuse_type("Split", name);
 }
 
-struct Part {
+struct Slice {
   Range range;
   bool delimiter;
 };
@@ -42,7 +38,7 @@ void append_range(const Range& range, std::vector<Range>& out) {
 
 // Of neighbours that `together` says so of one range is made.
 template <typename Together>
-void append_joined(const std::vector<Part>& parts, const Together& together,
+void append_joined(const std::vector<Slice>& parts, const Together& together,
                    std::vector<Range>& out) {
   for (std::size_t i = 0; i < parts.size();) {
     Range range = parts[i].range;
@@ -51,16 +47,16 @@ void append_joined(const std::vector<Part>& parts, const Together& together,
   }
 }
 
-void append_parts(const std::vector<Part>& parts, Behaviour behaviour, std::vector<Range>& out) {
+void append_parts(const std::vector<Slice>& parts, Behaviour behaviour, std::vector<Range>& out) {
   const auto is = [&](std::size_t i) { return parts[i].delimiter; };
   switch (behaviour) {
     case Behaviour::kRemoved:
-      for (const Part& part : parts) {
+      for (const Slice& part : parts) {
         if (!part.delimiter) append_range(part.range, out);
       }
       break;
     case Behaviour::kIsolated:
-      for (const Part& part : parts) append_range(part.range, out);
+      for (const Slice& part : parts) append_range(part.range, out);
       break;
     case Behaviour::kMergedWithPrevious:
       append_joined(
@@ -83,7 +79,7 @@ PieceStep split(Pattern pattern, Behaviour behaviour, bool invert) {
     PatternSearch search(*shared);
     std::vector<Range> out;
     std::vector<Range> matches;
-    std::vector<Part> parts;
+    std::vector<Slice> parts;
     for (const Range& piece : pieces.ranges) {
       const std::string_view text(pieces.text.data() + piece.begin, piece.end - piece.begin);
       matches.clear();

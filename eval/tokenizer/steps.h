@@ -20,6 +20,10 @@ namespace qi {
 /// "▁", which stands for a space in SentencePiece's tokens.
 inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
+/// What GPT-2 cuts a text by, and ByteLevel where it is told to.
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
 using TextStep = std::function<void(std::string& text)>;
 /// NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence; none of null.
 std::vector<TextStep> normalizer_steps(const nlohmann::json& description);

@@ -26,8 +26,6 @@ constexpr std::int32_t kUserToken = 4;
 
 constexpr std::uint64_t kNoToken = 0xffffffff;  // as old converters write −1
 
-constexpr std::string_view kGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kLlama3 =
     R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
@@ -47,15 +45,15 @@ struct PreTokenizer {
   bool add_bos = false;      // where the file does not say
 };
 constexpr PreTokenizer kPreTokenizers[] = {
-    {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-    {"gpt-2", {kGpt2}},
-    {"mpt", {kGpt2}},
-    {"olmo", {kGpt2}},
-    {"phi-2", {kGpt2}},
-    {"smollm", {R"(\p{N})", kGpt2}},
-    {"starcoder", {R"(\p{N})", kGpt2}},
-    {"refact", {R"(\p{N})", kGpt2}},
-    {"command-r", {R"(\p{N})", kGpt2}},
+    {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Pattern, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
+    {"gpt-2", {kGpt2Pattern}},
+    {"mpt", {kGpt2Pattern}},
+    {"olmo", {kGpt2Pattern}},
+    {"phi-2", {kGpt2Pattern}},
+    {"smollm", {R"(\p{N})", kGpt2Pattern}},
+    {"starcoder", {R"(\p{N})", kGpt2Pattern}},
+    {"refact", {R"(\p{N})", kGpt2Pattern}},
+    {"command-r", {R"(\p{N})", kGpt2Pattern}},
     {"llama3", {kLlama3}, true, true},
     {"llama-v3", {kLlama3}, true, true},
     {"llama-bpe", {kLlama3}, true, true},
@@ -92,7 +90,7 @@ Json described(const PreTokenizer& pre) {
   return {{"type", "Sequence"}, {"pretokenizers", steps}};
 }
 
-Json replace(std::string_view from, std::string_view to) {
+Json replacement(std::string_view from, std::string_view to) {
   return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
 }
 
@@ -152,13 +150,13 @@ class GgufTokenizer {
     }
     parts_.model = make_scored_bpe(*parts_.vocabulary, std::move(scores), unknown);
     Json normalizers = Json::array();
-    Json decoders = Json::array({replace(kSpaceMark, " "), {{"type", "ByteFallback"}}});
+    Json decoders = Json::array({replacement(kSpaceMark, " "), {{"type", "ByteFallback"}}});
     if (flag("add_space_prefix", true)) {
       normalizers.push_back(Json({{"type", "Prepend"}, {"prepend", kSpaceMark}}));
       decoders.push_back(Json({{"type", "Fuse"}}));
       decoders.push_back(Json({{"type", "Strip"}, {"content", " "}, {"start", 1U}, {"stop", 0U}}));
     }
-    normalizers.push_back(replace(" ", kSpaceMark));
+    normalizers.push_back(replacement(" ", kSpaceMark));
     parts_.normalizer = normalizer_steps({{"type", "Sequence"}, {"normalizers", normalizers}});
     parts_.decoder = decoder_steps({{"type", "Sequence"}, {"decoders", decoders}});
     parts_.add_bos = true;
