@@ -60,6 +60,7 @@ TokenStep replace_in_tokens(const Json& description) {
 // The space that was put before the text goes, and with it any that the first token has.
 TokenStep metaspace(const Json& description) {
   const std::string mark = text_field(description, "replacement");
+  if (mark.empty()) refuse_type("decoder", "Metaspace without a mark");
   const bool prepended = flag_field(description, "add_prefix_space", true) &&
                          !(description.contains("prepend_scheme") &&
                            text_field(description, "prepend_scheme") == "never");

@@ -141,6 +141,7 @@ void add_byte_level(const Json& description, std::vector<PieceStep>& steps) {
 // Spaces become the mark; one stands before the text, and pieces begin with one.
 void add_metaspace(const Json& description, std::vector<PieceStep>& steps) {
   std::string mark = text_field(description, "replacement");
+  if (mark.empty()) refuse_type("pre_tokenizer", "Metaspace without a mark");
   std::string scheme = "always";
   if (description.contains("prepend_scheme")) scheme = text_field(description, "prepend_scheme");
   if (!flag_field(description, "add_prefix_space", true)) scheme = "never";

@@ -76,6 +76,8 @@ TEST(HostileTokenizer, NamesWhatIsWrongWithTheFile) {
       {"/pre_tokenizer", "{\"type\": \"Sequence\"}", "bad_schema"},
       {"/pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\"}", "bad_schema"},
       {"/decoder", "{\"type\": \"WordPiece\"}", "bad_schema"},
+      {"/decoder", "{\"type\": \"Metaspace\", \"replacement\": \"\"}", "bad_schema"},
+      {"/pre_tokenizer", "{\"type\": \"Metaspace\", \"replacement\": \"\"}", "bad_schema"},
       {"/decoder", "{\"type\": \"Strip\", \"content\": \"\", \"start\": 1, \"stop\": 0}",
        "bad_schema"},
       {"/post_processor", "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": 1}]}",
