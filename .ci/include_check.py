@@ -21,7 +21,8 @@ ENGINE = {
 ENGINE["engine"] = list(ENGINE)
 ARROWS = dict(ENGINE)
 ARROWS["eval/tokenizer"] = ["engine"] + list(ENGINE)
-ARROWS["eval"] = ["eval/tokenizer"] + ARROWS["eval/tokenizer"]
+ARROWS["eval/transformer"] = ["engine"] + list(ENGINE)
+ARROWS["eval"] = ["eval/tokenizer", "eval/transformer"] + ARROWS["eval/tokenizer"]
 ARROWS["views"] = ["eval"] + ARROWS["eval"]
 ARROWS["views/term"] = ["views"] + ARROWS["views"]
 ARROWS["app"] = ["views/term"] + ARROWS["views/term"]
@@ -32,6 +33,7 @@ ONLY_IN = [
     (re.compile(r"SQLiteCpp/|sqlite3\.h"), "eval/results"),
     (re.compile(r"CLI/"), "app/"),
     (re.compile(r"pcre2\.h"), "eval/tokenizer/"),
+    (re.compile(r"(cblas|dlfcn)\.h"), "eval/transformer/blas.cpp"),
 ]
 
 
