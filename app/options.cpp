@@ -39,9 +39,11 @@ DType prototype_dtype(const std::string& text) {
   usage("--dtype " + text, "bf16 or f16");
 }
 
-bool effort_ratio(const std::string& text) {
-  if (text == "fast" || text == "ratio") return text == "ratio";
-  usage("--effort " + text, "fast or ratio");
+/// Whether `text` is the second of two words.
+bool second_of(std::string_view option, const std::string& text, std::string_view first,
+               std::string_view second) {
+  if (text == first || text == second) return text == second;
+  usage(fmt::format("{} {}", option, text), fmt::format("{} or {}", first, second));
 }
 
 ColorMode color_mode(const std::string& text) {
@@ -136,6 +138,13 @@ constexpr std::array kOptionTable = {
                  o.mode = Mode::kSweep;
                  o.families = listed("--sweep", v);
                }},
+    OptionSpec{"--eval", "KIND[,KIND...]", "PATH",
+               "what the model makes of --text FILE: ppl, its perplexity", kModes, Mode::kEval, kAny,
+               false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kEval;
+                 o.kinds = listed("--eval", v);
+               }},
     OptionSpec{"--results", "", "", "the rows that sweeps left in the results database", kModes,
                Mode::kResults, kAny, false, [](O& o, const S&) { o.mode = Mode::kResults; }},
     OptionSpec{"--help", "", "[TOPIC]", "this overview, or a TOPIC of it", kModes, Mode::kHelp,
@@ -172,7 +181,7 @@ constexpr std::array kOptionTable = {
                [](O& o, const S& v) { o.base = not_empty("--base", v); }},
     OptionSpec{"--effort", "fast|ratio", "", "--encode: what counts more (default: fast)", kEvery,
                kAny, Mode::kEncode, false,
-               [](O& o, const S& v) { o.effort_ratio = effort_ratio(v); }},
+               [](O& o, const S& v) { o.effort_ratio = second_of("--effort", v, "fast", "ratio"); }},
     OptionSpec{"--block", "WEIGHTS", "", "--encode: weights a block (default 262144)", kEvery, kAny,
                Mode::kEncode, false,
                [](O& o, const S& v) {
@@ -182,12 +191,40 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--level", "NAME", "", "--decode: a level's name, high, low or all", kEvery, kAny,
                Mode::kDecode, false,
                [](O& o, const S& v) { o.level = not_empty("--level", v); }},
-    OptionSpec{"--redo", "", "", "--sweep: measure also what the database has", kEvery, kAny,
-               Mode::kSweep, false, [](O& o, const S&) { o.redo = true; }},
+    OptionSpec{"--redo", "", "", "--sweep, --eval: measure also what the database has", kEvery, kAny,
+               Mode::kSweep, false, [](O& o, const S&) { o.redo = true; }, Mode::kEval},
     OptionSpec{"--all-weights", "", "", "--sweep: not the matrices of the layers alone", kEvery,
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.all_weights = true; }},
     OptionSpec{"--dry-run", "", "", "--sweep: the grid, predicted sizes and memory alone", kEvery,
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.dry_run = true; }},
+    OptionSpec{"--text", "FILE", "", "--eval: the text, UTF-8", kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.text = not_empty("--text", v); }},
+    OptionSpec{"--protocol", "hf|llama.cpp", "",
+               "--eval: windows side by side, or the second half of each scored (default: hf)",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) {
+                 o.llama_cpp_protocol = second_of("--protocol", v, "hf", "llama.cpp");
+               }},
+    OptionSpec{"--context", "N", "",
+               "--eval: tokens a window (default 2048, llama.cpp 512, or the model's limit)", kEvery,
+               kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.context = number_between("--context", v, 2, 1U << 24); }},
+    OptionSpec{"--stride", "N", "", "--eval: tokens from window to window (default: --context)",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.stride = number_between("--stride", v, 1, 1U << 24); }},
+    OptionSpec{"--bos", "auto|none", "",
+               "--eval: the token that begins a text, as the tokenizer has it, or none", kEvery, kAny,
+               Mode::kEval, false,
+               [](O& o, const S& v) { o.no_bos = second_of("--bos", v, "auto", "none"); }},
+    OptionSpec{"--nll", "FILE", "", "--eval: a CSV row for each token that counts", kEvery, kAny,
+               Mode::kEval, false,
+               [](O& o, const S& v) { o.nll_output = not_empty("--nll", v); }},
+    OptionSpec{"--kv", "f32|f16", "", "--eval: how keys and values are held (default: f32)", kEvery,
+               kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.kv_f16 = second_of("--kv", v, "f32", "f16"); }},
+    OptionSpec{"--limit", "N", "", "--eval: the first N windows alone", kEvery, kAny, Mode::kEval,
+               false,
+               [](O& o, const S& v) { o.limit = number_between("--limit", v, 1, 1U << 31); }},
     OptionSpec{"--family", "FAMILY[,...]", "", "--results: of these methods alone", kEvery, kAny,
                Mode::kResults, false,
                [](O& o, const S& v) { o.families = listed("--family", v); }},
@@ -302,7 +339,7 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
     mode = spec;
   }
   for (const OptionSpec* spec : given) {
-    if (spec->only_with && *spec->only_with != options.mode) {
+    if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
       usage(fmt::format("{} without --{}", spec->name, mode_word(*spec->only_with)));
     }
   }
@@ -313,6 +350,10 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   if (options.mode == Mode::kConvert && options.convert_type.empty()) {
     usage("--convert without --to TYPE");
+  }
+  if (options.mode == Mode::kEval && options.text.empty()) usage("--eval without --text FILE");
+  for (const std::string& kind : options.kinds) {
+    if (kind != "ppl") usage("--eval " + kind, "ppl");
   }
   if (options.mode == Mode::kDecode && options.level.empty()) {
     usage("--decode without --level NAME");

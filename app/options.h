@@ -27,6 +27,7 @@ enum class Mode : std::uint8_t {
   kEncode,
   kDecode,
   kSweep,
+  kEval,
   kResults,
   kHelp,
   kVersion,
@@ -73,6 +74,16 @@ struct Options {
   std::optional<double> best_under;
   bool pareto = false;
 
+  std::vector<std::string> kinds;  // --eval
+  std::string text;
+  std::string nll_output;
+  bool llama_cpp_protocol = false;
+  bool no_bos = false;
+  bool kv_f16 = false;
+  std::uint64_t context = 0;  // 0: as the protocol and the model have it
+  std::uint64_t stride = 0;
+  std::uint64_t limit = 0;  // windows; 0: all
+
   ColorMode color = ColorMode::kAuto;
   bool ascii = false;
   bool no_mouse = false;
@@ -101,6 +112,7 @@ struct OptionSpec {
   bool repeatable = false;
   /// Null for the options of grids, which go into Options::grid.
   void (*apply)(Options& options, const std::string& value);
+  std::optional<Mode> or_with = {};  // and to this one
 };
 /// Options of the methods' grids (method_families()) among them.
 std::span<const OptionSpec> option_table();

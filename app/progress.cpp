@@ -54,6 +54,7 @@ std::string progress_line(const std::string& title, const ProgressState& state, 
                           : human_count(static_cast<std::uint64_t>(state.rate)) + "/s");
   }
   if (state.eta_s) line += "  ETA " + human_duration(*state.eta_s);
+  if (!state.note.empty()) line += "  " + state.note;
   return line;
 }
 
@@ -84,9 +85,9 @@ void Progress::update(const ProgressState& state) {
   if (::write(STDERR_FILENO, text.data(), text.size()) > 0) drawn_ = true;
 }
 
-void Progress::update(std::uint64_t done, std::uint64_t total) {
+void Progress::update(std::uint64_t done, std::uint64_t total, std::string note) {
   const double seconds = seconds_since(start_);
-  ProgressState state{done, total, 0, 0, 0, {}};
+  ProgressState state{done, total, 0, 0, 0, {}, std::move(note)};
   if (seconds > 1 && done > 0) {
     state.rate = static_cast<double>(done) / seconds;
     state.eta_s = static_cast<double>(total - std::min(done, total)) / state.rate;

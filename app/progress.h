@@ -17,6 +17,7 @@ struct ProgressState {
   std::uint64_t units_total = 0;  // 0: not shown
   double rate = 0;                // of `done`, a second; 0: not known
   std::optional<double> eta_s;
+  std::string note = {};  // what there is to say so far; at the end of the line
 };
 
 /// "stats 118/291  41%  1.90 GB/s  ETA 0:41", with a bar of `bar_cells` cells where there is room.
@@ -35,7 +36,7 @@ class Progress {
   /// Draws when enough time has passed since the last time.
   void update(const ProgressState& state);
   /// The same where rate and ETA are not known: they are taken from the time since the start.
-  void update(std::uint64_t done, std::uint64_t total);
+  void update(std::uint64_t done, std::uint64_t total, std::string note = {});
   /// Takes the bar away before other text is printed.
   void clear();
 

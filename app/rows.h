@@ -33,6 +33,7 @@ enum class ColumnKind : std::uint8_t {
   kCount,    // 8.03 B
   kBytes,    // KiB or MiB, one unit for the whole column, named in the header
   kFixed2,   // bits per weight, ratios
+  kFixed4,   // perplexities
   kReal,     // four significant digits
 };
 

@@ -131,6 +131,9 @@ int run_mode(const Options& options, Settings& settings, Messages& messages) {
     case Mode::kSweep:
       run_sweep(session);
       break;
+    case Mode::kEval:
+      run_eval(session);
+      break;
     case Mode::kResults:
       run_results(session);
       break;

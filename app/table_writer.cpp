@@ -274,6 +274,7 @@ class TableWriter : public Writer {
 
 std::string human_real(double value, ColumnKind kind) {
   if (kind == ColumnKind::kFixed2) return fmt::format("{:.2f}", value);
+  if (kind == ColumnKind::kFixed4) return fmt::format("{:.4f}", value);
   return human_number(value);
 }
 

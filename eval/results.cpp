@@ -123,7 +123,8 @@ std::vector<ResultRun> Results::runs() {
     SQLite::Statement select(
         *connection_->db(),
         "SELECT id,model,model_hash,machine,threads,versions,options,started,finished,units,"
-        "(SELECT count(*) FROM run_row WHERE run = run.id) FROM run ORDER BY id DESC");
+        "(SELECT count(*) FROM run_row WHERE run = run.id) FROM run WHERE units > 0 "
+        "ORDER BY id DESC");
     while (select.executeStep()) {
       ResultRun run;
       run.id = select.getColumn(0).getInt64();

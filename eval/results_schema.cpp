@@ -1,5 +1,5 @@
 // The tables of the results database and how an older file comes to have them. Version 1 had the
-// analyses alone, version 2 added sweeps.
+// analyses alone, version 2 added sweeps, version 3 evaluations.
 #include <array>
 #include <string>
 #include <unordered_set>
@@ -49,6 +49,24 @@ constexpr std::array<const char*, 6> kSweepTables = {
     "owner TEXT NOT NULL, PRIMARY KEY (hash, family, params, version)) WITHOUT ROWID",
 };
 
+constexpr std::array<const char*, 3> kEvaluationTables = {
+    // What was measured, by a key of everything that it depends on.
+    "CREATE TABLE evaluation ("
+    "key TEXT NOT NULL PRIMARY KEY, value REAL NOT NULL, standard_error REAL NOT NULL, "
+    "tokens INTEGER NOT NULL, seconds REAL NOT NULL, peak_memory_bytes INTEGER NOT NULL) "
+    "WITHOUT ROWID",
+    // A row of a run, under the run's own names.
+    "CREATE TABLE run_evaluation ("
+    "run INTEGER NOT NULL REFERENCES run (id), position INTEGER NOT NULL, family TEXT NOT NULL, "
+    "config TEXT NOT NULL, bits_per_weight REAL NOT NULL, kind TEXT NOT NULL, "
+    "dataset TEXT NOT NULL, params TEXT NOT NULL, key TEXT NOT NULL REFERENCES evaluation (key), "
+    "PRIMARY KEY (run, position)) WITHOUT ROWID",
+    // Finished windows (little-endian 64-bit numbers, one a token) of what has not ended yet.
+    "CREATE TABLE evaluation_window ("
+    "key TEXT NOT NULL, window INTEGER NOT NULL, seconds REAL NOT NULL, nll BLOB NOT NULL, "
+    "PRIMARY KEY (key, window)) WITHOUT ROWID",
+};
+
 }  // namespace
 
 void check_results_version(std::int64_t version, const std::string& path) {
@@ -76,6 +94,9 @@ void migrate_results(SQLite::Database& db, const std::string& path) {
   }
   if (version < 2) {
     for (const char* table : kSweepTables) db.exec(table);
+  }
+  if (version < 3) {
+    for (const char* table : kEvaluationTables) db.exec(table);
   }
   if (version < kResultsSchema) {
     db.exec(fmt::format("PRAGMA user_version = {}", kResultsSchema));

@@ -189,6 +189,11 @@ std::optional<std::string> ResultsStore::known_hash(const AnalysisKey& key) {
   });
 }
 
+void ResultsStore::keep_hash(const AnalysisKey& key, const std::string& hash) {
+  const std::lock_guard lock(mutex_);
+  connection_->guarded([&] { insert_hash(key, hash); });
+}
+
 std::vector<Claim> ResultsStore::claim(
     std::vector<UnitRecord>& units, bool redo,
     const std::optional<std::pair<AnalysisKey, std::string>>& computed) {
@@ -196,12 +201,7 @@ std::vector<Claim> ResultsStore::claim(
   return connection_->guarded([&] {
     std::vector<Claim> claims(units.size(), Claim::kMine);
     SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
-    if (computed) {
-      const Use use(statements_->put_hash);
-      const int index = bind_file_state(statements_->put_hash, computed->first);
-      statements_->put_hash.bind(index, computed->second);
-      statements_->put_hash.exec();
-    }
+    if (computed) insert_hash(computed->first, computed->second);
     for (std::size_t i = 0; i < units.size(); ++i) {
       UnitRecord& unit = units[i];
       if (!redo) {
@@ -239,6 +239,15 @@ std::vector<Claim> ResultsStore::claim(
     transaction.commit();
     return claims;
   });
+}
+
+// mutex_ is held.
+void ResultsStore::insert_hash(const AnalysisKey& key, const std::string& hash) {
+  SQLite::Statement& put = statements_->put_hash;
+  const Use use(put);
+  const int index = bind_file_state(put, key);
+  put.bind(index, hash);
+  put.exec();
 }
 
 // mutex_ is held, in a transaction.

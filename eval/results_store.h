@@ -57,6 +57,7 @@ class ResultsStore {
   void end_run(const std::string& model_hash);
 
   std::optional<std::string> known_hash(const AnalysisKey& key);
+  void keep_hash(const AnalysisKey& key, const std::string& hash);
   /// Claims what is missing and lists what is there, in one transaction; fills the measures of
   /// kDone. `computed`: a hash to be kept with it. With `redo` nothing counts as there.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
@@ -71,6 +72,7 @@ class ResultsStore {
 
  private:
   struct Statements;
+  void insert_hash(const AnalysisKey& key, const std::string& hash);
   void insert_row(const UnitRecord& unit, std::optional<std::int64_t> result);
   void drop_claim(const ResultKey& key);
 

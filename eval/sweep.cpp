@@ -1,11 +1,8 @@
 #include "eval/sweep.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -13,6 +10,7 @@
 
 #include "engine/io/xxh3.h"
 #include "eval/content_hash.h"
+#include "eval/machine.h"
 #include "eval/measure.h"
 #include "eval/results_store.h"
 #include "eval/verify.h"
@@ -21,21 +19,6 @@ namespace qi {
 namespace {
 
 constexpr auto kOtherPause = std::chrono::milliseconds(50);
-
-/// "AMD EPYC 7B13, 8 threads, x86_64".
-std::string machine_text() {
-  std::string processor;
-  std::ifstream facts("/proc/cpuinfo");
-  for (std::string line; std::getline(facts, line);) {
-    if (!line.starts_with("model name")) continue;
-    processor = line.substr(std::min(line.find(':') + 2, line.size())) + ", ";
-    break;
-  }
-  struct utsname name {};
-  uname(&name);
-  return fmt::format("{}{} threads, {}", processor, std::thread::hardware_concurrency(),
-                     name.machine);
-}
 
 /// "a row of 172: a multiple of 32 [bad_shape]"; the file only where the weight does not tell.
 std::string reason_of(const Error& error) {

@@ -15,6 +15,7 @@ void run_convert(Session& session);
 void run_encode(Session& session);
 void run_decode(Session& session);
 void run_sweep(Session& session);
+void run_eval(Session& session);
 void run_results(Session& session);
 
 }  // namespace qi

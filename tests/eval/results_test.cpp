@@ -98,7 +98,8 @@ TEST(Schema, AVersionOneDatabaseIsBroughtToTwoAndKeepsItsAnalyses) {
   }
   {
     SQLite::Database db(path, SQLite::OPEN_READWRITE);
-    for (const char* table : {"weight_hash", "run_row", "result", "run", "run_total", "claim"}) {
+    for (const char* table : {"weight_hash", "run_row", "run_evaluation", "evaluation",
+                              "evaluation_window", "result", "run", "run_total", "claim"}) {
       db.exec(std::string("DROP TABLE ") + table);
     }
     db.exec("PRAGMA user_version = 1");
@@ -108,7 +109,7 @@ TEST(Schema, AVersionOneDatabaseIsBroughtToTwoAndKeepsItsAnalyses) {
   EXPECT_TRUE(Results(path).runs().empty());
   EXPECT_EQ(ResultsDb(path, ResultsDb::Mode::kReadOnly).get(key)->min, -1.5);
   EXPECT_EQ(ResultsDb(path, ResultsDb::Mode::kReadWrite).get(key)->min, -1.5);
-  EXPECT_EQ(SQLite::Database(path).execAndGet("PRAGMA user_version").getInt(), 2);
+  EXPECT_EQ(SQLite::Database(path).execAndGet("PRAGMA user_version").getInt(), 3);
   EXPECT_TRUE(Results(path).runs().empty());
 }
 

@@ -1,0 +1,33 @@
+// One evaluation of a whole model: what was asked, and what came out; a row of --eval. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/methods/params.h"
+
+namespace qi {
+
+struct EvalRow {
+  std::int64_t run = 0;
+  std::string model;
+  std::string family;  // of what was done to the weights; empty: as stored
+  std::string config;  // its parameters
+  double bits_per_weight = 0;
+  std::string kind;     // "ppl"
+  std::string dataset;  // the text's file name
+  Params params;
+  double value = 0;
+  double standard_error = 0;
+  std::uint64_t tokens = 0;  // that were scored
+  double seconds = 0;
+  std::uint64_t peak_memory_bytes = 0;
+
+  std::optional<double> tokens_per_s() const {
+    if (seconds <= 0) return std::nullopt;
+    return static_cast<double>(tokens) / seconds;
+  }
+};
+
+}  // namespace qi

@@ -1,0 +1,115 @@
+#include "eval/results_evals.h"
+
+#include <bit>
+#include <cstring>
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include "eval/results_connection.h"
+
+namespace qi {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "windows are kept as they are");
+
+void run_with_key(SQLite::Database& db, const char* sql, const std::string& key) {
+  SQLite::Statement statement(db, sql);
+  statement.bind(1, key);
+  statement.exec();
+}
+
+}  // namespace
+
+EvalStore::EvalStore(const std::string& path)
+    : runs_(path),
+      connection_(std::make_unique<ResultsConnection>(path, ResultsMode::kReadWrite)) {}
+
+EvalStore::~EvalStore() = default;
+
+std::optional<EvalStore::Measured> EvalStore::find(const std::string& key) {
+  return connection_->guarded([&]() -> std::optional<Measured> {
+    SQLite::Statement select(*connection_->db(),
+                             "SELECT value,standard_error,tokens,seconds,peak_memory_bytes "
+                             "FROM evaluation WHERE key=?");
+    select.bind(1, key);
+    if (!select.executeStep()) return std::nullopt;
+    return Measured{select.getColumn(0).getDouble(), select.getColumn(1).getDouble(),
+                    static_cast<std::uint64_t>(select.getColumn(2).getInt64()),
+                    select.getColumn(3).getDouble(),
+                    static_cast<std::uint64_t>(select.getColumn(4).getInt64())};
+  });
+}
+
+std::vector<EvalStore::Window> EvalStore::windows(const std::string& key) {
+  return connection_->guarded([&] {
+    std::vector<Window> windows;
+    SQLite::Statement select(
+        *connection_->db(),
+        "SELECT window,seconds,nll FROM evaluation_window WHERE key=? ORDER BY window");
+    select.bind(1, key);
+    while (select.executeStep()) {
+      if (select.getColumn(0).getInt64() != static_cast<std::int64_t>(windows.size())) break;
+      Window window{select.getColumn(1).getDouble(), {}};
+      const SQLite::Column blob = select.getColumn(2);
+      window.nll.resize(static_cast<std::size_t>(blob.getBytes()) / sizeof(double));
+      if (!window.nll.empty()) {
+        std::memcpy(window.nll.data(), blob.getBlob(), window.nll.size() * sizeof(double));
+      }
+      windows.push_back(std::move(window));
+    }
+    return windows;
+  });
+}
+
+void EvalStore::put_windows(const std::string& key, std::uint64_t first,
+                            std::span<const Window> windows) {
+  connection_->guarded([&] {
+    SQLite::Database& db = *connection_->db();
+    SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
+    SQLite::Statement put(db, "INSERT OR REPLACE INTO evaluation_window VALUES (?,?,?,?)");
+    for (const Window& window : windows) {
+      put.reset();
+      put.bind(1, key);
+      put.bind(2, static_cast<std::int64_t>(first++));
+      put.bind(3, window.seconds);
+      put.bind(4, window.nll.data(), static_cast<int>(window.nll.size() * sizeof(double)));
+      put.exec();
+    }
+    transaction.commit();
+  });
+}
+
+void EvalStore::drop_windows(const std::string& key) {
+  connection_->guarded(
+      [&] { run_with_key(*connection_->db(), "DELETE FROM evaluation_window WHERE key=?", key); });
+}
+
+void EvalStore::finish(const std::string& key, std::uint64_t position, const EvalRow& row) {
+  connection_->guarded([&] {
+    SQLite::Database& db = *connection_->db();
+    SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
+    SQLite::Statement put(db, "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?)");
+    put.bind(1, key);
+    put.bind(2, row.value);
+    put.bind(3, row.standard_error);
+    put.bind(4, static_cast<std::int64_t>(row.tokens));
+    put.bind(5, row.seconds);
+    put.bind(6, static_cast<std::int64_t>(row.peak_memory_bytes));
+    put.exec();
+    SQLite::Statement list(db, "INSERT OR REPLACE INTO run_evaluation VALUES (?,?,?,?,?,?,?,?,?)");
+    list.bind(1, row.run);
+    list.bind(2, static_cast<std::int64_t>(position));
+    list.bind(3, row.family);
+    list.bind(4, row.config);
+    list.bind(5, row.bits_per_weight);
+    list.bind(6, row.kind);
+    list.bind(7, row.dataset);
+    list.bind(8, row.params.text());
+    list.bind(9, key);
+    list.exec();
+    run_with_key(db, "DELETE FROM evaluation_window WHERE key=?", key);
+    transaction.commit();
+  });
+}
+
+}  // namespace qi
