@@ -9,15 +9,7 @@
 
 namespace qi {
 
-struct EvalRow {
-  std::int64_t run = 0;
-  std::string model;
-  std::string family;  // of what was done to the weights; empty: as stored
-  std::string config;  // its parameters
-  double bits_per_weight = 0;
-  std::string kind;     // "ppl"
-  std::string dataset;  // the text's file name
-  Params params;
+struct EvalMeasures {
   double value = 0;
   double standard_error = 0;
   std::uint64_t tokens = 0;  // that were scored
@@ -28,6 +20,18 @@ struct EvalRow {
     if (seconds <= 0) return std::nullopt;
     return static_cast<double>(tokens) / seconds;
   }
+};
+
+struct EvalRow {
+  std::int64_t run = 0;
+  std::string model;
+  std::string family;  // of what was done to the weights; empty: as stored
+  std::string config;  // its parameters
+  double bits_per_weight = 0;
+  std::string kind;     // "ppl"
+  std::string dataset;  // the text's file name
+  Params params;
+  EvalMeasures measured;
 };
 
 }  // namespace qi

@@ -26,10 +26,6 @@ constexpr int kEvaluationVersion = 1;
 /// Of a small model a window takes less time than keeping it.
 constexpr double kKeepSeconds = 0.5;
 
-double seconds_since(steady_clock::time_point then) {
-  return duration<double>(steady_clock::now() - then).count();
-}
-
 std::string read_text(const std::string& path) {
   std::optional<std::string> text = read_text_file(path, kMaxTextBytes, File::open);
   if (!text) throw Error(ErrorCode::kIo, "no such file", "a text", path);
@@ -101,36 +97,88 @@ std::int64_t begin_run(const Model& model, const EvaluationRequest& request, Res
   return store.begin_run(run, {});
 }
 
-/// Windows on their way into the database.
-class Keeper {
- public:
-  Keeper(EvalStore& store, std::string key, std::uint64_t first)
-      : store_(store), key_(std::move(key)), next_(first) {}
+/// The tokens of the text, and in `options` what begins it.
+std::vector<std::int32_t> tokens_of(const Model& model, std::uint64_t vocab,
+                                    const EvaluationRequest& request, const std::string& text,
+                                    PerplexityOptions& options) {
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(model);
+  if (static_cast<std::uint64_t>(tokenizer->size()) > vocab) {
+    throw Error(ErrorCode::kInconsistent,
+                fmt::format("the tokenizer has {} tokens", tokenizer->size()),
+                fmt::format("at most {}, the rows of the embedding", vocab), model.path);
+  }
+  if (request.automatic_bos && tokenizer->add_bos()) options.bos = tokenizer->bos();
+  return of_text(request.text_path, [&] { return tokenizer->encode(text); });
+}
 
+/// Windows on their way into the database: those of earlier runs come out, new ones go in.
+class KeptWindows {
+ public:
+  KeptWindows(EvalStore& store, std::string key) : store_(store), key_(std::move(key)) {}
+
+  /// Hands out what is there of the plan, in order; windows() and seconds() count it.
+  void replay(const PerplexityPlan& plan, const OnWindow& take) {
+    for (const EvalStore::Window& kept : store_.windows(key_)) {
+      if (next_ == plan.windows()) return;
+      const TextWindow window = plan.window(next_);
+      if (kept.nll.size() != window.tokens.size() - window.scored_from) return;
+      take(window, kept.nll);
+      seconds_ += kept.seconds;
+      ++next_;
+    }
+  }
+  void start() { kept_at_ = began_ = steady_clock::now(); }
   void add(std::span<const double> nll) {
-    const double seconds = seconds_since(window_began_);
-    window_began_ = steady_clock::now();
-    waiting_.push_back({seconds, {nll.begin(), nll.end()}});
-    seconds_ += seconds;
-    if (seconds_since(kept_) >= kKeepSeconds) keep();
+    const auto now = steady_clock::now();
+    waiting_.push_back({duration<double>(now - began_).count(), {nll.begin(), nll.end()}});
+    seconds_ += waiting_.back().seconds;
+    began_ = now;
+    if (duration<double>(now - kept_at_).count() >= kKeepSeconds) keep();
   }
   void keep() {
     store_.put_windows(key_, next_, waiting_);
     next_ += waiting_.size();
     waiting_.clear();
-    kept_ = steady_clock::now();
+    kept_at_ = steady_clock::now();
   }
+
+  std::uint64_t windows() const { return next_; }
   double seconds() const { return seconds_; }
 
  private:
   EvalStore& store_;
   std::string key_;
-  std::uint64_t next_;
+  std::uint64_t next_ = 0;
   std::vector<EvalStore::Window> waiting_;
   double seconds_ = 0;
-  steady_clock::time_point window_began_ = steady_clock::now();
-  steady_clock::time_point kept_ = window_began_;
+  steady_clock::time_point began_, kept_at_;
 };
+
+/// Runs what is missing of the plan. False: cancelled.
+bool measure(const Transformer& transformer, const PerplexityPlan& plan, KeptWindows& kept,
+             const EvaluationEvents& events, EvalRow& row) {
+  NllSum sum;
+  const auto take = [&](const TextWindow& window, std::span<const double> nll) {
+    sum.add(nll);
+    if (events.on_window) events.on_window(window, nll);
+  };
+  kept.replay(plan, take);
+  kept.start();
+  const auto on_window = [&](const TextWindow& window, std::span<const double> nll) {
+    take(window, nll);
+    kept.add(nll);
+  };
+  const auto on_tokens = [&](std::uint64_t done, std::uint64_t total) {
+    events.on_progress(done, total, sum.count() > 0 ? sum.perplexity() : 0);
+  };
+  if (!measure_perplexity(transformer, plan, kept.windows(), on_window, on_tokens)) {
+    kept.keep();
+    return false;
+  }
+  row.measured = {sum.perplexity(), sum.standard_error(), sum.count(), kept.seconds(),
+                  peak_memory_bytes()};
+  return true;
+}
 
 }  // namespace
 
@@ -139,19 +187,10 @@ std::optional<EvalRow> evaluate_perplexity(const Model& model, const EvaluationR
   const std::string text = read_text(request.text_path);
   const Transformer transformer(model, open_reader, {request.threads, request.cancel});
   PerplexityOptions options = request.perplexity;
-  std::vector<std::int32_t> tokens;
-  {
-    const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(model);
-    if (static_cast<std::uint64_t>(tokenizer->size()) > transformer.vocab()) {
-      throw Error(
-          ErrorCode::kInconsistent, fmt::format("the tokenizer has {} tokens", tokenizer->size()),
-          fmt::format("at most {}, the rows of the embedding", transformer.vocab()), model.path);
-    }
-    tokens = of_text(request.text_path, [&] { return tokenizer->encode(text); });
-    if (request.automatic_bos && tokenizer->add_bos()) options.bos = tokenizer->bos();
-  }
-  const std::string ids(reinterpret_cast<const char*>(tokens.data()),
-                        tokens.size() * sizeof(tokens[0]));
+  std::vector<std::int32_t> tokens = tokens_of(model, transformer.vocab(), request, text, options);
+  // The numbers of the tokens are of the key: another tokenizer makes another text.
+  const std::string token_digest =
+      digest({reinterpret_cast<const char*>(tokens.data()), tokens.size() * sizeof(tokens[0])}, 32);
   const PerplexityPlan plan = of_text(request.text_path, [&] {
     return PerplexityPlan(std::move(tokens), options, transformer.architecture().context);
   });
@@ -166,50 +205,16 @@ std::optional<EvalRow> evaluate_perplexity(const Model& model, const EvaluationR
   row.kind = "ppl";
   row.dataset = request.text_path.substr(request.text_path.rfind('/') + 1);
   row.params = params_of(plan.options(), digest(text, 16));
-  // The numbers of the tokens too: another tokenizer is another text.
-  const std::string key = fmt::format("{} {} {};{};{}", model_hash, digest(ids, 32), row.kind,
+  const std::string key = fmt::format("{} {} {};{};{}", model_hash, token_digest, row.kind,
                                       row.params.text(), kEvaluationVersion);
   row.run = begin_run(model, request, store.runs());
-  if (request.redo) store.drop_windows(key);
-
   const auto known = request.redo || events.on_window ? std::nullopt : store.find(key);
   if (known) {
-    row.value = known->value;
-    row.standard_error = known->standard_error;
-    row.tokens = known->tokens;
-    row.seconds = known->seconds;
-    row.peak_memory_bytes = known->peak_memory_bytes;
+    row.measured = *known;
   } else {
-    NllSum sum;
-    const auto take = [&](const TextWindow& window, std::span<const double> nll) {
-      sum.add(nll);
-      if (events.on_window) events.on_window(window, nll);
-    };
-    std::uint64_t first = 0;
-    for (const EvalStore::Window& kept : store.windows(key)) {
-      const TextWindow window = plan.window(first);
-      if (kept.nll.size() != window.tokens.size() - window.scored_from) break;
-      take(window, kept.nll);
-      row.seconds += kept.seconds;
-      if (++first == plan.windows()) break;
-    }
-    Keeper keeper(store, key, first);
-    const auto on_window = [&](const TextWindow& window, std::span<const double> nll) {
-      take(window, nll);
-      keeper.add(nll);
-    };
-    const auto on_tokens = [&](std::uint64_t done, std::uint64_t total) {
-      events.on_progress(done, total, sum.count() > 0 ? sum.perplexity() : 0);
-    };
-    if (!measure_perplexity(transformer, plan, first, on_window, on_tokens)) {
-      keeper.keep();
-      return std::nullopt;
-    }
-    row.value = sum.perplexity();
-    row.standard_error = sum.standard_error();
-    row.tokens = sum.count();
-    row.seconds += keeper.seconds();
-    row.peak_memory_bytes = peak_memory_bytes();
+    if (request.redo) store.drop_windows(key);
+    KeptWindows kept(store, key);
+    if (!measure(transformer, plan, kept, events, row)) return std::nullopt;
   }
   store.finish(key, 0, row);
   store.runs().end_run(model_hash);

@@ -26,17 +26,17 @@ EvalStore::EvalStore(const std::string& path)
 
 EvalStore::~EvalStore() = default;
 
-std::optional<EvalStore::Measured> EvalStore::find(const std::string& key) {
-  return connection_->guarded([&]() -> std::optional<Measured> {
+std::optional<EvalMeasures> EvalStore::find(const std::string& key) {
+  return connection_->guarded([&]() -> std::optional<EvalMeasures> {
     SQLite::Statement select(*connection_->db(),
                              "SELECT value,standard_error,tokens,seconds,peak_memory_bytes "
                              "FROM evaluation WHERE key=?");
     select.bind(1, key);
     if (!select.executeStep()) return std::nullopt;
-    return Measured{select.getColumn(0).getDouble(), select.getColumn(1).getDouble(),
-                    static_cast<std::uint64_t>(select.getColumn(2).getInt64()),
-                    select.getColumn(3).getDouble(),
-                    static_cast<std::uint64_t>(select.getColumn(4).getInt64())};
+    return EvalMeasures{select.getColumn(0).getDouble(), select.getColumn(1).getDouble(),
+                        static_cast<std::uint64_t>(select.getColumn(2).getInt64()),
+                        select.getColumn(3).getDouble(),
+                        static_cast<std::uint64_t>(select.getColumn(4).getInt64())};
   });
 }
 
@@ -90,11 +90,11 @@ void EvalStore::finish(const std::string& key, std::uint64_t position, const Eva
     SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
     SQLite::Statement put(db, "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?)");
     put.bind(1, key);
-    put.bind(2, row.value);
-    put.bind(3, row.standard_error);
-    put.bind(4, static_cast<std::int64_t>(row.tokens));
-    put.bind(5, row.seconds);
-    put.bind(6, static_cast<std::int64_t>(row.peak_memory_bytes));
+    put.bind(2, row.measured.value);
+    put.bind(3, row.measured.standard_error);
+    put.bind(4, static_cast<std::int64_t>(row.measured.tokens));
+    put.bind(5, row.measured.seconds);
+    put.bind(6, static_cast<std::int64_t>(row.measured.peak_memory_bytes));
     put.exec();
     SQLite::Statement list(db, "INSERT OR REPLACE INTO run_evaluation VALUES (?,?,?,?,?,?,?,?,?)");
     list.bind(1, row.run);

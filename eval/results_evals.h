@@ -24,15 +24,8 @@ class EvalStore {
   /// Runs and content hashes, which evaluations share with sweeps.
   ResultsStore& runs() { return runs_; }
 
-  struct Measured {
-    double value = 0;
-    double standard_error = 0;
-    std::uint64_t tokens = 0;
-    double seconds = 0;
-    std::uint64_t peak_memory_bytes = 0;
-  };
   /// `key`: a text that holds everything the result depends on.
-  std::optional<Measured> find(const std::string& key);
+  std::optional<EvalMeasures> find(const std::string& key);
 
   struct Window {
     double seconds = 0;

@@ -34,7 +34,8 @@ constexpr std::array kColumns = {
 };
 
 Row cells_of(const EvalRow& row) {
-  const std::optional<double> speed = row.tokens_per_s();
+  const EvalMeasures& measured = row.measured;
+  const std::optional<double> speed = measured.tokens_per_s();
   return {Field(row.run),
           Field(row.model),
           field_if(!row.family.empty(), row.family),
@@ -43,12 +44,12 @@ Row cells_of(const EvalRow& row) {
           Field(row.kind),
           Field(row.dataset),
           Field(row.params.text()),
-          Field(row.value),
-          Field(row.standard_error),
-          Field(row.tokens),
-          Field(row.seconds),
+          Field(measured.value),
+          Field(measured.standard_error),
+          Field(measured.tokens),
+          Field(measured.seconds),
           field_if(speed.has_value(), speed.value_or(0)),
-          field_if(row.peak_memory_bytes > 0, row.peak_memory_bytes),
+          field_if(measured.peak_memory_bytes > 0, measured.peak_memory_bytes),
           Field(std::string_view("ok")),
           Field()};
 }
