@@ -18,6 +18,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.path.join(HERE, "..", "data")
 TOKEN = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|\s+|[^\s\d-]+|.")
+TIMED = ("encode_s", "decode_s", "encode_mb_s", "decode_mb_s", "seconds", "tokens_per_s",
+         "peak_memory_bytes")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$")
 
 
@@ -36,16 +38,15 @@ def run(program, arguments, scratch):
 
 
 def without_times(text):
-    """Seconds and speeds of CSV rows and JSON rows become T."""
-    text = re.sub(r'("(?:en|de)code_(?:s|mb_s)": ?)[-+.e0-9]+', r"\1T", text)
+    """Seconds, speeds and memory of CSV rows and JSON rows become T."""
+    text = re.sub(r'("(?:%s)": ?)[-+.e0-9]+' % "|".join(TIMED), r"\1T", text)
     lines = text.split("\n")
     columns = []
     for i, line in enumerate(lines):
         cells = line.split(",")
-        if "encode_s" in cells:
-            columns = [cells.index(c) for c in
-                       ("encode_s", "decode_s", "encode_mb_s", "decode_mb_s")]
-        elif columns and len(cells) > columns[-1]:
+        if cells[0] == "run":
+            columns = [cells.index(c) for c in TIMED if c in cells]
+        elif columns and len(cells) > max(columns):
             for c in columns:
                 cells[c] = "T" if cells[c] else ""
             lines[i] = ",".join(cells)
