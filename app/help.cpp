@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "app/eval_rows.h"
 #include "app/options.h"
 #include "app/result_rows.h"
 #include "app/weight_rows.h"
@@ -218,6 +219,26 @@ std::string sweep_topic() {
          "--dry-run:\n" + column_lines(forecast_columns());
 }
 
+std::string eval_topic() {
+  return "qinspect --eval ppl --text FILE PATH\n\n"
+         "Runs a language model over a text, on the CPU, from its weights as they are stored:\n"
+         "Llama 2 and 3, Mistral, Qwen 2, 2.5 and 3, Gemma 2 and 3.\n"
+         "  ppl  perplexity: exp of the mean negative log-likelihood (nats) of the tokens that "
+         "count\n\n"
+         "  --protocol hf         windows of --context tokens (2048, or the model's limit), each\n"
+         "                        from position 0; what does not fill a window is left out; with\n"
+         "                        --stride N they overlap and each token counts once\n"
+         "  --protocol llama.cpp  windows of 512 that begin with BOS; their second half counts\n"
+         "  --bos none            no token begins the text, whatever the tokenizer says\n"
+         "  --nll FILE            columns window,position,token,nll\n"
+         "  --limit N             the first N windows alone\n"
+         "  --kv f16              keys and values as llama.cpp holds them\n\n"
+         "Finished windows are kept in the results database: an interrupted run goes on where it\n"
+         "was, a finished one is found; --redo measures again.\n\n"
+         "Columns of --csv and --json:\n" +
+         column_lines(eval_columns());
+}
+
 std::string results_topic() {
   return "qinspect --results [--family NAME,...] [--run N] [--model GLOB] [--tensors GLOB]\n\n"
          "The rows of all sweeps in the results database (--db), run after run, with the columns "
@@ -290,13 +311,11 @@ struct Topic {
   std::string (*text)();
 };
 constexpr std::array kTopics = {
-    Topic{"list", list_topic},     Topic{"stats", stats_topic},
-    Topic{"verify", verify_topic}, Topic{"show", show_topic},
-    Topic{"diff", diff_topic},     Topic{"convert", convert_topic},
-    Topic{"encode", encode_topic}, Topic{"decode", decode_topic},
-    Topic{"sweep", sweep_topic},   Topic{"results", results_topic},
-    Topic{"errors", error_topic},  Topic{"keys", keys_topic},
-    Topic{"config", config_topic}, Topic{"completion", completion},
+    Topic{"list", list_topic},     Topic{"stats", stats_topic},     Topic{"verify", verify_topic},
+    Topic{"show", show_topic},     Topic{"diff", diff_topic},       Topic{"convert", convert_topic},
+    Topic{"encode", encode_topic}, Topic{"decode", decode_topic},   Topic{"sweep", sweep_topic},
+    Topic{"eval", eval_topic},     Topic{"results", results_topic}, Topic{"errors", error_topic},
+    Topic{"keys", keys_topic},     Topic{"config", config_topic},   Topic{"completion", completion},
 };
 
 }  // namespace

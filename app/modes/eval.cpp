@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "app/eval_rows.h"
 #include "app/help.h"
 #include "app/modes/modes.h"
 #include "app/progress.h"
@@ -13,46 +14,6 @@
 
 namespace qi {
 namespace {
-
-constexpr std::array kColumns = {
-    Column{"run", "run", ColumnKind::kInteger, 2, true},
-    Column{"model", "model", ColumnKind::kText, 9},
-    Column{"family", "family", ColumnKind::kLabel, 8, true},
-    Column{"config", "config", ColumnKind::kText, 8, true},
-    Column{"bits_per_weight", "b/w", ColumnKind::kFixed2, 8},
-    Column{"kind", "kind", ColumnKind::kLabel, 9},
-    Column{"dataset", "dataset", ColumnKind::kText, 7},
-    Column{"params", "params", ColumnKind::kText, 0},
-    Column{"value", "value", ColumnKind::kFixed4, 9},
-    Column{"stderr", "± stderr", ColumnKind::kFixed4, 8},
-    Column{"tokens", "tokens", ColumnKind::kInteger, 6},
-    Column{"seconds", "seconds", ColumnKind::kReal, 5},
-    Column{"tokens_per_s", "tokens/s", ColumnKind::kReal, 6},
-    Column{"peak_memory_bytes", "memory", ColumnKind::kBytes, 5},
-    Column{"status", "status", ColumnKind::kLabel, 4, true},
-    Column{"error", "error", ColumnKind::kText, 4, true},
-};
-
-Row cells_of(const EvalRow& row) {
-  const EvalMeasures& measured = row.measured;
-  const std::optional<double> speed = measured.tokens_per_s();
-  return {Field(row.run),
-          Field(row.model),
-          field_if(!row.family.empty(), row.family),
-          field_if(!row.config.empty(), row.config),
-          Field(row.bits_per_weight),
-          Field(row.kind),
-          Field(row.dataset),
-          Field(row.params.text()),
-          Field(measured.value),
-          Field(measured.standard_error),
-          Field(measured.tokens),
-          Field(measured.seconds),
-          field_if(speed.has_value(), speed.value_or(0)),
-          field_if(measured.peak_memory_bytes > 0, measured.peak_memory_bytes),
-          Field(std::string_view("ok")),
-          Field()};
-}
 
 EvaluationRequest request_of(const Options& options) {
   EvaluationRequest request;
@@ -111,7 +72,7 @@ void run_eval(Session& session) {
   std::vector<std::string> inputs = input_paths(path, catalog);
   inputs.push_back(options.text);
   const EvaluationRequest request = request_of(options);
-  Table table(options, kColumns, inputs);
+  Table table(options, eval_columns(), inputs);
   table.title(model_line(model, options.ascii));
   std::optional<NllFile> nll_file;
   Progress progress("ppl", options.quiet, options.ascii, false);
@@ -133,7 +94,7 @@ void run_eval(Session& session) {
     throw Interrupted{};
   }
   if (nll_file) nll_file->commit();
-  table.row(cells_of(*row));
+  table.row(eval_cells(*row));
   table.finish();
 }
 

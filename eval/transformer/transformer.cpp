@@ -14,7 +14,9 @@ namespace {
 
 // Rows of a matrix that are decoded and multiplied at a time: few enough for several threads to
 // have work and for a cancelled run to end soon, enough for the product to be fast.
-constexpr std::uint64_t kProductRows = 128;
+constexpr std::uint64_t kFewestRows = 64;
+constexpr std::uint64_t kMostRows = 256;
+constexpr std::uint64_t kPieces = 8;
 constexpr std::uint64_t kLogitRows = 512;
 constexpr std::uint64_t kBlockElements = std::uint64_t{1} << 21;
 // Positions whose MLP is computed at a time: it is several times as wide as the state.
@@ -24,8 +26,27 @@ std::uint64_t block_rows(const Matrix& matrix, std::uint64_t most) {
   return std::clamp<std::uint64_t>(kBlockElements / matrix.cols(), 1, most);
 }
 
+std::uint64_t product_rows(const Matrix& matrix) {
+  return block_rows(matrix, std::clamp(matrix.rows() / kPieces, kFewestRows, kMostRows));
+}
+
 void add(std::span<float> x, const float* y) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+}
+
+/// x · Wᵀ + b for rows [first, first + n) of W, decoded into `rows`; x: [count, W.cols()], out:
+/// [count, n] with `out_stride` numbers from one position to the next.
+void multiply_rows(const Linear& linear, std::uint64_t first, std::uint64_t n, std::size_t count,
+                   const float* x, std::vector<float>& rows, float* out, std::size_t out_stride) {
+  const Matrix& matrix = *linear.matrix;
+  rows.resize(n * matrix.cols());
+  matrix.read(first, n, rows.data());
+  multiply_transposed({x, count, matrix.cols(), matrix.cols()},
+                      {rows.data(), n, matrix.cols(), matrix.cols()}, out, out_stride);
+  if (linear.bias.empty()) return;
+  for (std::size_t position = 0; position < count; ++position) {
+    add({out + position * out_stride, n}, linear.bias.data() + first);
+  }
 }
 
 /// Cosines and sines of the angles of positions base + i: [count, pairs] each.
@@ -168,21 +189,12 @@ bool Transformer::product(const Linear& linear, std::size_t count, const float* 
                           float* out) const {
   const Matrix& matrix = *linear.matrix;
   const std::uint64_t rows = matrix.rows();
-  const std::uint64_t step = block_rows(matrix, kProductRows);
+  const std::uint64_t step = product_rows(matrix);
   return workers_.each((rows + step - 1) / step, count * rows * matrix.cols(),
                        [&](WorkBuffers& buffers, std::uint64_t i) {
                          const std::uint64_t first = i * step;
-                         const std::uint64_t n = std::min(step, rows - first);
-                         buffers.first.resize(n * matrix.cols());
-                         matrix.read(first, n, buffers.first.data());
-                         multiply_transposed(
-                             {x, count, matrix.cols(), matrix.cols()},
-                             {buffers.first.data(), n, matrix.cols(), matrix.cols()}, out + first,
-                             rows);
-                         if (linear.bias.empty()) return;
-                         for (std::size_t position = 0; position < count; ++position) {
-                           add({out + position * rows + first, n}, linear.bias.data() + first);
-                         }
+                         multiply_rows(linear, first, std::min(step, rows - first), count, x,
+                                       buffers.first, out + first, rows);
                        });
 }
 
@@ -199,29 +211,22 @@ std::uint64_t Transformer::logit_blocks() const {
 
 bool Transformer::logits(std::span<const float> states,
                          const std::function<void(const LogitBlock&)>& sink) const {
-  const Matrix& matrix = *weights_.head.matrix;
-  const std::uint64_t step = block_rows(matrix, kLogitRows);
+  const std::uint64_t step = block_rows(*weights_.head.matrix, kLogitRows);
   const std::size_t count = states.size() / architecture_.hidden;
-  return workers_.each(
-      logit_blocks(), states.size() * vocab(), [&](WorkBuffers& buffers, std::uint64_t i) {
-        const std::uint64_t first = i * step;
-        const std::uint64_t n = std::min(step, vocab() - first);
-        buffers.first.resize(n * matrix.cols());
-        buffers.second.resize(count * n);
-        matrix.read(first, n, buffers.first.data());
-        multiply_transposed({states.data(), count, matrix.cols(), matrix.cols()},
-                            {buffers.first.data(), n, matrix.cols(), matrix.cols()},
-                            buffers.second.data(), n);
-        for (std::size_t position = 0; !weights_.head.bias.empty() && position < count;
-             ++position) {
-          add({buffers.second.data() + position * n, n}, weights_.head.bias.data() + first);
-        }
-        check_finite(buffers.second, "the head");
-        if (architecture_.logit_cap > 0) {
-          soft_cap(buffers.second, static_cast<float>(architecture_.logit_cap));
-        }
-        sink({i, first, n, buffers.second.data()});
-      });
+  return workers_.each(logit_blocks(), states.size() * vocab(),
+                       [&](WorkBuffers& buffers, std::uint64_t i) {
+                         const std::uint64_t first = i * step;
+                         const std::uint64_t n = std::min(step, vocab() - first);
+                         std::vector<float>& logits = buffers.second;
+                         logits.resize(count * n);
+                         multiply_rows(weights_.head, first, n, count, states.data(), buffers.first,
+                                       logits.data(), n);
+                         check_finite(logits, "the head");
+                         if (architecture_.logit_cap > 0) {
+                           soft_cap(logits, static_cast<float>(architecture_.logit_cap));
+                         }
+                         sink({i, first, n, logits.data()});
+                       });
 }
 
 bool negative_log_likelihoods(const Transformer& transformer, std::span<const float> states,

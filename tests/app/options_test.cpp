@@ -115,6 +115,21 @@ TEST(Options, AnOddArgumentMakesOneSafeLine) {
   for (const char c : line) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
 }
 
+TEST(Options, Evaluations) {
+  const Options options =
+      parse_options({"--eval", "ppl", "m", "--text", "t", "--protocol", "llama.cpp", "--context",
+                     "256", "--bos", "none", "--redo"});
+  EXPECT_EQ(options.mode, Mode::kEval);
+  EXPECT_EQ(options.text, "t");
+  EXPECT_TRUE(options.llama_cpp_protocol && options.no_bos && options.redo && !options.kv_f16);
+  EXPECT_EQ(options.context, 256);
+  EXPECT_THAT(usage_error({"--eval", "ppl", "m"}), HasSubstr("without --text"));
+  EXPECT_THAT(usage_error({"--eval", "kld", "m", "--text", "t"}), HasSubstr("--eval kld"));
+  EXPECT_THAT(usage_error({"--eval", "ppl", "m", "--text", "t", "--protocol", "gguf"}),
+              HasSubstr("--protocol gguf"));
+  EXPECT_THAT(usage_error({"--list", "m", "--redo"}), HasSubstr("without --sweep"));
+}
+
 TEST(Options, GridsComeFromTheFamilies) {
   const Options options = parse_options(
       {"--sweep", "rtn,lossless", "--bits", "3,4", "--symmetric", "m", "--redo", "--dry-run"});

@@ -19,7 +19,7 @@ using test::error_of;
 
 const std::string kModels = QI_TEST_DATA "/models/";
 
-struct Run {
+struct Outcome {
   std::optional<EvalRow> row;
   std::vector<std::vector<double>> nll;  // of each window
   std::uint64_t tokens_run = 0;          // in this run
@@ -39,10 +39,10 @@ class Evaluation : public testing::Test {
     return out;
   }
 
-  static Run run(const std::string& path, const EvaluationRequest& request, bool windows = true,
-                 const std::function<void()>& after_window = {}) {
+  static Outcome run(const std::string& path, const EvaluationRequest& request, bool windows = true,
+                     const std::function<void()>& after_window = {}) {
     const Model model = open_model(find_models(path).models.front());
-    Run out;
+    Outcome out;
     EvaluationEvents events;
     if (windows) {
       events.on_window = [&](const TextWindow&, std::span<const double> nll) {
@@ -71,7 +71,7 @@ TEST_F(Evaluation, WapByBothProtocols) {
                                        std::pair{Protocol::kLlamaCpp, "token_nll_b_first4096"}}) {
     const auto expected = reference[name]["nll"].get<std::vector<std::vector<double>>>();
     constexpr std::size_t kWindows = 3;
-    const Run got = run(kModels + "wap", request("wap", protocol, kWindows));
+    const Outcome got = run(kModels + "wap", request("wap", protocol, kWindows));
     ASSERT_EQ(got.nll.size(), kWindows);
     double difference = 0;
     double count = 0;
@@ -95,7 +95,7 @@ TEST_F(Evaluation, StoriesAsLlamaCppHasThem) {
   const auto running = reference["numpy_f64"]["stories260K"]["ppl_running"];
   const EvaluationRequest ten = request("stories260K", Protocol::kLlamaCpp, 10);
   for (const char* path : {"stories260K", "stories260K/stories260K-F32.gguf"}) {
-    const Run got = run(kModels + path, ten);
+    const Outcome got = run(kModels + path, ten);
     EXPECT_NEAR(got.row->measured.value, running[9].get<double>(), 1e-4) << path;
     EXPECT_EQ(got.row->params.get("bos"), "1");
   }
@@ -106,20 +106,20 @@ TEST_F(Evaluation, AnInterruptedRunGoesOnAndAFinishedOneIsFound) {
   const std::string model = kModels + "stories260K";
   EvaluationRequest elsewhere = asked;
   elsewhere.database = dir_ / "whole.db";
-  const Run whole = run(model, elsewhere);
+  const Outcome whole = run(model, elsewhere);
   std::atomic<bool> cancel{false};
   asked.cancel = &cancel;
   std::size_t windows = 0;
-  const Run cut = run(model, asked, true, [&] { cancel = ++windows == 2; });
+  const Outcome cut = run(model, asked, true, [&] { cancel = ++windows == 2; });
   EXPECT_FALSE(cut.row);
   EXPECT_EQ(cut.nll.size(), 2);
   cancel = false;
-  const Run rest = run(model, asked);
+  const Outcome rest = run(model, asked);
   EXPECT_EQ(rest.tokens_run, 4 * 256);
   EXPECT_EQ(rest.nll, whole.nll);
   EXPECT_EQ(rest.row->measured.value, whole.row->measured.value);
   // Its sums are there now; its numbers are not.
-  const Run again = run(model, asked, false);
+  const Outcome again = run(model, asked, false);
   EXPECT_EQ(again.tokens_run, 0);
   EXPECT_EQ(again.row->measured.seconds, rest.row->measured.seconds);
   EXPECT_EQ(again.row->run, rest.row->run + 1);
