@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -91,7 +92,7 @@ std::int64_t begin_run(const Model& model, const EvaluationRequest& request, Res
   ResultRun run;
   run.model = model.name;
   run.machine = machine_text();
-  run.threads = request.threads;
+  run.threads = request.threads > 0 ? request.threads : std::thread::hardware_concurrency();
   run.versions = request.versions;
   run.options = request.options;
   return store.begin_run(run, {});

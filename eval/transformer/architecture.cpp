@@ -246,8 +246,7 @@ void read_windows(const Facts& facts, Family family, std::uint64_t layers, Archi
   if (qwen && !facts.flag("use_sliding_window").value_or(false)) window = 0;
   if (family == Family::kLlama) window = 0;
   const std::vector<std::string> kinds = facts.words("layer_types");
-  const std::uint64_t first_of_qwen =
-      static_cast<std::uint64_t>(facts.number("max_window_layers", "").value_or(0));
+  const std::uint64_t first_of_qwen = facts.size("max_window_layers", "").value_or(0);
   const std::uint64_t pattern =  // of Gemma: every so many layers one sees everything
       family == Family::kGemma2   ? 2
       : family == Family::kGemma3 ? facts.size("sliding_window_pattern", "").value_or(6)

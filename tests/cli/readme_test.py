@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The README says what the program says: --help stats, --help keys and an evaluation of the bundled
-model stand in it word for word (but for times and memory), and every mode is named. `--record` writes
+model stand in it word for word (but for the last digits of numbers), and every mode is named. `--record` writes
 keys and evaluation into it.
 
     readme_test.py QINSPECT README.md [--record]"""
