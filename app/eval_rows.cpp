@@ -6,7 +6,7 @@
 namespace qi {
 namespace {
 
-constexpr std::array kColumns = {
+constexpr std::array kEvalColumns = {
     Column{"run", "run", ColumnKind::kInteger, 2, true},
     Column{"model", "model", ColumnKind::kText, 9},
     Column{"family", "family", ColumnKind::kLabel, 8, true},
@@ -28,7 +28,7 @@ constexpr std::array kColumns = {
 }  // namespace
 
 std::span<const Column> eval_columns() {
-  return kColumns;
+  return kEvalColumns;
 }
 
 Row eval_cells(const EvalRow& row) {

@@ -156,8 +156,8 @@ class KeptWindows {
 };
 
 /// Runs what is missing of the plan. False: cancelled.
-bool measure(const Transformer& transformer, const PerplexityPlan& plan, KeptWindows& kept,
-             const EvaluationEvents& events, EvalRow& row) {
+bool run_plan(const Transformer& transformer, const PerplexityPlan& plan, KeptWindows& kept,
+              const EvaluationEvents& events, EvalRow& row) {
   NllSum sum;
   const auto take = [&](const TextWindow& window, std::span<const double> nll) {
     sum.add(nll);
@@ -215,7 +215,7 @@ std::optional<EvalRow> evaluate_perplexity(const Model& model, const EvaluationR
   } else {
     if (request.redo) store.drop_windows(key);
     KeptWindows kept(store, key);
-    if (!measure(transformer, plan, kept, events, row)) return std::nullopt;
+    if (!run_plan(transformer, plan, kept, events, row)) return std::nullopt;
   }
   store.finish(key, 0, row);
   store.runs().end_run(model_hash);
