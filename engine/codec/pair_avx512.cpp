@@ -13,6 +13,7 @@ namespace qi::avx512 {
 namespace {
 
 constexpr std::size_t kVectors = kPairLanes / 16;
+constexpr int kTruncate = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
 
 struct Step {
   __m512i first_radix;  // first | radix << 16
@@ -30,7 +31,7 @@ HWY_INLINE Step look_up_step(const PairEntries& entries, const std::int8_t* q) {
 }
 HWY_INLINE __m512 divide(__m512 v, __m512 reciprocal) {
   const __m512 quotient = _mm512_mul_ps(_mm512_add_ps(v, _mm512_set1_ps(0.5f)), reciprocal);
-  return _mm512_roundscale_ps(quotient, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+  return _mm512_roundscale_ps(quotient, kTruncate);
 }
 HWY_INLINE __mmask16 needs_refill(__m512 m) {
   const __m512 least = _mm512_set1_ps(static_cast<float>(kRefillBelow));

@@ -171,7 +171,7 @@ std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
 HWY_INLINE Table64 bucket_table(const RansTable& t) {
   alignas(64) std::uint32_t values[64];
   for (std::uint32_t bucket = 0; bucket < 64; ++bucket) {
-    const std::uint32_t first = bucket < 32 ? 128 * bucket : 3840 + 8 * (bucket - 32);
+    const std::uint32_t first = bucket < 30 ? 128 * bucket : 3840 - 8 * 32 + 8 * bucket;
     const std::uint32_t boundary = (first & ~127u) + t.bucket_boundary[bucket];
     values[bucket] = std::uint32_t{t.bucket_position[bucket]} << kRansSlotBits;
     if (t.bucket_boundary[bucket] < 128) values[bucket] |= kRansSlots - boundary;
