@@ -10,7 +10,10 @@
 #include <cstring>
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
-#define SIMDE_NO_INLINE
+#include <simde/simde-common.h>
+#undef SIMDE_FUNCTION_ATTRIBUTES  // inlining all of it always takes long to compile
+#define SIMDE_FUNCTION_ATTRIBUTES static inline
+
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512/add.h>
 #include <simde/x86/avx512/and.h>
@@ -43,9 +46,27 @@
 #include <simde/x86/avx512/ternarylogic.h>
 #include <simde/x86/avx512/test.h>
 
+#undef _MM_FROUND_NO_EXC
 #define _MM_FROUND_NO_EXC SIMDE_MM_FROUND_NO_EXC
 using __mmask16 = simde__mmask16;
 using __mmask32 = simde__mmask32;
+
+// Versions of SIMDe differ in what they have of these.
+#undef _mm512_maskz_expand_epi32
+#undef _mm512_mask_slli_epi32
+#undef _mm512_mask_srli_epi32
+#undef _mm512_srai_epi32
+#undef _mm512_cmpeq_epi16_mask
+#undef _mm512_cvtepu8_epi16
+#undef _mm512_cvtepu8_epi32
+#undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtepi32_epi16
+#undef _mm512_cvtepi32_epi8
+#undef _mm512_cvtepi32_ps
+#undef _mm512_cvttps_epi32
+#undef _mm512_cvtps_epi32
+#undef _mm256_mask_storeu_epi16
+#undef _mm_mask_storeu_epi8
 
 namespace qi::emulated {
 
