@@ -5,7 +5,6 @@
 
 #if defined(__x86_64__)
 
-#include <algorithm>
 #include <cstring>
 
 #include "engine/codec/little_endian.h"
@@ -135,7 +134,9 @@ std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
       store(index + 32 * half, even);
       store(index + 32 * half + 16, odd);
     }
+    asm volatile("" : "+m"(index));  // read back from memory: extracting is slower
     __m512i entry[4];
+#pragma GCC unroll 4  // keeps x and entry in registers
     for (int k = 0; k < 4; ++k) {
       entry[k] = look_up_16(slots, index + 16 * k);
       const __m512i rank = _mm512_and_si512(_mm512_srli_epi32(entry[k], 8), slot_mask);
@@ -179,9 +180,8 @@ HWY_INLINE Table64 bucket_table(const RansTable& t) {
   return load_table_64(values);
 }
 HWY_INLINE Table32 position_table(const std::array<std::uint16_t, 32>& by_position) {
-  alignas(64) std::uint32_t values[32];
-  std::copy(by_position.begin(), by_position.end(), values);
-  return load_table_32(values);
+  return {{_mm512_cvtepu16_epi32(avx2::load(by_position.data())),
+           _mm512_cvtepu16_epi32(avx2::load(by_position.data() + 16))}};
 }
 
 template <typename S>
