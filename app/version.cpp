@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "app/help.h"
+#include "engine/codec/plane_kernels.h"
 #include "eval/results_db.h"
 #include "views/term/terminal.h"
 
@@ -40,10 +41,10 @@ std::string version_text() {
       "OpenBLAS {}\n"
       "SQLite {}\n"
       "ncurses {}\n"
-      "SIMD {}\n",
+      "SIMD {}, codecs {}\n",
       QI_VERSION, compiler, version_in(zfp_version_string), ZSTD_versionString(),
       version_in(OPENBLAS_VERSION), sqlite_version(), version_in(ncurses_version()),
-      hwy::TargetName(best));
+      hwy::TargetName(best), name_of(best_codec_path()));
 }
 
 std::string versions_line() {

@@ -147,7 +147,7 @@ class Bench {
   void run() {
     add_others();
     for (const CodecPath path : codec_paths()) {
-      const std::string name = path == CodecPath::kPortable ? "portable" : "AVX2";
+      const std::string name(name_of(path));
       const std::size_t count = path == CodecPath::kPortable
                                     ? (pieces_.size() + kPortableShare - 1) / kPortableShare
                                     : pieces_.size();

@@ -207,27 +207,27 @@ PlanTarget parse_plan_target(std::string_view text) {
 
 Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target) {
   using WeightKey = std::pair<std::string_view, std::string_view>;
-  struct Candidate {
+  struct Measured {
     std::vector<std::size_t> rows;
     std::map<const MethodConfig*, std::size_t, bool (*)(const MethodConfig*, const MethodConfig*)>
         newest{[](const MethodConfig* a, const MethodConfig* b) { return *a < *b; }};
   };
   std::map<WeightKey, std::size_t> numbers;
-  std::vector<Candidate> weights;
+  std::vector<Measured> weights;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ResultRow& row = rows[i];
     if (row.is_total()) continue;
     const auto [at, fresh] = numbers.try_emplace({row.file, row.tensor}, weights.size());
     if (fresh) weights.emplace_back();
     if (!plan_cost(row, target.measure)) continue;
-    Candidate& weight = weights[at->second];
+    Measured& weight = weights[at->second];
     const auto [newest, first] = weight.newest.try_emplace(&row.config, i);
     if (!first && rows[newest->second].run <= row.run) newest->second = i;
   }
   Plan out;
   std::vector<std::vector<Choice>> choices;
   std::vector<std::vector<std::size_t>> chosen;  // the rows behind the choices
-  for (Candidate& weight : weights) {
+  for (Measured& weight : weights) {
     if (weight.newest.empty()) {
       ++out.left_out;
       continue;

@@ -29,8 +29,6 @@ enum ColumnOf : std::size_t {
   kCosine,
 };
 
-constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
-
 using Line = DiffReport::Line;
 using State = DiffReport::Progress;
 

@@ -1,7 +1,6 @@
 #include "views/verify_screen.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,8 +18,6 @@ enum ColumnOf : std::size_t { kClass, kTensor, kPart, kBlock, kOffset, kLength, 
 // Other containers have no blocks of their own: too wide for any screen, the column leaves them
 // all.
 const TableColumn kNoBlocks = {"block", 10'000, 9, true};
-
-constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 const std::optional<std::uint64_t>* number_of(const Fault& fault, std::size_t column) {
   switch (column) {

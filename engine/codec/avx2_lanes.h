@@ -1,5 +1,6 @@
 // The entropy coder's steps over eight lanes with AVX2. Included inside the attributes of the file
-// that uses it, after <immintrin.h>; internal to the codec's AVX2 files. Pure functions.
+// that uses it, after x86_vectors.h; internal to the codec's AVX2 and AVX-512 files. Pure
+// functions.
 #pragma once
 
 #include <array>
@@ -7,9 +8,6 @@
 #include <cstdint>
 
 #include "engine/codec/rans_table.h"
-
-// Lambdas do not take the attributes of the function around them.
-#define QI_ATTR __attribute__((target("avx2,bmi,bmi2,fma,f16c,popcnt")))
 
 namespace qi::avx2 {
 namespace {
@@ -73,7 +71,7 @@ HWY_INLINE void renormalise(__m256i& x, const std::byte*& words) {
   const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
   const auto mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
   const __m128i taken = _mm_shuffle_epi8(load_128(words), load_128(kWordShuffles.expand[mask]));
-  words += 2 * _mm_popcnt_u32(mask);
+  words += 2 * std::popcount(mask);
   const __m256i shifted = _mm256_sllv_epi32(x, _mm256_and_si256(low, _mm256_set1_epi32(16)));
   x = _mm256_or_si256(shifted, _mm256_cvtepu16_epi32(taken));
 }
@@ -91,6 +89,25 @@ HWY_INLINE __m256i look_up_8(const std::uint32_t* table, const std::uint32_t* in
                                  four_entries(table, index + 4), 1);
 }
 
+// The two 32-bit halves of eight entries of eight bytes each; at(i) is where lane i's is.
+struct Halves {
+  __m256i first, second;
+};
+template <typename At>
+HWY_INLINE Halves look_up_halves(At&& at) {
+  const auto two = [&at](int i, int j) QI_ATTR {
+    const auto* a = reinterpret_cast<const __m128i*>(at(i));
+    const auto* b = reinterpret_cast<const double*>(at(j));
+    return _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64(a)), b));
+  };
+  const __m256 low =
+      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(two(0, 1)), two(4, 5), 1));
+  const __m256 high =
+      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(two(2, 3)), two(6, 7), 1));
+  return {_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)),
+          _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd))};
+}
+
 struct EncodeLanes {
   __m256i frequency_start;  // frequency | start << 16 | flag of an escape << 31
   __m256i reciprocal;
@@ -99,17 +116,9 @@ struct EncodeLanes {
 // Entries of eight lanes that serve every second head from `entry_of` on.
 HWY_INLINE EncodeLanes look_up_encode(const RansTable::Encode* table,
                                       const std::uint16_t* entry_of) {
-  const auto pair = [table, entry_of](int i) QI_ATTR {
-    const auto* a = reinterpret_cast<const __m128i*>(table + entry_of[2 * i]);
-    const auto* b = reinterpret_cast<const double*>(table + entry_of[2 * i + 2]);
-    return _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64(a)), b));
-  };
-  const __m256 low =
-      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(pair(0)), pair(4), 1));
-  const __m256 high =
-      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(pair(2)), pair(6), 1));
-  return {_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)),
-          _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd))};
+  const Halves e =
+      look_up_halves([table, entry_of](int i) QI_ATTR { return table + entry_of[2 * i]; });
+  return {e.first, e.second};
 }
 
 // ⌊x·y/2^32⌋ in each lane.
@@ -133,7 +142,7 @@ HWY_INLINE void encode_8(__m256i& x, const EncodeLanes& e, std::byte*& words,
   const __m128i packed =
       _mm_packus_epi32(_mm256_castsi256_si128(low_words), _mm256_extracti128_si256(low_words, 1));
   store_128(words - 16, _mm_shuffle_epi8(packed, load_128(kWordShuffles.compress[mask])));
-  words -= 2 * _mm_popcnt_u32(mask);
+  words -= 2 * std::popcount(mask);
   x = _mm256_srlv_epi32(x, _mm256_andnot_si256(stays, _mm256_set1_epi32(16)));
 
   __m256i quotient = multiply_high(x, e.reciprocal);

@@ -10,14 +10,30 @@ struct Paths {
   std::size_t count = 1;
 };
 
+#if defined(__x86_64__)
+// The flags of x86_vectors.h; whoever has AVX2 has F16C.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("popcnt");
+}
+// Servers since Skylake-SP, and Zen 4. VBMI is not asked for: 32-bit lookups need none.
+bool has_avx512() {
+#if defined(QI_EMULATED_AVX512)
+  return true;
+#else
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl");
+#endif
+}
+#endif
+
 Paths find_paths() {
   Paths found;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
-                        __builtin_cpu_supports("popcnt");
-  if (has_avx2) found.path[found.count++] = CodecPath::kAvx2;
+  if (has_avx2()) found.path[found.count++] = CodecPath::kAvx2;
+  if (has_avx2() && has_avx512()) found.path[found.count++] = CodecPath::kAvx512;
 #endif
   return found;
 }
@@ -37,8 +53,14 @@ CodecPath best_codec_path() {
   return codec_paths().back();
 }
 
+std::string_view name_of(CodecPath path) {
+  constexpr std::string_view kNames[] = {"portable", "AVX2", "AVX-512"};
+  return kNames[static_cast<std::size_t>(path)];
+}
+
 const PlaneKernels& plane_kernels(CodecPath path) {
 #if defined(__x86_64__)
+  if (path == CodecPath::kAvx512) return avx512::kPlaneKernels;
   if (path == CodecPath::kAvx2) return avx2::kPlaneKernels;
 #endif
   (void)path;
@@ -47,7 +69,8 @@ const PlaneKernels& plane_kernels(CodecPath path) {
 
 const PairKernels& pair_kernels(CodecPath path) {
 #if defined(__x86_64__)
-  if (path != CodecPath::kPortable) return avx2::kPairKernels;
+  if (path == CodecPath::kAvx512) return avx512::kPairKernels;
+  if (path == CodecPath::kAvx2) return avx2::kPairKernels;
 #endif
   (void)path;
   return portable::kPairKernels;

@@ -4,15 +4,10 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
-#include <cstring>
-
-#include <hwy/base.h>
-
 #include "engine/codec/little_endian.h"
+#include "engine/codec/x86_vectors.h"
 
-HWY_PUSH_ATTRIBUTES("avx2,bmi,bmi2,fma,f16c,popcnt")
+QI_BEGIN_TARGET(QI_AVX2_TARGET)
 #include "engine/codec/avx2_lanes.h"
 
 namespace qi::avx2 {
@@ -120,19 +115,9 @@ struct Step {
   __m256 reciprocal;
 };
 HWY_INLINE Step look_up_step(const PairEntries& entries, const std::int8_t* q) {
-  const auto at = [&entries, q](int i)
-                      QI_ATTR { return entries.data() + static_cast<std::uint8_t>(q[i]); };
-  const auto two = [&at](int i) QI_ATTR {
-    const auto* a = reinterpret_cast<const __m128i*>(at(i));
-    const auto* b = reinterpret_cast<const double*>(at(i + 1));
-    return _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64(a)), b));
-  };
-  const __m256 low =
-      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(two(0)), two(4), 1));
-  const __m256 high =
-      _mm256_castsi256_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(two(2)), two(6), 1));
-  return {_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)),
-          _mm256_shuffle_ps(low, high, 0xdd)};
+  const Halves e = look_up_halves(
+      [&entries, q](int i) QI_ATTR { return entries.data() + static_cast<std::uint8_t>(q[i]); });
+  return {e.first, _mm256_castsi256_ps(e.second)};
 }
 HWY_INLINE __m256 divide(__m256 v, __m256 reciprocal) {
   return truncate(_mm256_mul_ps(_mm256_add_ps(v, _mm256_set1_ps(0.5f)), reciprocal));
@@ -191,7 +176,7 @@ std::size_t decode_rows(PairDecodeCursor& cursor, const PairEntries& entries, co
           const unsigned mask = mask_of(low);
           const __m128i taken =
               _mm_shuffle_epi8(load_64(bytes), load_64(kByteShuffles.expand[mask]));
-          bytes += _mm_popcnt_u32(mask);
+          bytes += std::popcount(mask);
           v[k + j] =
               _mm256_fmadd_ps(v[k + j], factor, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(taken)));
           m[k + j] = _mm256_mul_ps(m[k + j], factor);
@@ -276,7 +261,7 @@ HWY_INLINE void give_bytes(__m256i& v, unsigned mask, std::byte*& end) {
       _mm_or_si128(_mm256_castsi256_si128(spread), _mm256_extracti128_si256(spread, 1));
   const __m128i chosen = _mm_shuffle_epi8(eight, load_64(kByteShuffles.compress[mask]));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(end - 8), chosen);
-  end -= _mm_popcnt_u32(mask);
+  end -= std::popcount(mask);
   // Bit k of the mask to all of lane k.
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i gives =
@@ -321,6 +306,6 @@ std::byte* encode(std::array<std::uint32_t, kPairLanes>& value, const PairSteps&
 const PairKernels kPairKernels = {&row_entries, &decode, &plan, &encode};
 
 }  // namespace qi::avx2
-HWY_POP_ATTRIBUTES
+QI_END_TARGET
 
 #endif  // __x86_64__

@@ -27,7 +27,7 @@ namespace qi {
 inline constexpr std::size_t kPairLanes = 64;
 inline constexpr std::uint32_t kPairStart = (1u << 21) - 1;
 inline constexpr std::uint32_t kRefillBelow = 1u << 13;
-/// A group takes 64 bytes of each refill at most; vector loads read 8 bytes further.
+/// A group takes 64 bytes of each refill at most; vector loads read 16 bytes.
 inline constexpr std::size_t kPairAhead = 2 * kPairLanes + 64;
 
 /// What a row says about a weight, by q as a byte.
@@ -77,6 +77,9 @@ namespace portable {
 extern const PairKernels kPairKernels;
 }
 namespace avx2 {
+extern const PairKernels kPairKernels;
+}
+namespace avx512 {
 extern const PairKernels kPairKernels;
 }
 

@@ -5,13 +5,10 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
-#include <hwy/base.h>
-
 #include "engine/codec/little_endian.h"
+#include "engine/codec/x86_vectors.h"
 
-HWY_PUSH_ATTRIBUTES("avx2,bmi,bmi2,fma,f16c,popcnt")
+QI_BEGIN_TARGET(QI_AVX2_TARGET)
 #include "engine/codec/avx2_lanes.h"
 #include "engine/codec/plane_heads_avx2.h"
 #include "engine/codec/plane_splits.h"
@@ -369,6 +366,6 @@ struct Loops {
 const PlaneKernels kPlaneKernels = {&AllSplits<Loops>::decode, &AllSplits<Loops>::encode};
 
 }  // namespace qi::avx2
-HWY_POP_ATTRIBUTES
+QI_END_TARGET
 
 #endif  // __x86_64__

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "engine/codec/rans_table.h"
 
@@ -77,7 +78,7 @@ struct EncodeCursor {
 };
 
 /// Coding paths, in rising order of speed.
-enum class CodecPath : std::uint8_t { kPortable, kAvx2 };
+enum class CodecPath : std::uint8_t { kPortable, kAvx2, kAvx512 };
 
 struct PlaneKernels {
   /// Decodes up to run.groups groups from the cursor on, which it advances; stops before a group
@@ -93,6 +94,7 @@ struct PlaneKernels {
 std::span<const CodecPath> codec_paths();
 /// The last of them.
 CodecPath best_codec_path();
+std::string_view name_of(CodecPath path);
 const PlaneKernels& plane_kernels(CodecPath path);
 
 namespace portable {
@@ -103,6 +105,9 @@ void take_raw(const PlaneSplit& split, const std::byte* heads, std::byte* raw);
 void put_raw(const PlaneSplit& split, const std::byte* raw, std::byte* heads);
 }  // namespace portable
 namespace avx2 {
+extern const PlaneKernels kPlaneKernels;
+}
+namespace avx512 {
 extern const PlaneKernels kPlaneKernels;
 }
 

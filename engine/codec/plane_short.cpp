@@ -9,7 +9,7 @@
 namespace qi {
 namespace {
 
-constexpr std::size_t kStateBytes = 4;
+constexpr std::size_t kShortStateBytes = 4;
 constexpr std::size_t kCarried = 2;
 constexpr std::size_t kMaxNumber = 5;
 constexpr std::uint64_t kNoNumber = std::uint64_t{1} << 40;
@@ -63,8 +63,8 @@ struct Splitter {
 
 std::size_t short_bound(const PlaneTable& table, std::size_t heads) {
   // A head gives one word and one escape at most.
-  return kMaxNumber + packed_rows_bound(heads) + raw_bytes(table.split(), heads) + kStateBytes +
-         4 * heads;
+  return kMaxNumber + packed_rows_bound(heads) + raw_bytes(table.split(), heads) +
+         kShortStateBytes + 4 * heads;
 }
 
 std::size_t encode_short(const PlaneTable& table, std::span<const std::int8_t> rows,
@@ -128,7 +128,7 @@ std::size_t encode_short(const PlaneTable& table, std::span<const std::int8_t> r
   if (!rows.empty()) end += pack_rows(rows, end);
   append(raw.data(), stored);
   store_u32(end, x);
-  end += kStateBytes;
+  end += kShortStateBytes;
   append(word, static_cast<std::size_t>(words.data() + words.size() - word));
   append(code_at, escape_bytes);
   return static_cast<std::size_t>(end - out);
@@ -154,10 +154,10 @@ void decode_short(const PlaneTable& table, std::uint64_t escapes,
   const std::size_t raw_size = raw_bytes(split, count);
   const std::size_t carried = std::min(raw_size, kCarried);
   const std::size_t stored = raw_size - carried;
-  const std::uint64_t fixed = stored + kStateBytes + escapes * split.escape_bytes();
+  const std::uint64_t fixed = stored + kShortStateBytes + escapes * split.escape_bytes();
   if (body.size() < fixed || (body.size() - fixed) % 2 != 0) bad_short("sizes of its streams");
   std::uint32_t x = load_u32(body.data() + stored);
-  const std::byte* word = body.data() + stored + kStateBytes;
+  const std::byte* word = body.data() + stored + kShortStateBytes;
   const std::byte* const codes = word + (body.size() - fixed);
   const std::byte* escaped = codes;
   const std::byte* const end = body.data() + body.size();

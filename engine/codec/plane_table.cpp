@@ -26,7 +26,7 @@ constexpr std::uint8_t kColumnsFlag = 128;
 
 // Classes to both sides of a row's scale that are looked at closely.
 constexpr int kNearby = 3;
-constexpr int kSweeps = 2;
+constexpr int kColumnSweeps = 2;
 
 constexpr std::size_t kSampleRun = 1024;
 constexpr std::size_t kSampleStep = 16 * kSampleRun;
@@ -199,7 +199,7 @@ PlaneTable PlaneTable::with_closer_columns(const PlaneKind& kind, const PlaneRow
   if (!classes_ || classes_->columns.empty()) return *this;
   const ClassHeads heads(kind, rows);
   PlaneTable table = *this;
-  for (int sweep = 0; sweep < kSweeps; ++sweep) {
+  for (int sweep = 0; sweep < kColumnSweeps; ++sweep) {
     table = PlaneTable(kind, split_, tables_, table.closer_columns(heads, rows));
   }
   return table;

@@ -28,14 +28,16 @@ class Pool {
       Slot& slot = slots_[item % slots_.size()];
       {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return slot.full; });
+        filled_.wait(lock, [&] { return slot.full; });
       }
       if (slot.failure) std::rethrow_exception(slot.failure);
       work_.consume(item, item % slots_.size());
-      const std::lock_guard lock(mutex_);
-      slot.full = false;
-      ++consumed_;
-      changed_.notify_all();
+      {
+        const std::lock_guard lock(mutex_);
+        slot.full = false;
+        ++consumed_;
+      }
+      freed_.notify_one();
     }
   }
 
@@ -48,8 +50,8 @@ class Pool {
   void produce(unsigned worker) {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(
-          lock, [&] { return stopped_ || next_ == items_ || next_ < consumed_ + slots_.size(); });
+      freed_.wait(lock,
+                  [&] { return stopped_ || next_ == items_ || next_ < consumed_ + slots_.size(); });
       if (stopped_ || next_ == items_) return;
       const std::size_t item = next_++;
       Slot& slot = slots_[item % slots_.size()];
@@ -63,7 +65,7 @@ class Pool {
       lock.lock();
       slot.failure = failure;
       slot.full = true;
-      changed_.notify_all();
+      if (item == consumed_) filled_.notify_one();  // no other is waited for
     }
   }
 
@@ -71,7 +73,7 @@ class Pool {
     {
       const std::lock_guard lock(mutex_);
       stopped_ = true;
-      changed_.notify_all();
+      freed_.notify_all();
     }
     for (std::thread& thread : threads_) thread.join();
   }
@@ -79,7 +81,8 @@ class Pool {
   const std::size_t items_;
   const OrderedWork& work_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable filled_;  // the slot of the item to be consumed next
+  std::condition_variable freed_;   // any slot, or an end of the work
   std::vector<Slot> slots_;
   std::size_t next_ = 0;
   std::size_t consumed_ = 0;
@@ -90,7 +93,7 @@ class Pool {
 }  // namespace
 
 std::size_t ordered_slots(unsigned threads) {
-  return threads <= 1 ? 1 : std::size_t{2} * threads;
+  return threads <= 1 ? 1 : std::size_t{4} * threads;
 }
 
 unsigned thread_count(unsigned wanted) {

@@ -44,7 +44,9 @@ Model open_whole(const std::string& folder, const BuiltModel& built) {
   // Headers and a little around them (what a name, a listing and a peek cost), never payload.
   EXPECT_LE(bytes_read() - before, built.header_bytes + (64u << 10));
   const std::uint64_t grown = resident_bytes() - std::min(resident, resident_bytes());
-  if (!test::sanitized()) EXPECT_LE(grown, (256u << 20) + 4 * built.header_bytes);
+  if (!test::sanitized()) {
+    EXPECT_LE(grown, (256u << 20) + 4 * built.header_bytes);
+  }
   EXPECT_EQ(model.tensors.size(), built.tensors);
   EXPECT_EQ(model.size_bytes(), built.payload_bytes);
   EXPECT_EQ(model.files.size(), built.files);

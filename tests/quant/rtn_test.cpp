@@ -30,9 +30,9 @@ TEST(Rtn, AgreesWithTheVectors) {
   for (int n = 0; n < 7; ++n) {
     const std::string name = kRtnVectors + "rtn_0" + std::to_string(n);
     SCOPED_TRACE(name);
-    const auto json = test::read_json(name + ".json");
+    const auto facts = test::read_json(name + ".json");
     const auto tensors = test::read_vectors(name + ".safetensors");
-    const RtnFormat format = format_of(json["options"]);
+    const RtnFormat format = format_of(facts["options"]);
     const auto w = tensors.at("W").as<float>();
     const auto q = tensors.at("expected.q").as<std::int32_t>();
     const auto scales = tensors.at("expected.scale").as<float>();

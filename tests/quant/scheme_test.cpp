@@ -93,13 +93,13 @@ TEST(SortWeights, IsTheOrderOfCompareNames) {
 }
 
 TEST(BuildWeights, ListsWhatIsOnlyRecognised) {
-  struct Case {
+  struct Recognised {
     Scheme scheme;
     std::vector<std::pair<std::string, Shape>> tensors;
     Shape shape;
     const char* method;
   };
-  const std::vector<Case> cases = {
+  const std::vector<Recognised> cases = {
       {Scheme::kHqq,
        {{"m.W_q", {8, 4}}, {"m.scale", {8, 1}}, {"m.zero", {8, 1}}, {"m.nbits", {}}},
        {8, 4},
@@ -130,7 +130,7 @@ TEST(BuildWeights, ListsWhatIsOnlyRecognised) {
       {Scheme::kQqq, {{"m.B", {4, 64}}, {"m.s_channel", {1, 32}}}, {4, 64}, ""},
       {Scheme::kBitblas, {{"m.qweight", {4, 8}}, {"m.scales", {4, 1}}}, {4, 8}, "bitblas"},
   };
-  for (const Case& c : cases) {
+  for (const Recognised& c : cases) {
     Headers headers;
     for (const auto& [name, shape] : c.tensors) headers.add(name, DType::kI8, shape);
     headers.add("m.bias", DType::kF16, {4});
