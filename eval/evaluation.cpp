@@ -64,7 +64,7 @@ std::string model_digest(const Model& model, ResultsStore& store, const std::ato
   for (const Weight& weight : model.weights) {
     AnalysisKey key = analysis_key(model, weight, true);
     key.version = kContentHashVersion;
-    std::optional<std::string> hash = store.known_hash(key);
+    std::optional<std::string> hash = store.known_hashes({&key, 1}).front();
     if (!hash) {
       hash = content_hash(model, weight, cancel);
       if (hash->empty()) return {};

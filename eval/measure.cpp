@@ -19,8 +19,10 @@ namespace qi {
 namespace {
 
 constexpr std::uint64_t kStripValues = 256 * 1024;
-/// Times below this are taken twice, and the better one counts.
+/// Times below this are taken at least twice, and until so much time is spent, and the best counts:
+/// two tries of some microseconds would tell more of the caches than of the method.
 constexpr double kShortSeconds = 0.01;
+constexpr double kEnoughSeconds = 0.001;
 /// What matrices that are held whole may take at a time, where one alone does not take more.
 constexpr std::uint64_t kWholeBytes = 256 << 20;
 
@@ -88,7 +90,9 @@ struct Worker {
   std::unique_ptr<WeightReader> reader;
   std::vector<float> values, decoded;
   std::vector<std::byte> coded, restored;
-  double encode_s = 0, decode_s = 0;  // so far
+  struct Spent {
+    double counted = 0, in_all = 0;  // seconds so far: the best tries, all tries
+  } encoding, decoding;
 };
 
 class Measurement {
@@ -165,23 +169,27 @@ class Measurement {
     return true;
   }
 
-  /// Seconds of `work`, the better of two where the worker has not measured much yet.
+  /// Seconds of `work`, the best of several where the worker has not measured much yet.
   template <typename F>
-  static double timed(double so_far, F&& work) {
-    const double begin = thread_seconds();
-    work();
-    const double first = thread_seconds() - begin;
-    if (so_far + first > kShortSeconds) return first;
-    const double again = thread_seconds();
-    work();
-    return std::min(first, thread_seconds() - again);
+  static double timed(Worker::Spent& spent, F&& work) {
+    double best = 0;
+    for (int tries = 1;; ++tries) {
+      const double begin = thread_seconds();
+      work();
+      const double seconds = thread_seconds() - begin;
+      best = tries == 1 ? seconds : std::min(best, seconds);
+      spent.in_all += seconds;
+      const bool is_short = spent.counted + best <= kShortSeconds;
+      if (!is_short || (tries > 1 && spent.in_all >= kEnoughSeconds)) break;
+    }
+    spent.counted += best;
+    return best;
   }
 
   StripResult strip(Worker& worker, std::uint64_t index) const {
     const MatrixRows rows = read(worker, index);
     StripResult result;
-    result.encode_s = timed(worker.encode_s, [&] { worker.coder->encode(rows, worker.coded); });
-    worker.encode_s += result.encode_s;
+    result.encode_s = timed(worker.encoding, [&] { worker.coder->encode(rows, worker.coded); });
     result.bytes = worker.coded.size();
     DecodedRows back;
     back.first = rows.first;
@@ -193,8 +201,7 @@ class Measurement {
       worker.decoded.resize(rows.values.size());
       back.values = worker.decoded;
     }
-    result.decode_s = timed(worker.decode_s, [&] { worker.coder->decode(worker.coded, back); });
-    worker.decode_s += result.decode_s;
+    result.decode_s = timed(worker.decoding, [&] { worker.coder->decode(worker.coded, back); });
     if (!coder_->lossless()) {
       result.error.add(rows.values, worker.decoded);
     } else if (std::memcmp(worker.restored.data(), rows.stored.data(), rows.stored.size()) != 0) {

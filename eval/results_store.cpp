@@ -178,14 +178,21 @@ void ResultsStore::end_run(const std::string& model_hash) {
   });
 }
 
-std::optional<std::string> ResultsStore::known_hash(const AnalysisKey& key) {
+std::vector<std::optional<std::string>> ResultsStore::known_hashes(
+    std::span<const AnalysisKey> keys) {
   const std::lock_guard lock(mutex_);
-  return connection_->guarded([&]() -> std::optional<std::string> {
-    SQLite::Statement& select = statements_->hash;
-    const Use use(select);
-    bind_file_state(select, key);
-    if (!select.executeStep()) return std::nullopt;
-    return select.getColumn(0).getString();
+  return connection_->guarded([&] {
+    std::vector<std::optional<std::string>> hashes;
+    SQLite::Transaction transaction(*connection_->db());
+    for (const AnalysisKey& key : keys) {
+      SQLite::Statement& select = statements_->hash;
+      const Use use(select);
+      bind_file_state(select, key);
+      const bool found = select.executeStep();
+      hashes.push_back(found ? std::optional(select.getColumn(0).getString()) : std::nullopt);
+    }
+    transaction.commit();
+    return hashes;
   });
 }
 
@@ -194,14 +201,13 @@ void ResultsStore::keep_hash(const AnalysisKey& key, const std::string& hash) {
   connection_->guarded([&] { insert_hash(key, hash); });
 }
 
-std::vector<Claim> ResultsStore::claim(
-    std::vector<UnitRecord>& units, bool redo,
-    const std::optional<std::pair<AnalysisKey, std::string>>& computed) {
+std::vector<Claim> ResultsStore::claim(std::vector<UnitRecord>& units, bool redo,
+                                       std::span<const KnownHash> computed) {
   const std::lock_guard lock(mutex_);
   return connection_->guarded([&] {
     std::vector<Claim> claims(units.size(), Claim::kMine);
     SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
-    if (computed) insert_hash(computed->first, computed->second);
+    for (const KnownHash& known : computed) insert_hash(known.key, known.hash);
     for (std::size_t i = 0; i < units.size(); ++i) {
       UnitRecord& unit = units[i];
       if (!redo) {

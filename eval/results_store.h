@@ -38,6 +38,12 @@ struct TotalRecord {
   std::uint64_t other_bytes = 0;
 };
 
+/// The hash of a weight's content at a state of its file.
+struct KnownHash {
+  AnalysisKey key;
+  std::string hash;
+};
+
 enum class Claim : std::uint8_t {
   kMine,   // to be measured here
   kDone,   // was there already and is a row of this run now
@@ -56,12 +62,13 @@ class ResultsStore {
   /// Finished; gives up its claims.
   void end_run(const std::string& model_hash);
 
-  std::optional<std::string> known_hash(const AnalysisKey& key);
+  /// Of each weight what content_hash() gave for this state of its file, where that is known.
+  std::vector<std::optional<std::string>> known_hashes(std::span<const AnalysisKey> keys);
   void keep_hash(const AnalysisKey& key, const std::string& hash);
   /// Claims what is missing and lists what is there, in one transaction; fills the measures of
-  /// kDone. `computed`: a hash to be kept with it. With `redo` nothing counts as there.
+  /// kDone. `computed`: hashes to be kept with it. With `redo` nothing counts as there.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
-                           const std::optional<std::pair<AnalysisKey, std::string>>& computed);
+                           std::span<const KnownHash> computed = {});
   /// A measured row: kept. With `redo` it takes the place of what is there, else
   /// what another process was quicker with stays.
   void finish(const UnitRecord& unit, bool redo);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -18,6 +19,10 @@
 namespace qi {
 namespace {
 
+/// Weights of so many bytes in all are hashed and claimed together: in a transaction of its own
+/// each would cost a small one as much as its row. What was hashed is still in the caches when
+/// measured.
+constexpr std::uint64_t kTogetherBytes = 1 << 20;
 constexpr auto kOtherPause = std::chrono::milliseconds(50);
 
 /// "a row of 172: a multiple of 32 [bad_shape]"; the file only where the weight does not tell.
@@ -40,7 +45,8 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
       : plan(std::move(plan_in)),
         options(std::move(options_in)),
         store(options.database),
-        prepared(std::make_unique<Prepared[]>(plan.weights.size())),
+        hashes(plan.weights.size()),
+        group_of(plan.weights.size()),
         statuses(plan.units.size(), Status::kUnknown),
         rows(plan.units.size()),
         totals_of(plan.units.size()),
@@ -49,6 +55,16 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     units_of.resize(plan.weights.size());
     for (std::uint32_t u = 0; u < plan.units.size(); ++u) {
       units_of[plan.units[u].weight].push_back(u);
+    }
+    std::uint64_t bytes = kTogetherBytes;
+    for (std::uint32_t w = 0; w < plan.weights.size(); ++w) {
+      bytes += plan.weights[w]->size_bytes;
+      if (bytes > kTogetherBytes) {
+        bytes = plan.weights[w]->size_bytes;
+        groups.emplace_back();
+      }
+      groups.back().weights.push_back(w);
+      group_of[w] = &groups.back();
     }
     std::vector<TotalRecord> totals;
     for (std::uint32_t t = 0; t < plan.totals.size(); ++t) {
@@ -67,11 +83,10 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     run = store.begin_run(record, totals);
   }
 
-  /// What all units of one weight share.
-  struct Prepared {
+  /// Weights whose units are claimed together.
+  struct Group {
     std::mutex mutex;
-    bool done = false;
-    std::string hash;
+    std::vector<std::uint32_t> weights;  // that are not claimed yet
   };
 
   Unit unit_of(std::uint32_t u) {
@@ -113,7 +128,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     const Tensor& codes = plan.model->tensor(weight.parts.front());
     UnitRecord record;
     record.unit = u;
-    record.key.hash = prepared[unit.weight].hash;
+    record.key.hash = hashes[unit.weight];
     record.key.config = plan.configs[unit.config];
     record.key.version = find_family(record.key.config.family)->version;
     ResultRow& row = record.row;
@@ -133,30 +148,44 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     return record;
   }
 
-  /// Lists what the database has of a weight and claims the rest, before its first unit.
+  /// Lists what the database has of a weight and its neighbours and claims the rest, before its
+  /// first unit. False when cancelled.
   bool prepare(std::uint32_t w, UnitContext& context) {
-    Prepared& mine = prepared[w];
-    const std::lock_guard lock(mine.mutex);
-    if (mine.done) return true;
-    const Weight& weight = *plan.weights[w];
-    AnalysisKey key = analysis_key(*plan.model, weight, true);
-    key.version = kContentHashVersion;
-    std::optional<std::pair<AnalysisKey, std::string>> computed;
-    const std::optional<std::string> known = store.known_hash(key);
-    std::string hash = known ? *known : content_hash(*plan.model, weight, context.cancel());
-    if (hash.empty()) return false;
-    check_files_unchanged(*plan.model, weight);
-    if (!known) computed.emplace(key, hash);
-    mine.hash = std::move(hash);
-    take(units_of[w], computed);
-    mine.done = true;
+    Group& group = *group_of[w];
+    const std::lock_guard lock(group.mutex);
+    std::vector<std::uint32_t>& open = group.weights;
+    if (std::find(open.begin(), open.end(), w) == open.end()) return true;
+    std::vector<AnalysisKey> keys;
+    for (const std::uint32_t other : open) {
+      keys.push_back(analysis_key(*plan.model, *plan.weights[other], true));
+      keys.back().version = kContentHashVersion;
+    }
+    const std::vector<std::optional<std::string>> known = store.known_hashes(keys);
+    std::vector<std::uint32_t> units, failed_weights;
+    std::vector<KnownHash> computed;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      const Weight& weight = *plan.weights[open[i]];
+      std::string& hash = hashes[open[i]];
+      try {
+        hash = known[i] ? *known[i] : content_hash(*plan.model, weight, context.cancel());
+        if (hash.empty()) return false;
+        check_files_unchanged(*plan.model, weight);
+      } catch (const Error&) {
+        if (open[i] == w) throw;
+        failed_weights.push_back(open[i]);  // its own units say why
+        continue;
+      }
+      if (!known[i]) computed.push_back({keys[i], hash});
+      units.insert(units.end(), units_of[open[i]].begin(), units_of[open[i]].end());
+    }
+    take(units, computed);
+    open = std::move(failed_weights);
     return true;
   }
 
   /// Claims `units`, finishes those that are done already. Returns those that are to be measured.
-  std::vector<std::uint32_t> take(
-      const std::vector<std::uint32_t>& units,
-      const std::optional<std::pair<AnalysisKey, std::string>>& computed = {}) {
+  std::vector<std::uint32_t> take(const std::vector<std::uint32_t>& units,
+                                  std::span<const KnownHash> computed = {}) {
     std::vector<UnitRecord> records;
     for (const std::uint32_t u : units) records.push_back(record_of(u));
     const std::vector<Claim> claims = store.claim(records, options.redo, computed);
@@ -249,11 +278,10 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
   }
 
   std::string model_hash() const {
-    std::vector<std::string> hashes;
-    for (std::size_t w = 0; w < plan.weights.size(); ++w) hashes.push_back(prepared[w].hash);
-    std::sort(hashes.begin(), hashes.end());
+    std::vector<std::string> sorted = hashes;
+    std::sort(sorted.begin(), sorted.end());
     std::string text;
-    for (const std::string& hash : hashes) text += hash;
+    for (const std::string& hash : sorted) text += hash;
     const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
     return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
   }
@@ -310,7 +338,9 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
   const SweepOptions options;
   ResultsStore store;
   std::int64_t run = 0;
-  const std::unique_ptr<Prepared[]> prepared;
+  std::vector<std::string> hashes;  // by weight; each under its group's mutex until it is claimed
+  std::deque<Group> groups;
+  std::vector<Group*> group_of;  // by weight
   std::vector<std::vector<std::uint32_t>> units_of;
 
   std::mutex mutex;  // guards those up to the empty line
