@@ -1,7 +1,7 @@
-// What does a sweep cost beside the work it is for? Prints ratios of one run, best of several
-// rounds: a sweep of weights of 64Ki and 1Mi numbers (hashes, database on tmpfs, scheduling)
-// against measuring them alone; a row that is durable on a real disk; zfp through the methods
-// against libzfp on the same array.
+// What does a sweep cost beside the work it is for? Prints for sweeps of weights of 64Ki and 1Mi
+// numbers what hashes, database on tmpfs and scheduling take of the processor beside measuring; how
+// long a row takes to be durable on a real disk; zfp through the methods against libzfp on the same
+// array.
 //   sweep_bench [ROUNDS [FOLDER]]      default: 5 rounds; FOLDER on the disk to be judged: .
 #include <stdlib.h>
 #include <time.h>
@@ -113,130 +113,79 @@ void work_alone(const SweepPlan& plan) {
   }
 }
 
-/// A unit's record with a row as full as a measured one.
-UnitRecord record_of(const SweepPlan& plan, std::size_t unit) {
-  const Weight& weight = *plan.weights[plan.units[unit].weight];
-  UnitRecord record;
-  record.unit = unit;
-  record.key = {fmt::format("{:032x}", unit), plan.configs[plan.units[unit].config], 1};
-  ResultRow& row = record.row;
-  row.file = "model-00001-of-00004.safetensors";
-  row.tensor = weight.name;
-  row.dtype_in = "F32";
-  row.shape = weight.shape;
-  row.weights = weight.params;
-  row.bytes_in = weight.size_bytes;
-  row.bytes_out = weight.size_bytes / 4;
-  row.mse = row.rmse = row.max_abs_error = row.relative_error = 1e-3;
-  row.snr_db = row.psnr_db = row.cosine = row.encode_s = row.decode_s = 0.1;
-  return record;
-}
-
-/// Processor seconds of what a sweep does beside the work, each part by itself.
-struct Parts {
-  double hashing = 0, database = 0, scheduling = 0;
-  double all() const { return hashing + database + scheduling; }
+/// Seconds of one sweep on one thread with a new database.
+struct Swept {
+  double wall = 0, processor = 0;
+  double work = 0;  // of `processor`: reading, coding, decoding, errors
 };
 
-Parts parts_of(const SweepPlan& plan, const std::string& database) {
-  Parts parts;
-  // What was hashed is in the caches when the work reads it first: only the rest counts.
-  double first_reads = 0;
-  for (const bool hashed : {false, true}) {
-    std::vector<float> values;
-    const double seconds = seconds_of(kProcess, [&] {
-      for (const Weight* weight : plan.weights) {
-        if (hashed) content_hash(*plan.model, *weight);
-        values.resize(weight->params);
-        open_reader(*plan.model, *weight)
-            ->values({0, weight->rows(), 0, weight->cols()}, values.data());
-      }
-    });
-    (hashed ? parts.hashing : first_reads) = seconds;
-  }
-  parts.hashing = std::max(0.0, parts.hashing - first_reads);
-  std::vector<UnitRecord> records;
-  for (std::size_t u = 0; u < plan.units.size(); ++u) records.push_back(record_of(plan, u));
-  ResultsStore store(database);
-  ResultRun run;
-  run.units = records.size();
-  store.begin_run(run, {});
-  parts.database = seconds_of(kProcess, [&] {
-    const std::size_t configs = plan.configs.size();
-    for (std::size_t u = 0; u < records.size(); u += configs) {
-      const auto first = records.begin() + static_cast<std::ptrdiff_t>(u);
-      std::vector<UnitRecord> of_weight(first, first + static_cast<std::ptrdiff_t>(configs));
-      store.claim(of_weight, false);
-      for (const UnitRecord& record : of_weight) store.finish(record, false);
-    }
-    store.end_run("");
-  });
+/// `redo`: of a database that has the rows already, so that hashes are known.
+Swept sweep_of(const SweepPlan& plan, const std::string& database, bool redo) {
+  Swept out;
+  SweepOptions options;
+  options.database = database;
+  options.threads = 1;
+  options.redo = redo;
   JobQueue::Options one;
   one.threads = 1;
-  JobQueue queue(one);
-  parts.scheduling = seconds_of(kProcess, [&] {
-    std::vector<Unit> units(plan.units.size());
-    for (std::size_t u = 0; u < units.size(); ++u) {
-      units[u].label = config_label(plan.configs[plan.units[u].config]);
-      units[u].run = [](UnitContext&) {};
-    }
-    queue.wait(queue.submit("sweep", std::move(units)));
-  });
-  return parts;
+  {
+    Sweep sweep(plan, options);
+    out.wall = seconds_of(kWall, [&] {
+      JobQueue queue(one);
+      out.processor = seconds_of(kProcess, [&] { queue.wait(sweep.start(queue, "sweep")); });
+    });
+    out.work = sweep.work_seconds();
+  }
+  return out;
 }
 
-/// Two figures for the same thing, both of processor time, in turn and the median of all rounds:
-/// the sweep less its work, which is the difference of two large numbers, and the sum of its parts.
+/// Three figures for the same thing, medians of all rounds: processor time of the sweep beyond what
+/// its units measured, in one and the same run; processor time and wall time of the sweep beyond
+/// the same measurements alone, in turn, which are differences of large noisy numbers.
 void overhead(int rounds, const std::string& memory, std::size_t count, std::uint64_t side) {
   const std::string path = fmt::format("{}/{}.safetensors", memory, side);
   write_model(path, count, side);
   const auto model = std::make_shared<const Model>(open_model(find_models(path).models.front()));
-  fmt::print("\n{} weights of {} numbers, one thread, {} rounds\n", count, side * side, rounds);
-  fmt::print("{:<22} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "us a row", "work", "hash",
-             "database", "schedule", "parts %", "sweep-work %", "wall %");
+  fmt::print("\n{} F32 weights of {} numbers, one thread, database on tmpfs, {} rounds\n", count,
+             side * side, rounds);
+  fmt::print("{:<10} {:>13} {:>12} {:>18} {:>15} {:>18} {:>14}\n", "sweep of", "work, us/row",
+             "hash, us/row", "beside the work, %", "hashes known, %", "than alone, CPU, %",
+             "and wall, %");
   const std::vector<std::pair<std::string, GridOptions>> kinds = {
-      {"zfp", {{"rates", {"4", "8", "16"}}}},
-      {"rtn", {{"bits", {"3", "4", "8"}}}},
+      {"zfp", {}},
       {"ggml", {}},
-      {"ggml", {{"types", {"Q8_0"}}}},
+      {"rtn", {}},
       {"int8", {}},
       {"fp8", {}},
-      {"nf4", {}}};
+      {"nf4", {}},
+      {"mxfp4", {}},
+      {"nvfp4", {}},
+      {"lossless", {{"codecs", {"store", "lz4", "zstd", "planes"}}}},
+      {"ggml", {{"types", {"Q8_0"}}}}};
   for (const auto& [family, grid] : kinds) {
     const SweepPlan plan = plan_of(model, family, grid);
-    std::vector<double> work, hash, database, schedule, parts, difference, wall;
-    work_alone(plan);
+    const double row = 1e6 / static_cast<double>(plan.units.size());
+    std::vector<double> work, hash, beside, known, processor, wall;
     for (int round = 0; round < rounds; ++round) {
-      SweepOptions options;
-      options.database = fmt::format("{}/{}-{}.db", memory, side, family);
-      JobQueue::Options one;
-      one.threads = 1;
-      double alone_wall = 0, swept = 0;
-      const double alone =
-          seconds_of(kProcess, [&] { alone_wall = seconds_of(kWall, [&] { work_alone(plan); }); });
-      const double swept_wall = seconds_of(kWall, [&] {
-        JobQueue queue(one);
-        Sweep sweep(plan, options);
-        swept = seconds_of(kProcess, [&] { queue.wait(sweep.start(queue, "sweep")); });
-      });
-      const Parts part = parts_of(plan, options.database + ".parts");
-      for (const char* kind : {"", ".parts"}) {
-        for (const char* log : {"", "-wal", "-shm"}) {
-          std::filesystem::remove(options.database + kind + log);
-        }
-      }
-      const double row = 1e6 / static_cast<double>(plan.units.size());
-      work.push_back(alone * row);
-      hash.push_back(part.hashing * row);
-      database.push_back(part.database * row);
-      schedule.push_back(part.scheduling * row);
-      parts.push_back(part.all() / alone * 100);
-      difference.push_back((swept / alone - 1) * 100);
-      wall.push_back((swept_wall / alone_wall - 1) * 100);
+      double alone = 0;
+      const double alone_wall =
+          seconds_of(kWall, [&] { alone = seconds_of(kProcess, [&] { work_alone(plan); }); });
+      const std::string database = fmt::format("{}/{}-{}.db", memory, family, round);
+      const Swept swept = sweep_of(plan, database, false);
+      const Swept again = sweep_of(plan, database, true);
+      for (const char* log : {"", "-wal", "-shm"}) std::filesystem::remove(database + log);
+      hash.push_back(row * seconds_of(kProcess, [&] {
+                       for (const Weight* weight : plan.weights) content_hash(*model, *weight);
+                     }));
+      work.push_back(row * swept.work);
+      known.push_back((again.processor / again.work - 1) * 100);
+      beside.push_back((swept.processor / swept.work - 1) * 100);
+      processor.push_back((swept.processor / alone - 1) * 100);
+      wall.push_back((swept.wall / alone_wall - 1) * 100);
     }
-    fmt::print("{:<22} {:>9.1f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f}\n",
+    fmt::print("{:<10} {:>13.1f} {:>12.2f} {:>18.2f} {:>15.2f} {:>18.2f} {:>14.2f}\n",
                fmt::format("{} x {}", family, plan.configs.size()), median(work), median(hash),
-               median(database), median(schedule), median(parts), median(difference), median(wall));
+               median(beside), median(known), median(processor), median(wall));
   }
 }
 
@@ -254,7 +203,7 @@ void durable_row(const std::string& disk, const std::string& memory) {
       unit.key = {fmt::format("{:032x}", i), {"zfp", {}}, 1};
       unit.row.tensor = "model.layers.0.mlp.up_proj.weight";
       unit.row.mse = 1e-6;
-      times.push_back(seconds_of(kWall, [&] { store.finish(unit, false); }));
+      times.push_back(seconds_of(kWall, [&] { store.finish({&unit, 1}, false); }));
     }
     std::sort(times.begin(), times.end());
     fmt::print("a durable row on {:9}: median {:.3f} ms, worst of {} {:.3f} ms\n",
@@ -318,8 +267,8 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   const Folder memory("/dev/shm");
   const Folder disk(argc > 2 ? argv[2] : ".");
-  overhead(rounds, memory.path(), 16, 256);
-  overhead(rounds, memory.path(), 2, 1024);
+  overhead(rounds, memory.path(), 64, 256);
+  overhead(rounds, memory.path(), 8, 1024);
   durable_row(disk.path(), memory.path());
   if (argc < 4) beside_libzfp(rounds, memory.path());
   return 0;

@@ -26,13 +26,6 @@ constexpr double kEnoughSeconds = 0.001;
 /// What matrices that are held whole may take at a time, where one alone does not take more.
 constexpr std::uint64_t kWholeBytes = 256 << 20;
 
-/// Seconds that this thread ran: others on the machine do not count.
-double thread_seconds() {
-  struct timespec now {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
 /// Whole matrices in memory, one after the other unless they are small.
 class WholeGate {
  public:
@@ -253,6 +246,12 @@ class Measurement {
 };
 
 }  // namespace
+
+double thread_seconds() {
+  struct timespec now {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 MatrixInfo matrix_info(const Model& model, const Weight& weight) {
   MatrixInfo matrix;

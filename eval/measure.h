@@ -21,6 +21,9 @@ MatrixInfo matrix_info(const Model& model, const Weight& weight);
 /// only code the whole.
 std::uint64_t strip_of(const MethodCoder& coder, const MatrixInfo& matrix);
 
+/// Seconds that the calling thread ran: others on the machine do not count.
+double thread_seconds();
+
 struct MeasureOptions {
   unsigned threads = 1;  // strips are shared between that many
   std::span<const float> importance;

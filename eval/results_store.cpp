@@ -33,7 +33,7 @@ std::string insert_result_sql(bool replace) {
   }
   return fmt::format(
       "INSERT INTO result (hash,family,params,version,{}) VALUES (?,?,?,?,{}) "
-      "ON CONFLICT (hash,family,params,version) DO {}",
+      "ON CONFLICT (hash,family,params,version) DO {} RETURNING id",
       measure_names(), marks, replace ? "UPDATE SET " + updates : "NOTHING");
 }
 
@@ -287,33 +287,34 @@ void ResultsStore::drop_claim(const ResultKey& key) {
   statements_->drop_claim.exec();
 }
 
-// What the unit's claim was for is there now, so the claim stays until release(): one page less to
-// write.
-void ResultsStore::finish(const UnitRecord& unit, bool redo) {
+// mutex_ is held, in a transaction.
+std::int64_t ResultsStore::put_result(const UnitRecord& unit, bool redo) {
+  {
+    SQLite::Statement& put = redo ? statements_->replace_result : statements_->put_result;
+    const Use use(put);
+    int index = bind_result_key(put, 1, unit.key);
+    put.bind(index++, static_cast<std::int64_t>(unit.row.bytes_out));
+    for (const MeasureColumn& column : kMeasureColumns) {
+      if (const auto& value = unit.row.*column.value) put.bind(index, *value);
+      ++index;
+    }
+    if (put.executeStep()) return put.getColumn(0).getInt64();
+  }
+  // Another process was quicker.
+  SQLite::Statement& select = statements_->result;
+  const Use use(select);
+  bind_result_key(select, 1, unit.key);
+  select.executeStep();
+  return select.getColumn(0).getInt64();
+}
+
+// What the units' claims were for is there now, so the claims stay until release(): one page less
+// to write.
+void ResultsStore::finish(std::span<const UnitRecord> units, bool redo) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
-    SQLite::Database& db = *connection_->db();
-    SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
-    bool added = false;
-    {
-      SQLite::Statement& put = redo ? statements_->replace_result : statements_->put_result;
-      const Use use(put);
-      int index = bind_result_key(put, 1, unit.key);
-      put.bind(index++, static_cast<std::int64_t>(unit.row.bytes_out));
-      for (const MeasureColumn& column : kMeasureColumns) {
-        if (const auto& value = unit.row.*column.value) put.bind(index, *value);
-        ++index;
-      }
-      added = put.exec() > 0;
-    }
-    std::int64_t result = db.getLastInsertRowid();
-    if (!added) {  // another process was quicker
-      const Use use(statements_->result);
-      bind_result_key(statements_->result, 1, unit.key);
-      statements_->result.executeStep();
-      result = statements_->result.getColumn(0).getInt64();
-    }
-    insert_row(unit, result);
+    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
+    for (const UnitRecord& unit : units) insert_row(unit, put_result(unit, redo));
     transaction.commit();
   });
 }

@@ -1,7 +1,7 @@
-// What a running sweep writes into the results database: its run, content hashes, and each finished
-// row in a transaction of its own that is on the disk when the call returns. Claims keep processes
-// that share the database from measuring the same thing twice; those of dead processes count for
-// nothing. Refuses what ResultsDb refuses. Any thread.
+// What a running sweep writes into the results database: its run, content hashes, and finished
+// rows, which are on the disk when the call returns. Claims keep processes that share the database
+// from measuring the same thing twice; those of dead processes count for nothing. Refuses what
+// ResultsDb refuses. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -69,9 +69,9 @@ class ResultsStore {
   /// kDone. `computed`: hashes to be kept with it. With `redo` nothing counts as there.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
                            std::span<const KnownHash> computed = {});
-  /// A measured row: kept. With `redo` it takes the place of what is there, else
-  /// what another process was quicker with stays.
-  void finish(const UnitRecord& unit, bool redo);
+  /// Measured rows: kept, all in one transaction. With `redo` they take the place of what is there,
+  /// else what another process was quicker with stays.
+  void finish(std::span<const UnitRecord> units, bool redo);
   /// The row of a unit that failed; a later run tries again.
   void fail(const UnitRecord& unit);
   /// Gives up all claims of this run: all that will come of them is there.
@@ -80,6 +80,7 @@ class ResultsStore {
  private:
   struct Statements;
   void insert_hash(const AnalysisKey& key, const std::string& hash);
+  std::int64_t put_result(const UnitRecord& unit, bool redo);
   void insert_row(const UnitRecord& unit, std::optional<std::int64_t> result);
   void drop_claim(const ResultKey& key);
 

@@ -22,7 +22,15 @@ namespace {
 /// Weights of so many bytes in all are hashed and claimed together: in a transaction of its own
 /// each would cost a small one as much as its row. What was hashed is still in the caches when
 /// measured.
-constexpr std::uint64_t kTogetherBytes = 1 << 20;
+constexpr std::uint64_t kTogetherBytes = 4 << 20;
+/// Units of weights that small are measured one after the other and kept in one transaction, which
+/// costs as much as some of them: so many at the most, and none waits longer than this for the
+/// next.
+constexpr std::uint64_t kSmallValues = 256 * 1024;
+constexpr std::size_t kMostTogether = 8;
+constexpr auto kLongestWait = std::chrono::milliseconds(20);
+/// Pieces of work there must be for each thread, or some would idle at the end.
+constexpr std::size_t kPiecesOfThread = 8;
 constexpr auto kOtherPause = std::chrono::milliseconds(50);
 
 /// "a row of 172: a multiple of 32 [bad_shape]"; the file only where the weight does not tell.
@@ -50,8 +58,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
         statuses(plan.units.size(), Status::kUnknown),
         rows(plan.units.size()),
         totals_of(plan.units.size()),
-        left_of(plan.totals.size()),
-        primary_left(plan.units.size()) {
+        left_of(plan.totals.size()) {
     units_of.resize(plan.weights.size());
     for (std::uint32_t u = 0; u < plan.units.size(); ++u) {
       units_of[plan.units[u].weight].push_back(u);
@@ -89,18 +96,38 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     std::vector<std::uint32_t> weights;  // that are not claimed yet
   };
 
-  Unit unit_of(std::uint32_t u) {
-    Unit unit;
-    const Weight& weight = *plan.weights[plan.units[u].weight];
-    unit.label =
-        fmt::format("{} {}", weight.name, config_label(plan.configs[plan.units[u].config]));
-    unit.bytes = weight.size_bytes;
-    unit.run = [self = shared_from_this(), u](UnitContext& context) {
-      self->guarded([&] { self->run_unit(u, context); });
+  /// The plan's units in order, those of small weights several at a time.
+  std::vector<std::vector<std::uint32_t>> pieces() const {
+    const std::size_t threads =
+        options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+    const std::size_t most =
+        std::clamp(plan.units.size() / (threads * kPiecesOfThread), std::size_t{1}, kMostTogether);
+    std::vector<std::vector<std::uint32_t>> out;
+    bool open = false;  // the last one may grow
+    for (std::uint32_t u = 0; u < plan.units.size(); ++u) {
+      const bool is_small = plan.weights[plan.units[u].weight]->params <= kSmallValues;
+      if (!open || !is_small || out.back().size() >= most) out.emplace_back();
+      out.back().push_back(u);
+      open = is_small;
+    }
+    return out;
+  }
+
+  /// What the queue runs of it.
+  Unit piece_of(std::vector<std::uint32_t> units) {
+    Unit piece;
+    const SweepUnit& first = plan.units[units.front()];
+    piece.label = fmt::format("{} {}", plan.weights[first.weight]->name,
+                              config_label(plan.configs[first.config]));
+    for (const std::uint32_t u : units) {
+      piece.bytes += plan.weights[plan.units[u].weight]->size_bytes;
+    }
+    piece.run = [self = shared_from_this(), units = std::move(units)](UnitContext& context) {
+      self->guarded([&] { self->run_piece(units, context); });
       if (context.cancelled()) self->guarded([&] { self->store.release(); });
       if (self->primary_left.fetch_sub(1) == 1) self->wait_for_others();
     };
-    return unit;
+    return piece;
   }
 
   /// What ends the sweep ends it here; everything else is a row by then.
@@ -219,11 +246,34 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     return statuses[u];
   }
 
-  void run_unit(std::uint32_t u, UnitContext& context) {
+  void run_piece(const std::vector<std::uint32_t>& units, UnitContext& context) {
+    std::vector<UnitRecord> measured;  // not kept yet
+    const auto keep = [&] {
+      if (measured.empty()) return;
+      store.finish(measured, options.redo);
+      for (UnitRecord& record : measured) {
+        publish(static_cast<std::uint32_t>(record.unit), std::move(record.row));
+      }
+      measured.clear();
+    };
+    std::chrono::steady_clock::time_point waiting_since;
+    for (const std::uint32_t u : units) {
+      std::optional<UnitRecord> record = measured_unit(u, context);
+      if (!record) continue;
+      const auto now = std::chrono::steady_clock::now();
+      if (measured.empty()) waiting_since = now;
+      measured.push_back(std::move(*record));
+      if (now - waiting_since >= kLongestWait) keep();
+    }
+    keep();
+  }
+
+  /// Nothing where it is not this run's to measure, was cancelled, or failed, which is a row then.
+  std::optional<UnitRecord> measured_unit(std::uint32_t u, UnitContext& context) {
     const SweepUnit& unit = plan.units[u];
     try {
-      if (context.cancelled() || !prepare(unit.weight, context)) return;
-      if (status_of(u) != Status::kMine) return;
+      if (context.cancelled() || !prepare(unit.weight, context)) return std::nullopt;
+      if (status_of(u) != Status::kMine) return std::nullopt;
       UnitRecord record = record_of(u);
       const Weight& weight = *plan.weights[unit.weight];
       MeasureOptions how;
@@ -231,11 +281,10 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
       how.threads = context.threads();
       how.cancel = context.cancel();
       how.progress = [&](std::uint64_t bytes) { context.add_progress(bytes); };
-      if (!measure(*plan.model, weight, record.key.config, how, record.row)) {
-        return;
-      }
-      store.finish(record, options.redo);
-      publish(u, std::move(record.row));
+      const double begin = thread_seconds();
+      const bool done = measure(*plan.model, weight, record.key.config, how, record.row);
+      work_seconds += thread_seconds() - begin;
+      return done ? std::optional(std::move(record)) : std::nullopt;
     } catch (...) {
       const Error error = caught_error();
       if (ends_the_sweep(error, options.database)) throw;
@@ -244,6 +293,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
       record.row.error = reason_of(error);
       store.fail(record);
       publish(u, std::move(record.row));
+      return std::nullopt;
     }
   }
 
@@ -320,7 +370,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
         // Those first; who waits gives its thread to them.
         primary_left += to_measure.size();
         std::vector<Unit> units;
-        for (const std::uint32_t u : to_measure) units.push_back(unit_of(u));
+        for (const std::uint32_t u : to_measure) units.push_back(piece_of({u}));
         append(std::move(units));
         return;
       }
@@ -354,8 +404,9 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
   JobQueue* queue = nullptr;
 
   std::mutex start_mutex;
-  std::atomic<std::size_t> primary_left;
+  std::atomic<std::size_t> primary_left{0};
   std::atomic<std::uint64_t> finished{0};
+  std::atomic<double> work_seconds{0};
   std::atomic<bool> failed{false};
 };
 
@@ -385,8 +436,10 @@ const std::vector<Warning>& Sweep::warnings() const {
 JobId Sweep::start(JobQueue& queue, std::string name) {
   const std::lock_guard starting(state_->start_mutex);
   std::vector<Unit> units;
-  units.reserve(state_->plan.units.size());
-  for (std::uint32_t u = 0; u < state_->plan.units.size(); ++u) units.push_back(state_->unit_of(u));
+  for (std::vector<std::uint32_t>& piece : state_->pieces()) {
+    units.push_back(state_->piece_of(std::move(piece)));
+  }
+  state_->primary_left = units.size();
   const JobId job = queue.submit(std::move(name), std::move(units));
   {
     const std::lock_guard lock(state_->mutex);
@@ -400,6 +453,10 @@ JobId Sweep::start(JobQueue& queue, std::string name) {
 
 std::uint64_t Sweep::finished_units() const {
   return state_->finished;
+}
+
+double Sweep::work_seconds() const {
+  return state_->work_seconds;
 }
 
 std::optional<Error> Sweep::failure() const {

@@ -115,6 +115,9 @@ class Sweep {
   JobId start(JobQueue& queue, std::string name);
   /// Units whose rows are finished.
   std::uint64_t finished_units() const;
+  /// Processor time that the queue's threads spent measuring: what they used besides is what being
+  /// a sweep costs.
+  double work_seconds() const;
   /// What ended the sweep as a whole: the database could not be written. The job is then cancelled.
   std::optional<Error> failure() const;
 

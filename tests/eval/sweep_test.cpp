@@ -199,6 +199,12 @@ TEST_F(SweepTest, ARepeatedSweepDoesOnlyWhatIsMissing) {
   for (const auto& [unit, row] : first.rows) {
     expect_same(without_times(third.rows.at(unit)), without_times(row));
   }
+  SQLite::Database redone(db_);
+  EXPECT_EQ(redone
+                .execAndGet("SELECT COUNT(*) FROM run_row JOIN result ON result.id = result "
+                            "WHERE run = 3 AND result.params = run_row.params")
+                .getInt(),
+            28);
   ResultFilter latest;
   latest.latest_only = true;
   EXPECT_EQ(Results(db_).rows(latest).size(), 56u + 2);
