@@ -447,7 +447,7 @@ TEST_F(SweepTest, ADatabaseThatBreaksEndsTheSweep) {
   SweepOptions options;
   options.database = db_;
   options.on_row = [&](std::size_t, const ResultRow&) {
-    SQLite::Database(db_, SQLite::OPEN_READWRITE).exec("DROP TABLE IF EXISTS run_row");
+    SQLite::Database(db_, SQLite::OPEN_READWRITE, 10'000).exec("DROP TABLE IF EXISTS run_row");
   };
   Sweep sweep(plan_sweep(model_, request({"rtn"})), options);
   JobQueue queue;
