@@ -81,7 +81,7 @@ struct StripResult {
 struct Worker {
   std::unique_ptr<MethodCoder> coder;
   std::unique_ptr<WeightReader> reader;
-  std::vector<float> values, decoded;
+  std::vector<float> values, decoded;  // of a large strip both are `values`
   std::vector<std::byte> coded, restored;
   struct Spent {
     double counted = 0, in_all = 0;  // seconds so far: the best tries, all tries
@@ -105,7 +105,7 @@ class Measurement {
     coder_ = family->make(config.params, matrix_);
     strip_rows_ = strip_of(*coder_, matrix_);
     const bool whole = coder_->strip_rows() == 0;
-    // Values, what they are coded to, what comes back.
+    // Values, in whose place they come back, and twice what they are coded to.
     const WholePass pass(whole ? weight_.params * 12 : 0, options_.cancel);
     if (!pass.entered() || !survey()) return false;
     const std::uint64_t strips = (matrix_.rows + strip_rows_ - 1) / strip_rows_;
@@ -179,6 +179,21 @@ class Measurement {
     return best;
   }
 
+  /// What is coded whole takes the place of its values when it comes back.
+  static bool is_large(const MatrixRows& rows) { return rows.values.size() > kStripValues; }
+
+  /// Errors of a large strip that was decoded into worker.values: what it was is read once more.
+  void compare_again(Worker& worker, const MatrixRows& rows, ErrorAccumulator& error) const {
+    const std::uint64_t step = std::max<std::uint64_t>(1, kStripValues / matrix_.cols);
+    for (std::uint64_t row = 0; row < rows.count; row += step) {
+      const std::uint64_t count = std::min(step, rows.count - row);
+      worker.decoded.resize(count * matrix_.cols);
+      worker.reader->values({rows.first + row, count, 0, matrix_.cols}, worker.decoded.data());
+      error.add(worker.decoded,
+                std::span(worker.values).subspan(row * matrix_.cols, count * matrix_.cols));
+    }
+  }
+
   StripResult strip(Worker& worker, std::uint64_t index) const {
     const MatrixRows rows = read(worker, index);
     StripResult result;
@@ -190,13 +205,16 @@ class Measurement {
     if (coder_->lossless()) {
       worker.restored.resize(rows.stored.size());
       back.stored = worker.restored;
+    } else if (is_large(rows)) {
+      back.values = worker.values;
     } else {
       worker.decoded.resize(rows.values.size());
       back.values = worker.decoded;
     }
     result.decode_s = timed(worker.decoding, [&] { worker.coder->decode(worker.coded, back); });
     if (!coder_->lossless()) {
-      result.error.add(rows.values, worker.decoded);
+      is_large(rows) ? compare_again(worker, rows, result.error)
+                     : result.error.add(rows.values, worker.decoded);
     } else if (std::memcmp(worker.restored.data(), rows.stored.data(), rows.stored.size()) != 0) {
       throw Error(ErrorCode::kCorrupt, fmt::format("rows from {} on came back changed", rows.first),
                   "the bytes that were coded");

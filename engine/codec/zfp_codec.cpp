@@ -212,6 +212,14 @@ std::uint64_t ZfpCodec::largest_bytes(std::uint64_t rows) const {
   return ceil_div(blocks(rows) * block, word_bits()) * (word_bits() / 8) + 8;
 }
 
+std::byte* ZfpCodec::Words::of_size(std::uint64_t bytes) {
+  if (bytes > size_bytes) {
+    words = std::make_unique_for_overwrite<std::uint64_t[]>(bytes / 8 + 1);
+    size_bytes = bytes;
+  }
+  return reinterpret_cast<std::byte*>(words.get());
+}
+
 void ZfpCodec::encode(std::uint64_t rows, const float* in, std::vector<std::byte>& out) {
   const std::uint64_t filled = filled_rows(rows);
   const void* numbers = in;
@@ -230,8 +238,11 @@ void ZfpCodec::encode(std::uint64_t rows, const float* in, std::vector<std::byte
   } else if (filled != rows) {
     fill(floats_);
   }
-  out.resize(largest_bytes(rows));
-  const Bits bits(stream_open(out.data(), out.size()));
+  const std::uint64_t largest = largest_bytes(rows);
+  const bool exact = setting_.mode == ZfpMode::kRate;
+  if (exact) out.resize(largest);
+  std::byte* const stream = exact ? out.data() : words_.of_size(largest);
+  const Bits bits(stream_open(stream, largest));
   if (bits == nullptr) no_memory();
   zfp_stream_set_bit_stream(stream_->zfp, bits.get());
   zfp_stream_rewind(stream_->zfp);
@@ -245,8 +256,8 @@ void ZfpCodec::encode(std::uint64_t rows, const float* in, std::vector<std::byte
   }
   zfp_stream_flush(stream_->zfp);
   const std::size_t size = stream_size(bits.get());
-  assert(size <= out.size());
-  out.resize(size);
+  assert(exact ? size == largest : size <= largest);
+  if (!exact) out.assign(stream, stream + size);
 }
 
 void ZfpCodec::decode(std::span<const std::byte> coded, std::uint64_t rows, float* out) {
@@ -261,9 +272,8 @@ void ZfpCodec::decode(std::span<const std::byte> coded, std::uint64_t rows, floa
   const std::byte* bytes = coded.data();
   const bool aligned = reinterpret_cast<std::uintptr_t>(bytes) % (word_bits() / 8) == 0;
   if (!exact || !aligned) {
-    words_.assign(largest / 8 + 1, 0);
-    std::copy(coded.begin(), coded.end(), std::as_writable_bytes(std::span(words_)).begin());
-    bytes = reinterpret_cast<const std::byte*>(words_.data());
+    bytes = words_.of_size(largest);
+    std::copy(coded.begin(), coded.end(), words_.of_size(largest));
   }
   const std::uint64_t filled = filled_rows(rows);
   void* numbers = out;

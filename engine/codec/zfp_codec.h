@@ -55,6 +55,12 @@ class ZfpCodec {
 
  private:
   struct Stream;
+  /// Memory that is not touched before it is used: such streams may be far shorter than they could.
+  struct Words {
+    std::unique_ptr<std::uint64_t[]> words;
+    std::uint64_t size_bytes = 0;
+    std::byte* of_size(std::uint64_t bytes);
+  };
   std::uint64_t blocks(std::uint64_t rows) const;
   std::uint64_t filled_rows(std::uint64_t rows) const;
   std::uint64_t largest_bytes(std::uint64_t rows) const;
@@ -64,7 +70,7 @@ class ZfpCodec {
   std::unique_ptr<Stream> stream_;
   std::vector<float> floats_;
   std::vector<double> doubles_;
-  std::vector<std::uint64_t> words_;
+  Words words_;  // a stream of a size that only coding tells
 };
 
 }  // namespace qi
