@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -82,6 +83,15 @@ void spend_rest(std::span<const std::vector<Choice>> weights, std::uint64_t budg
     }
   }
 }
+
+/// File and tensor.
+using WeightKey = std::pair<std::string_view, std::string_view>;
+struct WeightHash {
+  std::size_t operator()(const WeightKey& key) const {
+    const std::hash<std::string_view> hash;
+    return hash(key.first) * 31 + hash(key.second);
+  }
+};
 
 std::string usage_text(std::string_view text) {
   return fmt::format("the target \"{}\"", text);
@@ -206,43 +216,62 @@ PlanTarget parse_plan_target(std::string_view text) {
 }
 
 Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target) {
-  using WeightKey = std::pair<std::string_view, std::string_view>;
-  struct Measured {
-    std::vector<std::size_t> rows;
-    std::map<const MethodConfig*, std::size_t, bool (*)(const MethodConfig*, const MethodConfig*)>
-        newest{[](const MethodConfig* a, const MethodConfig* b) { return *a < *b; }};
-  };
-  std::map<WeightKey, std::size_t> numbers;
-  std::vector<Measured> weights;
+  std::map<MethodConfig, std::uint32_t> numbers;
+  std::vector<PlanRow> numbered;
+  for (const ResultRow& row : rows) {
+    const auto [at, fresh] =
+        numbers.try_emplace(row.config, static_cast<std::uint32_t>(numbers.size()));
+    numbered.push_back({&row, at->second});
+  }
+  return make_plan(numbered, target);
+}
+
+Plan make_plan(std::span<const PlanRow> rows, const PlanTarget& target) {
+  std::unordered_map<WeightKey, std::size_t, WeightHash> numbers;
+  std::vector<std::vector<std::size_t>> weights;  // the newest row of each configuration, ascending
+  WeightKey last;                                 // rows mostly come weight after weight
+  std::size_t number = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const ResultRow& row = rows[i];
+    const ResultRow& row = *rows[i].row;
     if (row.is_total()) continue;
-    const auto [at, fresh] = numbers.try_emplace({row.file, row.tensor}, weights.size());
-    if (fresh) weights.emplace_back();
+    const WeightKey key{row.file, row.tensor};
+    if (weights.empty() || key != last) {
+      const auto [at, fresh] = numbers.try_emplace(key, weights.size());
+      if (fresh) weights.emplace_back();
+      number = at->second;
+      last = key;
+    }
     if (!plan_cost(row, target.measure)) continue;
-    Measured& weight = weights[at->second];
-    const auto [newest, first] = weight.newest.try_emplace(&row.config, i);
-    if (!first && rows[newest->second].run <= row.run) newest->second = i;
+    std::vector<std::size_t>& of_weight = weights[number];
+    const auto same = std::find_if(of_weight.begin(), of_weight.end(), [&](std::size_t other) {
+      return rows[other].config == rows[i].config;
+    });
+    if (same == of_weight.end()) {
+      of_weight.push_back(i);
+    } else if (rows[*same].row->run <= row.run) {
+      of_weight.erase(same);
+      of_weight.push_back(i);
+    }
   }
   Plan out;
   std::vector<std::vector<Choice>> choices;
   std::vector<std::vector<std::size_t>> chosen;  // the rows behind the choices
-  for (Measured& weight : weights) {
-    if (weight.newest.empty()) {
+  for (std::vector<std::size_t>& weight : weights) {
+    if (weight.empty()) {
       ++out.left_out;
       continue;
     }
-    for (const auto& [config, row] : weight.newest) weight.rows.push_back(row);
-    std::sort(weight.rows.begin(), weight.rows.end());
     std::vector<Choice>& of_weight = choices.emplace_back();
+    of_weight.reserve(weight.size());
     std::uint64_t smallest = ~std::uint64_t{0};
-    for (const std::size_t row : weight.rows) {
-      of_weight.push_back({rows[row].bytes_out, *plan_cost(rows[row], target.measure)});
-      smallest = std::min(smallest, rows[row].bytes_out);
+    for (const std::size_t row : weight) {
+      const ResultRow& one = *rows[row].row;
+      of_weight.push_back({one.bytes_out, *plan_cost(one, target.measure)});
+      smallest = std::min(smallest, one.bytes_out);
     }
     out.smallest += smallest;
-    out.weights += rows[weight.rows.front()].weights;
-    chosen.push_back(std::move(weight.rows));
+    out.weights += rows[weight.front()].row->weights;
+    chosen.push_back(std::move(weight));
   }
   if (choices.empty()) {
     throw Error(ErrorCode::kUsage, "there is nothing to plan with",
@@ -265,7 +294,7 @@ Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target) {
   return out;
 }
 
-TensorTypes tensor_type_lines(std::span<const ResultRow> rows, const Plan& plan) {
+TensorTypes tensor_type_lines(std::span<const ResultRow* const> rows) {
   struct Line {
     std::string type;
     std::vector<std::string_view> names;
@@ -274,8 +303,8 @@ TensorTypes tensor_type_lines(std::span<const ResultRow> rows, const Plan& plan)
   TensorTypes out;
   std::vector<std::string> order;
   std::map<std::string, Line> by_name;
-  for (const std::size_t index : plan.rows) {
-    const ResultRow& row = rows[index];
+  for (const ResultRow* one : rows) {
+    const ResultRow& row = *one;
     const auto type = row.config.params.get("type");
     if (row.config.family != "ggml" || !type) {
       out.left_out.push_back(row.tensor);

@@ -73,8 +73,14 @@ struct Plan {
     return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
   }
 };
+/// A row to plan with; equal numbers are equal configurations.
+struct PlanRow {
+  const ResultRow* row = nullptr;
+  std::uint32_t config = 0;
+};
 /// Of rows of one model. Totals, failed rows and rows without the measure are passed over; of equal
 /// (file, tensor, configuration) the newest run's counts. Throws kUsage when no row is left.
+Plan make_plan(std::span<const PlanRow> rows, const PlanTarget& target);
 Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target);
 
 /// "--tensor-type ^blk.0.attn_q.weight$=Q4_K", one line a weight: llama-quantize takes the name as
@@ -84,6 +90,7 @@ struct TensorTypes {
   std::vector<std::string> lines;
   std::vector<std::string> left_out;  // raw names: no ggml type, or a stack of several types
 };
-TensorTypes tensor_type_lines(std::span<const ResultRow> rows, const Plan& plan);
+/// `rows`: those of the plan, in its order.
+TensorTypes tensor_type_lines(std::span<const ResultRow* const> rows);
 
 }  // namespace qi

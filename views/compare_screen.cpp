@@ -23,20 +23,26 @@ constexpr int kLabelCells = 22;
 CompareScreen::CompareScreen(std::shared_ptr<const ResultSet> set, std::vector<ResultSide> sides)
     : TableScreen("", "compare", {}), set_(std::move(set)), sides_(std::move(sides)) {
   if (sides_.size() > kMostSides) sides_.resize(kMostSides);
-  std::unordered_map<std::string, std::size_t> numbers;
+  std::unordered_map<std::string_view, std::size_t> numbers;
+  std::string_view last;  // rows mostly come weight after weight
+  std::size_t line = 0;
   for (std::size_t i = 0; i < set_->size(); ++i) {
     const ResultRow& row = set_->row(i);
     if (row.is_total()) continue;
     for (std::size_t side = 0; side < sides_.size(); ++side) {
       if (set_->config_of(i) != sides_[side].config) continue;
       if (sides_[side].run != 0 && sides_[side].run != row.run) continue;
-      const auto [at, fresh] = numbers.try_emplace(row.tensor, lines_.size());
-      if (fresh) {
-        lines_.push_back({row.tensor, {}, 0, 0});
-        lines_.back().rows.resize(sides_.size());
-        names_.add(row.tensor);
+      if (lines_.empty() || row.tensor != last) {
+        const auto [at, fresh] = numbers.try_emplace(row.tensor, lines_.size());
+        if (fresh) {
+          lines_.push_back({row.tensor, {}, 0, 0});
+          lines_.back().rows.resize(sides_.size());
+          names_.add(row.tensor);
+        }
+        line = at->second;
+        last = row.tensor;
       }
-      auto& there = lines_[at->second].rows[side];
+      auto& there = lines_[line].rows[side];
       if (!there || set_->row(*there).run <= row.run) there = i;
     }
   }
@@ -119,7 +125,12 @@ std::string CompareScreen::export_text(std::size_t index, std::size_t column) co
 }
 
 double CompareScreen::sort_key(std::size_t index, std::size_t column) const {
-  if (column == 0) return kNoNumber;
+  if (column == 0) {
+    // A line has a row of one side at least.
+    const auto& rows = lines_[index].rows;
+    const auto any = std::find_if(rows.begin(), rows.end(), [](const auto& row) { return !!row; });
+    return set_->sort_key(ResultColumnId::kTensor, **any);
+  }
   return column > sides_.size() ? lines_[index].difference : value(index, column - 1);
 }
 
@@ -132,6 +143,14 @@ void CompareScreen::own_order(std::vector<std::size_t>& lines) const {
   };
   std::stable_sort(lines.begin(), lines.end(),
                    [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
+}
+
+NameSearch* CompareScreen::search_index() {
+  if (index_ == nullptr) {
+    index_ = std::make_unique<NameSearch>();
+    for (const Line& line : lines_) index_->add(line.name);
+  }
+  return index_.get();
 }
 
 std::string CompareScreen::facts() const {

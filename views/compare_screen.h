@@ -39,6 +39,7 @@ class CompareScreen final : public TableScreen, public HeatRows {
   TableCell cell(std::size_t line, std::size_t column) const override;
   std::string export_text(std::size_t line, std::size_t column) const override;
   std::string filter_text(std::size_t line) const override { return lines_[line].name; }
+  NameSearch* search_index() override;
   double sort_key(std::size_t line, std::size_t column) const override;
   void own_order(std::vector<std::size_t>& lines) const override;
   std::string facts() const override;
@@ -57,6 +58,7 @@ class CompareScreen final : public TableScreen, public HeatRows {
   ResultColumnId measure_ = ResultColumnId::kSnr;
   NameFit names_;
   int name_level_ = 0;
+  std::unique_ptr<NameSearch> index_;  // made when somebody types a filter
 };
 
 }  // namespace qi

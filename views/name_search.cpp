@@ -133,7 +133,22 @@ void NameSearch::add(std::string_view name) {
   for (const char c : name) lower_ += lower(c);
   lower_ += '\n';
   ends_.push_back(exact_.size());
+  hits_.push_back(1);
   ++count_;
+}
+
+NameSearch::NameSearch(const NameSearch& all, std::span<const std::size_t> names)
+    : hits_(names.size(), 1), count_(names.size()) {
+  std::size_t bytes = 0;
+  for (const std::size_t name : names) bytes += all.name_at(all.exact_, name).size() + 1;
+  exact_.reserve(bytes);
+  lower_.reserve(bytes);
+  ends_.reserve(names.size());
+  for (const std::size_t name : names) {
+    (exact_ += all.name_at(all.exact_, name)) += '\n';
+    (lower_ += all.name_at(all.lower_, name)) += '\n';
+    ends_.push_back(exact_.size());
+  }
 }
 
 void NameSearch::search(std::string_view text) {

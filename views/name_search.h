@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,8 +50,11 @@ class NameSearch {
   template <typename Names>
   explicit NameSearch(const Names& names) {
     for (const auto& name : names) add(name);
-    hits_.assign(size(), 1);
   }
+  NameSearch() = default;
+  /// Some of another's names, in that order.
+  NameSearch(const NameSearch& all, std::span<const std::size_t> names);
+  void add(std::string_view name);
   std::size_t size() const { return ends_.size(); }
   const std::string& pattern_text() const { return text_; }
   const NamePattern& pattern() const { return pattern_; }
@@ -75,7 +79,6 @@ class NameSearch {
     Places places;
   };
 
-  void add(std::string_view name);
   std::string_view name_at(const std::string& names, std::size_t name) const {
     const std::size_t begin = name == 0 ? 0 : ends_[name - 1];
     return std::string_view(names).substr(begin, ends_[name] - 1 - begin);

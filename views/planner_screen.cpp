@@ -35,12 +35,11 @@ PlannerScreen::PlannerScreen(std::shared_ptr<const ResultSet> set, ResultPart pa
                    {"", 12, 6}}),
       model_(part.title),
       other_bytes_(other_bytes) {
-  rows_.reserve(part.rows.size());
-  for (const std::size_t index : part.rows) {
-    const ResultRow& one = set->row(index);
-    if (one.is_total()) continue;
-    rows_.push_back(one);
-    names_.add(one.tensor);
+  set_ = std::move(set);
+  for (const std::size_t row : part.rows) {
+    if (set_->row(row).is_total()) continue;
+    indices_.push_back(row);
+    names_.add(set_->row(row).tensor);
   }
 }
 
@@ -52,12 +51,16 @@ void PlannerScreen::set_target(std::string text) {
 
 void PlannerScreen::make() {
   plan_.reset();
+  index_.reset();
   problem_.clear();
   try {
     PlanTarget target = parse_plan_target(field_.text());
     target.measure = measure_;
     target.other_bytes = other_bytes_.value_or(0);
-    plan_ = make_plan(rows_, target);
+    std::vector<PlanRow> rows;
+    rows.reserve(indices_.size());
+    for (const std::size_t row : indices_) rows.push_back({&set_->row(row), set_->config_of(row)});
+    plan_ = make_plan(rows, target);
   } catch (const Error& error) {
     problem_ = escape(fmt::format("{}: expected {}", error.message, error.expected));
   }
@@ -84,7 +87,7 @@ TableCell PlannerScreen::cell(std::size_t line, std::size_t column) const {
     case kName:
       return {shown_name(one.tensor, name_level_)};
     case kConfig:
-      return {escape(config_label(one.config))};
+      return {set_->configs()[set_->config_of(index(line))].label};
     case kBits:
       return {result_text(Id::kBits, one)};
     case kSize:
@@ -99,7 +102,17 @@ TableCell PlannerScreen::cell(std::size_t line, std::size_t column) const {
 }
 
 std::string PlannerScreen::filter_text(std::size_t line) const {
-  return row(line).tensor + ' ' + config_label(row(line).config);
+  return set_->search_text(index(line));
+}
+
+NameSearch* PlannerScreen::search_index() {
+  if (!plan_) return nullptr;
+  if (index_ == nullptr) {
+    std::vector<std::size_t> rows;
+    for (const std::size_t row : plan_->rows) rows.push_back(indices_[row]);
+    index_ = std::make_unique<NameSearch>(set_->search(), rows);
+  }
+  return index_.get();
 }
 
 double PlannerScreen::sort_key(std::size_t line, std::size_t column) const {
@@ -111,6 +124,10 @@ double PlannerScreen::sort_key(std::size_t line, std::size_t column) const {
       return static_cast<double>(one.bytes_out);
     case kSnr:
       return result_number(Id::kSnr, one);
+    case kName:
+      return set_->sort_key(Id::kTensor, index(line));
+    case kConfig:
+      return set_->sort_key(Id::kConfig, index(line));
     case kShare:
     case kShareBar:
       return share(line);
@@ -157,7 +174,10 @@ TextTable PlannerScreen::table_shown() const {
 }
 
 TensorTypes PlannerScreen::tensor_types() const {
-  return plan_ ? tensor_type_lines(rows_, *plan_) : TensorTypes();
+  if (!plan_) return {};
+  std::vector<const ResultRow*> rows;
+  for (std::size_t line = 0; line < row_count(); ++line) rows.push_back(&row(line));
+  return tensor_type_lines(rows);
 }
 
 void PlannerScreen::paint(Canvas& canvas, const Glyphs& glyphs) const {

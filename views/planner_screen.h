@@ -38,6 +38,7 @@ class PlannerScreen final : public TableScreen {
   std::size_t row_count() const override { return plan_ ? plan_->rows.size() : 0; }
   TableCell cell(std::size_t line, std::size_t column) const override;
   std::string filter_text(std::size_t line) const override;
+  NameSearch* search_index() override;
   double sort_key(std::size_t line, std::size_t column) const override;
   std::string facts() const override;
   std::string when_empty() const override;
@@ -46,18 +47,21 @@ class PlannerScreen final : public TableScreen {
   Request run_own(Command command) override;
   Request typed_own(const Key& key, Command command) override;
 
-  const ResultRow& row(std::size_t line) const { return rows_[plan_->rows[line]]; }
+  std::size_t index(std::size_t line) const { return indices_[plan_->rows[line]]; }
+  const ResultRow& row(std::size_t line) const { return set_->row(index(line)); }
   double share(std::size_t line) const;
   void make();
 
-  std::string model_;            // printable
-  std::vector<ResultRow> rows_;  // to plan with
+  std::string model_;  // printable
+  std::shared_ptr<const ResultSet> set_;
+  std::vector<std::size_t> indices_;  // of the set: to plan with
   std::optional<std::uint64_t> other_bytes_;
   TextField field_;
   bool typing_ = true;
   PlanMeasure measure_ = PlanMeasure::kSquaredError;
   std::optional<Plan> plan_;
-  std::string problem_;  // printable: why there is no plan
+  std::string problem_;                // printable: why there is no plan
+  std::unique_ptr<NameSearch> index_;  // of the plan's lines; made when somebody types a filter
   NameFit names_;
   int name_level_ = 0;
 };

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "engine/io/error.h"
 #include "engine/text/escape.h"
 
@@ -14,6 +16,16 @@ namespace qi {
 ResultSet::ResultSet(std::vector<ResultRow> rows) {
   rows_.reserve(rows.size());
   for (ResultRow& row : rows) add(std::move(row));
+  if (rows_.empty()) return;
+  for (const ResultColumn& column : result_column_table()) {
+    if (column.form == ResultForm::kText) sort_key(column.id, 0);
+  }
+}
+
+std::string ResultSet::search_text(std::size_t index) const {
+  const ResultRow& row = rows_[index];
+  return fmt::format("{} {} {}{}", row.tensor, configs_[config_of_[index]].label, row.model,
+                     row.ok ? "" : " error");
 }
 
 std::size_t ResultSet::add(ResultRow row) {
@@ -35,6 +47,7 @@ std::size_t ResultSet::add(ResultRow row) {
   if (!row.is_total()) ++configs_[at->second].rows;
   config_of_.push_back(at->second);
   rows_.push_back(std::move(row));
+  search_.add(search_text(rows_.size() - 1));
   return rows_.size() - 1;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "eval/result_row.h"
+#include "views/name_search.h"
 #include "views/result_columns.h"
 
 namespace qi {
@@ -25,6 +26,7 @@ class ResultSet {
   };
 
   ResultSet() = default;
+  /// Ready to be sorted and searched without a delay.
   explicit ResultSet(std::vector<ResultRow> rows);
   /// Returns its index.
   std::size_t add(ResultRow row);
@@ -37,6 +39,9 @@ class ResultSet {
   const std::vector<Config>& configs() const { return configs_; }
   const std::vector<std::string>& families() const { return families_; }
 
+  /// What filters look in, of all rows and of one.
+  const NameSearch& search() const { return search_; }
+  std::string search_text(std::size_t index) const;
   /// The number a column sorts by: of texts the rank among all of them; NaN: no value.
   double sort_key(ResultColumnId column, std::size_t index) const;
 
@@ -45,6 +50,7 @@ class ResultSet {
   std::vector<std::uint32_t> config_of_;
   std::vector<Config> configs_;
   std::vector<std::string> families_;
+  NameSearch search_;
   std::map<MethodConfig, std::uint32_t> numbers_;
   struct Ranks {
     std::size_t rows = 0;  // of how many rows they are

@@ -198,19 +198,14 @@ TableCell ResultsScreen::cell(std::size_t line, std::size_t column) const {
 
 std::string ResultsScreen::filter_text(std::size_t line) const {
   if (grouped()) return groups_[line].label;
-  const std::size_t index = row_of(line);
-  const ResultRow& row = set_->row(index);
-  return fmt::format("{} {} {}{}", row.tensor, set_->configs()[set_->config_of(index)].label,
-                     row.model, row.ok ? "" : " error");
+  return set_->search_text(row_of(line));
 }
 
 NameSearch* ResultsScreen::search_index() {
   if (grouped() || set_ == nullptr) return nullptr;
   if (index_ == nullptr) {
-    std::vector<std::string> texts;
-    texts.reserve(part_size());
-    for (std::size_t i = 0; i < part_size(); ++i) texts.push_back(filter_text(i));
-    index_ = std::make_unique<NameSearch>(texts);
+    index_ = part_ ? std::make_unique<NameSearch>(set_->search(), part_->rows)
+                   : std::make_unique<NameSearch>(set_->search());
   }
   return index_.get();
 }

@@ -243,10 +243,13 @@ Request TableScreen::run(Command command) {
 
 void TableScreen::find(int step) {
   const NamePattern pattern(last_pattern_);
+  const NameSearch* index = search_index();
   for (std::size_t i = 1; i <= rows_.size(); ++i) {
     const std::size_t count = rows_.size();
     const std::size_t at = step > 0 ? (list_.at() + i) % count : (list_.at() + count - i) % count;
-    if (!pattern.finds(filter_text(rows_[at]))) continue;
+    const bool found = index != nullptr ? index->matches(pattern, rows_[at])
+                                        : pattern.finds(filter_text(rows_[at]));
+    if (!found) continue;
     if (step > 0 ? at <= list_.at() : at >= list_.at()) set_notice("from the other end");
     list_.move_to(at);
     return;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/codec/zfp_codec.h"
+#include "engine/io/error.h"
 #include "engine/methods/families.h"
 #include "engine/methods/grid.h"
 #include "engine/methods/sized_coder.h"
@@ -26,18 +27,20 @@ constexpr std::array<std::string_view, 4> kModes = {"rate", "precision", "tolera
 constexpr std::array<std::string_view, 2> kLayouts = {"field", "block"};
 constexpr std::array<std::string_view, 2> kPromotes = {"f32", "f64"};
 
-/// Throws kUsage where zfp would take another value instead. `what` is the option or parameter.
-void check_value(const ZfpSetting& setting, std::string_view what, std::string_view text) {
+constexpr int kMostPlanes = 64;  // of float64
+
+/// What zfp takes instead of the setting's value, for people; empty: it takes that.
+std::string refusal(const ZfpSetting& setting) {
   const std::string kind =
       fmt::format("{}-D blocks of {}", setting.dims, setting.as_double ? "float64" : "float32");
   if (setting.mode == ZfpMode::kRate) {
     const auto [low, high] = zfp_rates(setting);
-    if (setting.value < low || setting.value > high) {
-      bad_value(what, text, fmt::format("{} to {} bits ({})", low, high, kind));
-    }
-  } else if (setting.mode == ZfpMode::kPrecision) {
-    read_integer(what, text, 1, setting.as_double ? 64 : 32);
+    if (setting.value >= low && setting.value <= high) return {};
+    return fmt::format("{} to {} bits ({})", low, high, kind);
   }
+  const int planes = setting.as_double ? kMostPlanes : 32;
+  if (setting.mode != ZfpMode::kPrecision || setting.value <= planes) return {};
+  return fmt::format("1 to {} bit planes ({})", planes, kind);
 }
 
 ZfpSetting zfp_setting_of(const Params& params) {
@@ -55,7 +58,9 @@ ZfpSetting zfp_setting_of(const Params& params) {
   }
   if (setting.mode != ZfpMode::kReversible) {
     setting.value = reader.positive(mode);
-    check_value(setting, fmt::format("zfp {}=", mode), *params.get(mode));
+    if (setting.mode == ZfpMode::kPrecision) {
+      read_integer(fmt::format("zfp {}=", mode), *params.get(mode), 1, kMostPlanes);
+    }
   }
   reader.finish();
   return setting;
@@ -112,6 +117,10 @@ std::vector<Mode> modes(const GridOptions& given) {
 std::vector<Params> zfp_expand(const GridOptions& given) {
   std::vector<Params> list;
   for (const Mode& mode : modes(given)) {
+    // What some combinations cannot take is an error of their rows, what none can is one of the
+    // grid.
+    std::string refused;
+    bool usable = false;
     for (const std::string& dims : grid_values(given, kZfpOptions[4])) {
       read_integer("--dims", dims, 1, 4);
       for (const std::string& layout : grid_values(given, kZfpOptions[5])) {
@@ -123,21 +132,29 @@ std::vector<Params> zfp_expand(const GridOptions& given) {
           params.set("mode", mode.name);
           if (!mode.value.empty()) params.set(mode.name, mode.value);
           if (read_choice("--promote", promote, kPromotes) == "f64") params.set("promote", "f64");
-          zfp_setting_of(params);
+          std::string reason = refusal(zfp_setting_of(params));
+          usable = usable || reason.empty();
+          if (refused.empty()) refused = std::move(reason);
           add_once(list, std::move(params));
         }
       }
     }
+    if (!usable) bad_value(fmt::format("--{}s", mode.name), mode.value, refused);
   }
   return list;
 }
 
 std::string zfp_unfit(const Params& params, const MatrixInfo&) {
-  zfp_setting_of(params);
-  return {};
+  const ZfpSetting setting = zfp_setting_of(params);
+  const std::string takes = refusal(setting);
+  if (takes.empty()) return {};
+  const std::string_view mode = *params.get("mode");
+  return fmt::format("a {} of {}: zfp takes {}", mode, *params.get(mode), takes);
 }
 
 std::unique_ptr<MethodCoder> zfp_make(const Params& params, const MatrixInfo& matrix) {
+  const std::string reason = zfp_unfit(params, matrix);
+  if (!reason.empty()) throw Error(ErrorCode::kBadShape, reason);
   return std::make_unique<ZfpCoder>(zfp_setting_of(params), matrix);
 }
 

@@ -187,9 +187,9 @@ TEST(Planner, LinesOfLlamaQuantize) {
       row_of("blk.9.ffn_up.weight", "Q4_K", 1, 1),
   };
   rows.back().config.family = "rtn";
-  Plan plan;
-  for (std::size_t i = 0; i < rows.size(); ++i) plan.rows.push_back(i);
-  const TensorTypes types = tensor_type_lines(rows, plan);
+  std::vector<const ResultRow*> planned;
+  for (const ResultRow& row : rows) planned.push_back(&row);
+  const TensorTypes types = tensor_type_lines(planned);
   EXPECT_EQ(types.lines, (std::vector<std::string>{
                              "--tensor-type ^blk.3.attn_q.weight$=Q4_K",
                              "--tensor-type ^output.weight$=Q6_K",

@@ -70,10 +70,24 @@ TEST(Grid, WhatAFamilyDoesNotTakeIsRefusedByName) {
   EXPECT_EQ(refusal("rtn", {{"bits", {"1"}}, {"styles", {"restricted"}}}),
             "'1' is no value of rtn bits=: 2 to 8");
   EXPECT_EQ(refusal("zfp", {{"rates", {"33"}}}),
-            "'33' is no value of zfp rate=: 0.5625 to 32 bits (2-D blocks of float32)");
+            "'33' is no value of --rates: 0.5625 to 32 bits (2-D blocks of float32)");
   EXPECT_EQ(refusal("zfp", {{"rates", {"2"}}, {"dims", {"1"}}}),
-            "'2' is no value of zfp rate=: 2.25 to 32 bits (1-D blocks of float32)");
+            "'2' is no value of --rates: 2.25 to 32 bits (1-D blocks of float32)");
   EXPECT_EQ(refusal("zfp", {{"rates", {"33"}}, {"promote", {"f64"}}}), "none");
+  // What one combination of a grid cannot take leaves the others alone.
+  EXPECT_THAT(
+      texts("zfp", {{"rates", {"2"}}, {"dims", {"1", "2"}}}),
+      ElementsAre("dims=1;layout=field;mode=rate;rate=2", "dims=2;layout=field;mode=rate;rate=2"));
+  MatrixInfo matrix;
+  matrix.rows = matrix.cols = 8;
+  const auto unfit = [&](std::string_view params) {
+    return find_family("zfp")->unfit(Params::parse(params), matrix);
+  };
+  EXPECT_EQ(unfit("dims=1;layout=field;mode=rate;rate=2"),
+            "a rate of 2: zfp takes 2.25 to 32 bits (1-D blocks of float32)");
+  EXPECT_EQ(unfit("dims=2;layout=field;mode=rate;rate=2"), "");
+  EXPECT_EQ(unfit("dims=2;layout=field;mode=precision;precision=40"),
+            "a precision of 40: zfp takes 1 to 32 bit planes (2-D blocks of float32)");
   EXPECT_EQ(refusal("zfp", {{"rates", {"-1"}}}), "'-1' is no value of --rates: a number above 0");
   EXPECT_EQ(refusal("zfp", {{"rates", {"nan"}}}), "'nan' is no value of --rates: a number above 0");
   EXPECT_EQ(refusal("zfp", {{"precisions", {"33"}}}),
