@@ -45,20 +45,33 @@ MatrixInfo matrix_of(const Model& model, const Weight& weight) {
   return out;
 }
 
+constexpr std::string_view kImportance = "imatrix";  // the option that names a file
+
 }  // namespace
 
 SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> weights,
                            std::span<const MethodFamily* const> families, const GridOptions& grid,
-                           const SweepSpeeds& speeds) {
+                           const SweepSpeeds& speeds, const ImportanceMatrix* importance) {
   SweepOutlook out;
   out.weights = weights.size();
   // Most weights of a model are of a few shapes: each is asked for once.
-  using Kind = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, DType>;
-  std::map<Kind, std::uint64_t> kinds;
+  using Kind = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, DType, bool>;
+  struct Same {
+    std::uint64_t weights = 0;
+    std::span<const float> importance;  // of one of them
+  };
+  std::map<Kind, Same> kinds;
   for (const std::uint32_t index : weights) {
     const Weight& weight = model.weights[index];
     const MatrixInfo matrix = matrix_of(model, weight);
-    ++kinds[{matrix.rows, matrix.cols, matrix.matrix_rows, matrix.dtype}];
+    std::span<const float> columns;
+    if (importance != nullptr && matrix.matrix_rows > 0) {
+      columns = importance->find(weight.name, matrix.cols, matrix.rows / matrix.matrix_rows);
+    }
+    Same& same =
+        kinds[{matrix.rows, matrix.cols, matrix.matrix_rows, matrix.dtype, columns.empty()}];
+    same.importance = columns;
+    ++same.weights;
     out.numbers += weight.params;
     out.bytes_in += weight.size_bytes;
   }
@@ -78,16 +91,16 @@ SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> we
       for (const Params& params : configs) {
         std::uint64_t bytes = 0;
         bool told = true;
-        for (const auto& [kind, count] : kinds) {
-          const auto& [rows, cols, matrix_rows, dtype] = kind;
-          const MatrixInfo matrix{rows, cols, matrix_rows, dtype, {}};
+        for (const auto& [kind, same] : kinds) {
+          const auto& [rows, cols, matrix_rows, dtype, unweighted] = kind;
+          const MatrixInfo matrix{rows, cols, matrix_rows, dtype, same.importance};
           if (!family->unfit(params, matrix).empty()) {
-            out.unfit += count;
+            out.unfit += same.weights;
             continue;
           }
           const auto size = family->predict(params, matrix);
           told = told && size.has_value();
-          bytes += size.value_or(0) * count;
+          bytes += size.value_or(0) * same.weights;
         }
         if (!told || bytes == 0) continue;
         out.smallest = out.foretold == 0 ? bytes : std::min(out.smallest, bytes);
@@ -139,8 +152,12 @@ GridOptions SweepForm::grid() const {
     for (const GridOption& one : families_[i].options) {
       const auto typed = values_.find(std::string(one.name));
       if (typed == values_.end()) continue;
-      out[std::string(one.name)] =
-          one.values.empty() ? std::vector<std::string>{} : list_of(typed->second);
+      std::vector<std::string>& values = out[std::string(one.name)];
+      if (one.name == kImportance) {
+        values = {importance_ != nullptr ? importance_->digest() : typed->second};
+      } else if (!one.values.empty()) {
+        values = list_of(typed->second);
+      }
     }
   }
   return out;
@@ -158,12 +175,35 @@ void SweepForm::list_lines() {
   list_.resize(lines_.size(), body().height);
 }
 
+void SweepForm::read_importance() {
+  const auto typed = values_.find(std::string(kImportance));
+  const std::string path = typed == values_.end() ? "" : typed->second;
+  if (path == importance_path_) return;
+  importance_path_ = path;
+  importance_.reset();
+  importance_problem_.clear();
+  if (path.empty()) return;
+  try {
+    importance_ = std::make_shared<const ImportanceMatrix>(ImportanceMatrix::read(path));
+    if (!importance_->warnings().empty()) {
+      set_notice(describe(importance_->warnings().front()));
+    }
+  } catch (const Error& error) {
+    importance_problem_ = escape(describe(error));
+  }
+}
+
 void SweepForm::look_ahead() {
   std::vector<const MethodFamily*> chosen;
   for (std::size_t i = 0; i < families_.size(); ++i) {
     if (on_[i] != 0) chosen.push_back(&families_[i]);
   }
-  outlook_ = sweep_outlook(*model_, weights_, chosen, grid(), speeds_);
+  read_importance();
+  outlook_ = sweep_outlook(*model_, weights_, chosen, grid(), speeds_, importance_.get());
+  if (!importance_problem_.empty() && grid().contains(kImportance)) {
+    outlook_ = {};
+    outlook_.problem = importance_problem_;
+  }
 }
 
 const SweepForm::Line* SweepForm::current() const {
@@ -281,10 +321,12 @@ Request SweepForm::mouse(const Key& key) {
 // --- drawing
 
 void SweepForm::paint(Canvas& canvas, const Glyphs& glyphs) const {
-  paint_title(canvas, glyphs, "Sweep  " + escape(model_->name),
-              fmt::format("{}  {} params  {}",
-                          counted(weights_.size(), marked_ ? "marked weight" : "weight"),
-                          human_count(outlook_.numbers), human_bytes(outlook_.bytes_in)));
+  std::string facts = counted(weights_.size(), marked_ ? "marked weight" : "weight");
+  if (outlook_.numbers > 0) {  // else the grid is refused, and nothing was counted
+    facts += fmt::format("  {} params  {}", human_count(outlook_.numbers),
+                         human_bytes(outlook_.bytes_in));
+  }
+  paint_title(canvas, glyphs, "Sweep  " + escape(model_->name), facts);
   const Rect area = body();
   for (std::size_t i = list_.top(); i < list_.end() && i < lines_.size(); ++i) {
     const int y = area.y + static_cast<int>(i - list_.top());
@@ -386,11 +428,9 @@ void SweepForm::paint_outlook(Canvas& canvas, const Glyphs& glyphs) const {
   }
   line(2,
        ahead.seconds
-           ? fmt::format("time: about {} on {}, as earlier rows took; what the database "
-                         "has already is not measured again",
+           ? fmt::format("time: about {} on {}; what the database has is not measured again",
                          human_duration(*ahead.seconds / threads_), counted(threads_, "thread"))
-           : "time: not known before the first rows of these methods; what the database "
-             "has already is not measured again",
+           : "time: not known yet; what the database has is not measured again",
        Ink::kDim);
 }
 

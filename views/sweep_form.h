@@ -1,6 +1,6 @@
 // The form of a sweep: which method families, with which values of their grids, all from the table
 // of families; how many rows that makes, how large the results will be and how long it may take.
-// Reads no weight. One thread.
+// Reads no weight; an importance matrix once its file is named. One thread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/format/imatrix.h"
 #include "engine/methods/method.h"
 #include "engine/tensor/model.h"
 #include "views/list_cursor.h"
@@ -38,7 +39,8 @@ struct SweepOutlook {
 using SweepSpeeds = std::map<std::string, double, std::less<>>;
 SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> weights,
                            std::span<const MethodFamily* const> families, const GridOptions& grid,
-                           const SweepSpeeds& speeds);
+                           const SweepSpeeds& speeds,
+                           const ImportanceMatrix* importance = nullptr);
 
 class SweepForm final : public Screen {
  public:
@@ -53,7 +55,9 @@ class SweepForm final : public Screen {
   const std::vector<std::uint32_t>& weights() const { return weights_; }
   /// What is chosen: names of families, and the values that are not the defaults.
   std::vector<std::string> families() const;
+  /// Of an importance matrix the grid has the digest.
   GridOptions grid() const;
+  const std::shared_ptr<const ImportanceMatrix>& importance() const { return importance_; }
   const SweepOutlook& outlook() const { return outlook_; }
 
  private:
@@ -70,6 +74,7 @@ class SweepForm final : public Screen {
   Request typed(const Key& key, Command command) override;
 
   void list_lines();
+  void read_importance();
   void look_ahead();
   const Line* current() const;
   const GridOption& option(const Line& line) const {
@@ -91,6 +96,9 @@ class SweepForm final : public Screen {
   ListCursor list_;
   bool editing_ = false;
   TextField field_;
+  std::string importance_path_;  // that was read
+  std::shared_ptr<const ImportanceMatrix> importance_;
+  std::string importance_problem_;  // printable: why it could not be
   SweepSpeeds speeds_;
   SweepOutlook outlook_;
 };

@@ -107,6 +107,7 @@ void Program::start_sweep() {
   SweepRequest request;
   request.families = form->families();
   request.grid = form->grid();
+  request.importance = form->importance();
   request.all_weights = true;
   std::vector<std::uint8_t> chosen(model->weights.size(), 0);
   for (const std::uint32_t weight : form->weights()) chosen[weight] = 1;
