@@ -219,6 +219,24 @@ TEST(SweepForm, ValuesAreTyped) {
   EXPECT_EQ(form.handle(key(KeyCode::kEscape)).ask, Ask::kBack);
 }
 
+TEST(SweepForm, ReadsTheImportanceMatrixItIsGiven) {
+  auto model = std::make_shared<const Model>(test::llama(1));
+  SweepForm form(model, {1}, false, 4);
+  form.resize({120, 36});
+  press(form, " j jj ");  // no zfp but ggml, and there the file
+  ASSERT_EQ(form.context(), kInField);
+  press(form, QI_TEST_DATA "/wide-imatrix.dat");
+  form.handle(key(KeyCode::kEnter));
+  ASSERT_NE(form.importance(), nullptr);
+  EXPECT_EQ(form.grid()["imatrix"], std::vector<std::string>{form.importance()->digest()});
+  EXPECT_EQ(form.outlook().problem, "");
+  press(form, " x");
+  form.handle(key(KeyCode::kEnter));
+  EXPECT_EQ(form.importance(), nullptr);
+  EXPECT_NE(form.outlook().problem.find("wide-imatrix.datx"), std::string::npos);
+  EXPECT_EQ(press(form, "r").ask, Ask::kNothing);
+}
+
 TEST(SweepForm, GoldensAndSizes) {
   SweepForm form = form_of();
   test::expect_goldens("sweep_form", form);
