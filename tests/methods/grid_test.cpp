@@ -91,7 +91,7 @@ TEST(Grid, WhatAFamilyDoesNotTakeIsRefusedByName) {
   EXPECT_EQ(refusal("zfp", {{"rates", {"-1"}}}), "'-1' is no value of --rates: a number above 0");
   EXPECT_EQ(refusal("zfp", {{"rates", {"nan"}}}), "'nan' is no value of --rates: a number above 0");
   EXPECT_EQ(refusal("zfp", {{"precisions", {"33"}}}),
-            "'33' is no value of zfp precision=: 1 to 32");
+            "'33' is no value of --precisions: 1 to 32 bit planes (2-D blocks of float32)");
   EXPECT_EQ(refusal("zfp", {{"dims", {"5"}}}), "'5' is no value of --dims: 1 to 4");
   EXPECT_EQ(refusal("nf4", {{"block-sizes", {"63"}}}),
             "'63' is no value of --block-sizes: an even number");
