@@ -353,7 +353,7 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   if (options.mode == Mode::kEval && options.text.empty()) usage("--eval without --text FILE");
   for (const std::string& kind : options.kinds) {
-    if (kind != "ppl") usage("--eval " + kind, "ppl");
+    if (kind != "ppl") usage("no evaluation is called " + kind, "ppl");
   }
   if (options.mode == Mode::kDecode && options.level.empty()) {
     usage("--decode without --level NAME");
