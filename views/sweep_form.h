@@ -39,8 +39,7 @@ struct SweepOutlook {
 using SweepSpeeds = std::map<std::string, double, std::less<>>;
 SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> weights,
                            std::span<const MethodFamily* const> families, const GridOptions& grid,
-                           const SweepSpeeds& speeds,
-                           const ImportanceMatrix* importance = nullptr);
+                           const SweepSpeeds& speeds, const ImportanceMatrix* importance = nullptr);
 
 class SweepForm final : public Screen {
  public:

@@ -10,7 +10,9 @@ extern "C" [[gnu::weak]] void __asan_init();
 namespace qi::test {
 
 /// Whether AddressSanitizer watches the code under test: freed memory then stays with the process.
-inline bool sanitized() { return __asan_init != nullptr; }
+inline bool sanitized() {
+  return __asan_init != nullptr;
+}
 
 /// Bytes that read() and pread() gave this process so far.
 inline std::uint64_t bytes_read() {
