@@ -203,7 +203,7 @@ void durable_row(const std::string& disk, const std::string& memory) {
       unit.key = {fmt::format("{:032x}", i), {"zfp", {}}, 1};
       unit.row.tensor = "model.layers.0.mlp.up_proj.weight";
       unit.row.mse = 1e-6;
-      times.push_back(seconds_of(kWall, [&] { store.finish({&unit, 1}, false); }));
+      times.push_back(seconds_of(kWall, [&] { store.finish(unit, false); }));
     }
     std::sort(times.begin(), times.end());
     fmt::print("a durable row on {:9}: median {:.3f} ms, worst of {} {:.3f} ms\n",

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,15 +18,16 @@ namespace qi {
 namespace {
 
 // Corners of the lower convex hull of a weight's choices, from the smallest to the best: the ones
-// that are cheapest at some price of a byte.
-std::vector<std::size_t> hull_of(const std::vector<Choice>& choices) {
-  std::vector<std::size_t> order(choices.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+// that are cheapest at some price of a byte. `hull` gets them; `order` is scratch.
+void find_hull(std::span<const Choice> choices, std::vector<std::size_t>& order,
+               std::vector<std::size_t>& hull) {
+  order.resize(choices.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return std::tuple(choices[a].bytes, choices[a].cost, a) <
            std::tuple(choices[b].bytes, choices[b].cost, b);
   });
-  std::vector<std::size_t> hull;
+  hull.clear();
   const auto slope = [&](std::size_t a, std::size_t b) {
     return (choices[a].cost - choices[b].cost) /
            static_cast<double>(choices[b].bytes - choices[a].bytes);
@@ -39,59 +40,7 @@ std::vector<std::size_t> hull_of(const std::vector<Choice>& choices) {
     }
     hull.push_back(next);
   }
-  return hull;
 }
-
-struct Step {
-  double slope;  // cost that a byte takes away
-  std::size_t weight;
-  std::size_t to;  // index into the weight's hull
-};
-
-std::uint64_t sum_bytes(std::span<const std::vector<Choice>> weights, const Choices& choices) {
-  std::uint64_t sum = 0;
-  for (std::size_t w = 0; w < weights.size(); ++w) sum += weights[w][choices.picked[w]].bytes;
-  return sum;
-}
-
-// What is left of the budget: the exchange that takes away most, again and again.
-void spend_rest(std::span<const std::vector<Choice>> weights, std::uint64_t budget, Choices& out) {
-  for (bool moved = true; moved;) {
-    moved = false;
-    std::vector<Step> swaps;
-    for (std::size_t w = 0; w < weights.size(); ++w) {
-      const Choice& now = weights[w][out.picked[w]];
-      Step best{0, w, 0};
-      for (std::size_t i = 0; i < weights[w].size(); ++i) {
-        const Choice& other = weights[w][i];
-        if (out.bytes - now.bytes + other.bytes > budget) continue;
-        if (now.cost - other.cost > best.slope) best = {now.cost - other.cost, w, i};
-      }
-      if (best.slope > 0) swaps.push_back(best);
-    }
-    std::sort(swaps.begin(), swaps.end(), [](const Step& a, const Step& b) {
-      return std::tuple(-a.slope, a.weight) < std::tuple(-b.slope, b.weight);
-    });
-    for (const Step& swap : swaps) {
-      const Choice& now = weights[swap.weight][out.picked[swap.weight]];
-      const Choice& other = weights[swap.weight][swap.to];
-      const std::uint64_t bytes = out.bytes - now.bytes + other.bytes;
-      if (bytes > budget) continue;
-      out.picked[swap.weight] = swap.to;
-      out.bytes = bytes;
-      moved = true;
-    }
-  }
-}
-
-/// File and tensor.
-using WeightKey = std::pair<std::string_view, std::string_view>;
-struct WeightHash {
-  std::size_t operator()(const WeightKey& key) const {
-    const std::hash<std::string_view> hash;
-    return hash(key.first) * 31 + hash(key.second);
-  }
-};
 
 std::string usage_text(std::string_view text) {
   return fmt::format("the target \"{}\"", text);
@@ -99,55 +48,93 @@ std::string usage_text(std::string_view text) {
 
 }  // namespace
 
-Choices choose_within(std::span<const std::vector<Choice>> weights, std::uint64_t budget) {
-  Choices out;
-  std::vector<std::vector<std::size_t>> hulls;
-  std::vector<Step> steps;
-  hulls.reserve(weights.size());
-  for (std::size_t w = 0; w < weights.size(); ++w) {
-    const std::vector<Choice>& choices = weights[w];
-    hulls.push_back(hull_of(choices));
-    const std::vector<std::size_t>& hull = hulls.back();
+Chooser::Chooser(std::vector<Choice> choices, std::vector<std::size_t> ends)
+    : choices_(std::move(choices)), ends_(std::move(ends)) {
+  std::vector<std::size_t> order, hull;
+  steps_.reserve(choices_.size() - ends_.size());
+  smallest_.reserve(ends_.size());
+  for (std::size_t w = 0; w < ends_.size(); ++w) {
+    const std::span<const Choice> of_weight = of(w);
+    find_hull(of_weight, order, hull);
     for (std::size_t i = 1; i < hull.size(); ++i) {
-      const Choice &before = choices[hull[i - 1]], &after = choices[hull[i]];
-      steps.push_back(
-          {(before.cost - after.cost) / static_cast<double>(after.bytes - before.bytes), w, i});
+      const Choice &before = of_weight[hull[i - 1]], &after = of_weight[hull[i]];
+      steps_.push_back(
+          {(before.cost - after.cost) / static_cast<double>(after.bytes - before.bytes), w,
+           hull[i]});
     }
-    out.picked.push_back(hull.front());
+    smallest_.push_back(hull.front());
   }
-  out.bytes = sum_bytes(weights, out);
+  // Along a hull the slopes fall, or are equal where rounding made them so: in the order they came.
+  std::stable_sort(steps_.begin(), steps_.end(),
+                   [](const Step& a, const Step& b) { return a.slope > b.slope; });
+}
+
+Choices Chooser::within(std::uint64_t budget) const {
+  Choices out;
+  out.picked = smallest_;
+  for (std::size_t w = 0; w < ends_.size(); ++w) out.bytes += of(w)[smallest_[w]].bytes;
   out.feasible = out.bytes <= budget;
   // The price falls: whoever's next step is worth it takes it, till the budget does not hold one.
-  std::sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) {
-    return std::tuple(-a.slope, a.weight, a.to) < std::tuple(-b.slope, b.weight, b.to);
-  });
   double price = 0;
   std::uint64_t unspent = 0;
   if (out.feasible) {
-    for (const Step& step : steps) {
-      const std::vector<Choice>& choices = weights[step.weight];
-      const std::uint64_t bytes = out.bytes - choices[out.picked[step.weight]].bytes +
-                                  choices[hulls[step.weight][step.to]].bytes;
+    for (const Step& step : steps_) {
+      const std::span<const Choice> choices = of(step.weight);
+      const std::uint64_t bytes =
+          out.bytes - choices[out.picked[step.weight]].bytes + choices[step.choice].bytes;
       if (bytes > budget) {
         price = step.slope;
         unspent = budget - out.bytes;
         break;
       }
       out.bytes = bytes;
-      out.picked[step.weight] = hulls[step.weight][step.to];
+      out.picked[step.weight] = step.choice;
     }
   }
   const auto cost = [&] {
     double sum = 0;
-    for (std::size_t w = 0; w < weights.size(); ++w) sum += weights[w][out.picked[w]].cost;
+    for (std::size_t w = 0; w < ends_.size(); ++w) sum += of(w)[out.picked[w]].cost;
     return sum;
   };
   // At that price nothing is better than this, and the rest cannot buy more than the price says.
   out.bound = std::max(0.0, cost() - price * static_cast<double>(unspent));
-  if (out.feasible && unspent > 0) spend_rest(weights, budget, out);
+  if (out.feasible && unspent > 0) spend_rest(budget, out);
   out.cost = cost();
   if (!out.feasible) out.bound = out.cost;
   return out;
+}
+
+// What is left of the budget: the exchange that takes away most, again and again.
+void Chooser::spend_rest(std::uint64_t budget, Choices& out) const {
+  struct Swap {
+    double gain;
+    std::size_t weight, choice;
+  };
+  for (bool moved = true; moved;) {
+    moved = false;
+    std::vector<Swap> swaps;
+    for (std::size_t w = 0; w < ends_.size(); ++w) {
+      const std::span<const Choice> choices = of(w);
+      const Choice& now = choices[out.picked[w]];
+      Swap best{0, w, 0};
+      for (std::size_t i = 0; i < choices.size(); ++i) {
+        if (out.bytes - now.bytes + choices[i].bytes > budget) continue;
+        if (now.cost - choices[i].cost > best.gain) best = {now.cost - choices[i].cost, w, i};
+      }
+      if (best.gain > 0) swaps.push_back(best);
+    }
+    std::stable_sort(swaps.begin(), swaps.end(),
+                     [](const Swap& a, const Swap& b) { return a.gain > b.gain; });
+    for (const Swap& swap : swaps) {
+      const Choice& now = of(swap.weight)[out.picked[swap.weight]];
+      const Choice& other = of(swap.weight)[swap.choice];
+      const std::uint64_t bytes = out.bytes - now.bytes + other.bytes;
+      if (bytes > budget) continue;
+      out.picked[swap.weight] = swap.choice;
+      out.bytes = bytes;
+      moved = true;
+    }
+  }
 }
 
 std::string_view plan_measure_name(PlanMeasure measure) {
@@ -215,68 +202,83 @@ PlanTarget parse_plan_target(std::string_view text) {
   throw refuse();
 }
 
-Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target) {
-  std::map<MethodConfig, std::uint32_t> numbers;
-  std::vector<PlanRow> numbered;
-  for (const ResultRow& row : rows) {
-    const auto [at, fresh] =
-        numbers.try_emplace(row.config, static_cast<std::uint32_t>(numbers.size()));
-    numbered.push_back({&row, at->second});
+Planner::Planner(std::span<const PlanRow> rows, PlanMeasure measure) {
+  // The rows of each weight behind each other, weights in the order in which they first occur.
+  struct Slot {
+    std::size_t place = 0;  // among the weights, from 1
+    std::size_t rows = 0;
+  };
+  std::vector<Slot> slots;  // by weight number
+  std::size_t weights = 0;
+  // What is needed of the rows, in their order in memory: they are large and would be read slowly
+  // in any other.
+  struct Facts {
+    Choice choice;
+    std::int64_t run;
+    bool measured;
+  };
+  std::vector<Facts> facts;
+  facts.reserve(rows.size());
+  for (const PlanRow& one : rows) {
+    const std::optional<double> cost = plan_cost(*one.row, measure);
+    facts.push_back({{one.row->bytes_out, cost.value_or(0)}, one.row->run, cost.has_value()});
+    if (slots.size() <= one.weight) slots.resize(one.weight + 1);
+    Slot& slot = slots[one.weight];
+    if (slot.rows++ == 0) slot.place = ++weights;
   }
-  return make_plan(numbered, target);
-}
-
-Plan make_plan(std::span<const PlanRow> rows, const PlanTarget& target) {
-  std::unordered_map<WeightKey, std::size_t, WeightHash> numbers;
-  std::vector<std::vector<std::size_t>> weights;  // the newest row of each configuration, ascending
-  WeightKey last;                                 // rows mostly come weight after weight
-  std::size_t number = 0;
+  std::vector<std::size_t> next(weights + 1);  // where a weight's next row goes
+  for (const Slot& slot : slots) {
+    if (slot.rows > 0) next[slot.place] = slot.rows;
+  }
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  std::vector<std::size_t> order(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const ResultRow& row = *rows[i].row;
-    if (row.is_total()) continue;
-    const WeightKey key{row.file, row.tensor};
-    if (weights.empty() || key != last) {
-      const auto [at, fresh] = numbers.try_emplace(key, weights.size());
-      if (fresh) weights.emplace_back();
-      number = at->second;
-      last = key;
-    }
-    if (!plan_cost(row, target.measure)) continue;
-    std::vector<std::size_t>& of_weight = weights[number];
-    const auto same = std::find_if(of_weight.begin(), of_weight.end(), [&](std::size_t other) {
-      return rows[other].config == rows[i].config;
-    });
-    if (same == of_weight.end()) {
-      of_weight.push_back(i);
-    } else if (rows[*same].row->run <= row.run) {
-      of_weight.erase(same);
-      of_weight.push_back(i);
-    }
+    order[next[slots[rows[i].weight].place - 1]++] = i;
   }
-  Plan out;
-  std::vector<std::vector<Choice>> choices;
-  std::vector<std::vector<std::size_t>> chosen;  // the rows behind the choices
-  for (std::vector<std::size_t>& weight : weights) {
-    if (weight.empty()) {
-      ++out.left_out;
+
+  std::vector<Choice> choices;
+  std::vector<std::size_t> ends;
+  choices.reserve(rows.size());
+  rows_.reserve(rows.size());
+  std::size_t begin = 0;
+  for (std::size_t w = 0; w < weights; ++w) {
+    const std::size_t first = rows_.size();
+    for (; begin < next[w]; ++begin) {
+      const std::size_t i = order[begin];
+      const Facts& row = facts[i];
+      if (!row.measured) continue;
+      const auto same =
+          std::find_if(rows_.begin() + static_cast<std::ptrdiff_t>(first), rows_.end(),
+                       [&](std::size_t other) { return rows[other].config == rows[i].config; });
+      if (same == rows_.end()) {
+        rows_.push_back(i);
+        choices.push_back(row.choice);
+      } else if (facts[*same].run <= row.run) {
+        *same = i;
+        choices[static_cast<std::size_t>(same - rows_.begin())] = row.choice;
+      }
+    }
+    if (rows_.size() == first) {
+      ++known_.left_out;
       continue;
     }
-    std::vector<Choice>& of_weight = choices.emplace_back();
-    of_weight.reserve(weight.size());
-    std::uint64_t smallest = ~std::uint64_t{0};
-    for (const std::size_t row : weight) {
-      const ResultRow& one = *rows[row].row;
-      of_weight.push_back({one.bytes_out, *plan_cost(one, target.measure)});
-      smallest = std::min(smallest, one.bytes_out);
-    }
-    out.smallest += smallest;
-    out.weights += rows[weight.front()].row->weights;
-    chosen.push_back(std::move(weight));
+    const auto less = [](const Choice& a, const Choice& b) { return a.bytes < b.bytes; };
+    known_.smallest +=
+        std::min_element(choices.begin() + static_cast<std::ptrdiff_t>(first), choices.end(), less)
+            ->bytes;
+    known_.weights += rows[rows_[first]].row->weights;
+    firsts_.push_back(first);
+    ends.push_back(rows_.size());
   }
   if (choices.empty()) {
     throw Error(ErrorCode::kUsage, "there is nothing to plan with",
-                fmt::format("rows of weights with their {}", plan_measure_name(target.measure)));
+                fmt::format("rows of weights with their {}", plan_measure_name(measure)));
   }
+  chooser_.emplace(std::move(choices), std::move(ends));
+}
+
+Plan Planner::plan(const PlanTarget& target) const {
+  Plan out = known_;
   if (target.bytes) {
     out.budget = *target.bytes - std::min(*target.bytes, target.other_bytes);
   } else if (target.bits_per_weight) {
@@ -285,8 +287,10 @@ Plan make_plan(std::span<const PlanRow> rows, const PlanTarget& target) {
   } else {
     throw Error(ErrorCode::kUsage, "the plan has no target", "bytes or bits per weight");
   }
-  const Choices found = choose_within(choices, out.budget);
-  for (std::size_t w = 0; w < choices.size(); ++w) out.rows.push_back(chosen[w][found.picked[w]]);
+  const Choices found = chooser_->within(out.budget);
+  for (std::size_t w = 0; w < firsts_.size(); ++w) {
+    out.rows.push_back(rows_[firsts_[w] + found.picked[w]]);
+  }
   out.bytes = found.bytes;
   out.cost = found.cost;
   out.bound = found.bound;

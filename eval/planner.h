@@ -34,8 +34,32 @@ struct Choices {
   double bound = 0;
 };
 
-/// Every weight must have a choice. O(n log n) in all choices, and then a few passes.
-Choices choose_within(std::span<const std::vector<Choice>> weights, std::uint64_t budget);
+/// Chooses for any number of budgets; what does not depend on the budget is done once.
+class Chooser {
+ public:
+  /// Weight w has choices [ends[w − 1], ends[w]), at least one. O(n log n) in all choices.
+  Chooser(std::vector<Choice> choices, std::vector<std::size_t> ends);
+  /// A few passes over all choices.
+  Choices within(std::uint64_t budget) const;
+
+  /// A step along a weight's lower convex hull.
+  struct Step {
+    double slope;  // cost that a byte takes away
+    std::size_t weight;
+    std::size_t choice;  // where it leads
+  };
+
+ private:
+  std::span<const Choice> of(std::size_t weight) const {
+    const std::size_t begin = weight == 0 ? 0 : ends_[weight - 1];
+    return std::span(choices_).subspan(begin, ends_[weight] - begin);
+  }
+  void spend_rest(std::uint64_t budget, Choices& out) const;
+
+  std::vector<Choice> choices_;
+  std::vector<std::size_t> ends_, smallest_;  // by weight
+  std::vector<Step> steps_;                   // of all hulls, the steepest first
+};
 
 /// What a plan keeps small, summed over the weights.
 enum class PlanMeasure : std::uint8_t {
@@ -54,7 +78,6 @@ struct PlanTarget {
   std::optional<std::uint64_t> bytes;
   std::optional<double> bits_per_weight;
   std::uint64_t other_bytes = 0;  // of weights that are in no row: part of `bytes`
-  PlanMeasure measure = PlanMeasure::kSquaredError;
 };
 /// "4.5" or "4.5 b/w" are bits per weight; "4.2 GiB", "900MB", "123456 B" bytes. Throws kUsage.
 PlanTarget parse_plan_target(std::string_view text);
@@ -73,15 +96,28 @@ struct Plan {
     return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
   }
 };
-/// A row to plan with; equal numbers are equal configurations.
+/// A row to plan with; equal numbers are equal weights and configurations.
 struct PlanRow {
   const ResultRow* row = nullptr;
+  std::uint32_t weight = 0;
   std::uint32_t config = 0;
 };
-/// Of rows of one model. Totals, failed rows and rows without the measure are passed over; of equal
-/// (file, tensor, configuration) the newest run's counts. Throws kUsage when no row is left.
-Plan make_plan(std::span<const PlanRow> rows, const PlanTarget& target);
-Plan make_plan(std::span<const ResultRow> rows, const PlanTarget& target);
+/// Plans for any number of targets with the same rows.
+class Planner {
+ public:
+  /// Rows of one model; `Plan::rows` are indices into them. Totals, failed rows and rows without
+  /// the measure are passed over; of equal (weight, configuration) the newest run's counts. Throws
+  /// kUsage when no row is left.
+  Planner(std::span<const PlanRow> rows, PlanMeasure measure);
+  /// Throws kUsage without a target.
+  Plan plan(const PlanTarget& target) const;
+
+ private:
+  Plan known_;                       // what no target changes
+  std::vector<std::size_t> rows_;    // behind the chooser's choices
+  std::vector<std::size_t> firsts_;  // by weight: where its choices begin
+  std::optional<Chooser> chooser_;
+};
 
 /// "--tensor-type ^blk.0.attn_q.weight$=Q4_K", one line a weight: llama-quantize takes the name as
 /// a regular expression, so whatever is no lower-case letter, digit, '_' or '-' becomes '.'.

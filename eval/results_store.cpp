@@ -308,13 +308,13 @@ std::int64_t ResultsStore::put_result(const UnitRecord& unit, bool redo) {
   return select.getColumn(0).getInt64();
 }
 
-// What the units' claims were for is there now, so the claims stay until release(): one page less
-// to write.
-void ResultsStore::finish(std::span<const UnitRecord> units, bool redo) {
+// What the unit's claim was for is there now, so the claim stays until release(): one page less to
+// write.
+void ResultsStore::finish(const UnitRecord& unit, bool redo) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
     SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
-    for (const UnitRecord& unit : units) insert_row(unit, put_result(unit, redo));
+    insert_row(unit, put_result(unit, redo));
     transaction.commit();
   });
 }

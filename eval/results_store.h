@@ -69,9 +69,9 @@ class ResultsStore {
   /// kDone. `computed`: hashes to be kept with it. With `redo` nothing counts as there.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
                            std::span<const KnownHash> computed = {});
-  /// Measured rows: kept, all in one transaction. With `redo` they take the place of what is there,
-  /// else what another process was quicker with stays.
-  void finish(std::span<const UnitRecord> units, bool redo);
+  /// A measured row, in a transaction of its own: on the disk when this returns. With `redo` it
+  /// takes the place of what is there, else what another process was quicker with stays.
+  void finish(const UnitRecord& unit, bool redo);
   /// The row of a unit that failed; a later run tries again.
   void fail(const UnitRecord& unit);
   /// Gives up all claims of this run: all that will come of them is there.

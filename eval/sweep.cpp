@@ -23,14 +23,6 @@ namespace {
 /// each would cost a small one as much as its row. What was hashed is still in the caches when
 /// measured.
 constexpr std::uint64_t kTogetherBytes = 4 << 20;
-/// Units of weights that small are measured one after the other and kept in one transaction, which
-/// costs as much as some of them: so many at the most, and none waits longer than this for the
-/// next.
-constexpr std::uint64_t kSmallValues = 256 * 1024;
-constexpr std::size_t kMostTogether = 8;
-constexpr auto kLongestWait = std::chrono::milliseconds(20);
-/// Pieces of work there must be for each thread, or some would idle at the end.
-constexpr std::size_t kPiecesOfThread = 8;
 constexpr auto kOtherPause = std::chrono::milliseconds(50);
 
 /// "a row of 172: a multiple of 32 [bad_shape]"; the file only where the weight does not tell.
@@ -96,38 +88,19 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     std::vector<std::uint32_t> weights;  // that are not claimed yet
   };
 
-  /// The plan's units in order, those of small weights several at a time.
-  std::vector<std::vector<std::uint32_t>> pieces() const {
-    const std::size_t threads =
-        options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
-    const std::size_t most =
-        std::clamp(plan.units.size() / (threads * kPiecesOfThread), std::size_t{1}, kMostTogether);
-    std::vector<std::vector<std::uint32_t>> out;
-    bool open = false;  // the last one may grow
-    for (std::uint32_t u = 0; u < plan.units.size(); ++u) {
-      const bool is_small = plan.weights[plan.units[u].weight]->params <= kSmallValues;
-      if (!open || !is_small || out.back().size() >= most) out.emplace_back();
-      out.back().push_back(u);
-      open = is_small;
-    }
-    return out;
-  }
-
   /// What the queue runs of it.
-  Unit piece_of(std::vector<std::uint32_t> units) {
-    Unit piece;
-    const SweepUnit& first = plan.units[units.front()];
-    piece.label = fmt::format("{} {}", plan.weights[first.weight]->name,
-                              config_label(plan.configs[first.config]));
-    for (const std::uint32_t u : units) {
-      piece.bytes += plan.weights[plan.units[u].weight]->size_bytes;
-    }
-    piece.run = [self = shared_from_this(), units = std::move(units)](UnitContext& context) {
-      self->guarded([&] { self->run_piece(units, context); });
+  Unit queued(std::uint32_t u) {
+    const SweepUnit& unit = plan.units[u];
+    const Weight& weight = *plan.weights[unit.weight];
+    Unit queued;
+    queued.label = fmt::format("{} {}", weight.name, config_label(plan.configs[unit.config]));
+    queued.bytes = weight.size_bytes;
+    queued.run = [self = shared_from_this(), u](UnitContext& context) {
+      self->guarded([&] { self->run_unit(u, context); });
       if (context.cancelled()) self->guarded([&] { self->store.release(); });
       if (self->primary_left.fetch_sub(1) == 1) self->wait_for_others();
     };
-    return piece;
+    return queued;
   }
 
   /// What ends the sweep ends it here; everything else is a row by then.
@@ -246,26 +219,11 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     return statuses[u];
   }
 
-  void run_piece(const std::vector<std::uint32_t>& units, UnitContext& context) {
-    std::vector<UnitRecord> measured;  // not kept yet
-    const auto keep = [&] {
-      if (measured.empty()) return;
-      store.finish(measured, options.redo);
-      for (UnitRecord& record : measured) {
-        publish(static_cast<std::uint32_t>(record.unit), std::move(record.row));
-      }
-      measured.clear();
-    };
-    std::chrono::steady_clock::time_point waiting_since;
-    for (const std::uint32_t u : units) {
-      std::optional<UnitRecord> record = measured_unit(u, context);
-      if (!record) continue;
-      const auto now = std::chrono::steady_clock::now();
-      if (measured.empty()) waiting_since = now;
-      measured.push_back(std::move(*record));
-      if (now - waiting_since >= kLongestWait) keep();
-    }
-    keep();
+  void run_unit(std::uint32_t u, UnitContext& context) {
+    std::optional<UnitRecord> record = measured_unit(u, context);
+    if (!record) return;
+    store.finish(*record, options.redo);
+    publish(u, std::move(record->row));
   }
 
   /// Nothing where it is not this run's to measure, was cancelled, or failed, which is a row then.
@@ -370,7 +328,7 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
         // Those first; who waits gives its thread to them.
         primary_left += to_measure.size();
         std::vector<Unit> units;
-        for (const std::uint32_t u : to_measure) units.push_back(piece_of({u}));
+        for (const std::uint32_t u : to_measure) units.push_back(queued(u));
         append(std::move(units));
         return;
       }
@@ -436,9 +394,7 @@ const std::vector<Warning>& Sweep::warnings() const {
 JobId Sweep::start(JobQueue& queue, std::string name) {
   const std::lock_guard starting(state_->start_mutex);
   std::vector<Unit> units;
-  for (std::vector<std::uint32_t>& piece : state_->pieces()) {
-    units.push_back(state_->piece_of(std::move(piece)));
-  }
+  for (std::uint32_t u = 0; u < state_->plan.units.size(); ++u) units.push_back(state_->queued(u));
   state_->primary_left = units.size();
   const JobId job = queue.submit(std::move(name), std::move(units));
   {

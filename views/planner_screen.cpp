@@ -39,6 +39,7 @@ PlannerScreen::PlannerScreen(std::shared_ptr<const ResultSet> set, ResultPart pa
   for (const std::size_t row : part.rows) {
     if (set_->row(row).is_total()) continue;
     indices_.push_back(row);
+    rows_.push_back({&set_->row(row), set_->weight_of(row), set_->config_of(row)});
     names_.add(set_->row(row).tensor);
   }
 }
@@ -55,12 +56,10 @@ void PlannerScreen::make() {
   problem_.clear();
   try {
     PlanTarget target = parse_plan_target(field_.text());
-    target.measure = measure_;
     target.other_bytes = other_bytes_.value_or(0);
-    std::vector<PlanRow> rows;
-    rows.reserve(indices_.size());
-    for (const std::size_t row : indices_) rows.push_back({&set_->row(row), set_->config_of(row)});
-    plan_ = make_plan(rows, target);
+    std::optional<Planner>& planner = planners_[static_cast<std::size_t>(measure_)];
+    if (!planner) planner.emplace(rows_, measure_);
+    plan_ = planner->plan(target);
   } catch (const Error& error) {
     problem_ = escape(fmt::format("{}: expected {}", error.message, error.expected));
   }

@@ -2,6 +2,7 @@
 // the sum of an error is small. Plans with the rows it is given; reads no file. One thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,7 +55,9 @@ class PlannerScreen final : public TableScreen {
 
   std::string model_;  // printable
   std::shared_ptr<const ResultSet> set_;
-  std::vector<std::size_t> indices_;  // of the set: to plan with
+  std::vector<std::size_t> indices_;                            // of the set: to plan with
+  std::vector<PlanRow> rows_;                                   // the same
+  std::array<std::optional<Planner>, kPlanMeasures> planners_;  // made when first asked for
   std::optional<std::uint64_t> other_bytes_;
   TextField field_;
   bool typing_ = true;

@@ -46,6 +46,9 @@ std::size_t ResultSet::add(ResultRow row) {
   }
   if (!row.is_total()) ++configs_[at->second].rows;
   config_of_.push_back(at->second);
+  const auto number = static_cast<std::uint32_t>(weight_numbers_.size());
+  std::string weight = fmt::format("{}\n{}\n{}", row.model, row.file, row.tensor);
+  weight_of_.push_back(weight_numbers_.try_emplace(std::move(weight), number).first->second);
   rows_.push_back(std::move(row));
   search_.add(search_text(rows_.size() - 1));
   return rows_.size() - 1;

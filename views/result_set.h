@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "eval/result_row.h"
@@ -37,6 +38,8 @@ class ResultSet {
   /// Index into configs().
   std::uint32_t config_of(std::size_t index) const { return config_of_[index]; }
   const std::vector<Config>& configs() const { return configs_; }
+  /// The number of a row's weight: equal for equal model, file and tensor.
+  std::uint32_t weight_of(std::size_t index) const { return weight_of_[index]; }
   const std::vector<std::string>& families() const { return families_; }
 
   /// What filters look in, of all rows and of one.
@@ -47,11 +50,12 @@ class ResultSet {
 
  private:
   std::vector<ResultRow> rows_;
-  std::vector<std::uint32_t> config_of_;
+  std::vector<std::uint32_t> config_of_, weight_of_;
   std::vector<Config> configs_;
   std::vector<std::string> families_;
   NameSearch search_;
   std::map<MethodConfig, std::uint32_t> numbers_;
+  std::unordered_map<std::string, std::uint32_t> weight_numbers_;
   struct Ranks {
     std::size_t rows = 0;  // of how many rows they are
     std::vector<std::uint32_t> rank;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -36,6 +37,16 @@ std::vector<std::vector<Choice>> random_weights(std::mt19937& random) {
     }
   }
   return out;
+}
+
+Choices choose_within(const std::vector<std::vector<Choice>>& weights, std::uint64_t budget) {
+  std::vector<Choice> choices;
+  std::vector<std::size_t> ends;
+  for (const std::vector<Choice>& weight : weights) {
+    choices.insert(choices.end(), weight.begin(), weight.end());
+    ends.push_back(choices.size());
+  }
+  return Chooser(std::move(choices), std::move(ends)).within(budget);
 }
 
 TEST(Planner, WithinTheBudgetAndNotBelowTheBound) {
@@ -118,6 +129,26 @@ ResultRow row_of(std::string tensor, std::string type, std::uint64_t bytes, doub
   return row;
 }
 
+Plan make_plan(const std::vector<ResultRow>& rows, const PlanTarget& target,
+               PlanMeasure measure = PlanMeasure::kSquaredError) {
+  std::map<std::string, std::uint32_t> weights;
+  std::map<MethodConfig, std::uint32_t> configs;
+  std::vector<PlanRow> numbered;
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const ResultRow& row = rows[i];
+    if (row.is_total()) continue;
+    indices.push_back(i);
+    const auto weight = static_cast<std::uint32_t>(weights.size());
+    const auto config = static_cast<std::uint32_t>(configs.size());
+    numbered.push_back({&row, weights.try_emplace(row.tensor, weight).first->second,
+                        configs.try_emplace(row.config, config).first->second});
+  }
+  Plan plan = Planner(numbered, measure).plan(target);
+  for (std::size_t& row : plan.rows) row = indices[row];
+  return plan;
+}
+
 TEST(Planner, OneRowAWeight) {
   std::vector<ResultRow> rows = {
       row_of("blk.0.attn_q.weight", "Q4_K", 562, 0.4),
@@ -159,9 +190,8 @@ TEST(Planner, NothingToPlanWith) {
   PlanTarget target;
   target.bytes = 5;
   EXPECT_THROW(make_plan(rows, target), Error);
-  target.measure = PlanMeasure::kOutputError;
-  EXPECT_THROW(make_plan(std::vector{row_of("a", "Q8_0", 5, 0.1)}, target), Error);
-  EXPECT_THROW(make_plan(std::vector{row_of("a", "Q8_0", 5, 0.1)}, PlanTarget{}), Error);
+  EXPECT_THROW(make_plan({row_of("a", "Q8_0", 5, 0.1)}, target, PlanMeasure::kOutputError), Error);
+  EXPECT_THROW(make_plan({row_of("a", "Q8_0", 5, 0.1)}, PlanTarget{}), Error);
 }
 
 TEST(Planner, Targets) {
