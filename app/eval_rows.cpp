@@ -33,6 +33,7 @@ std::span<const Column> eval_columns() {
 
 Row eval_cells(const EvalRow& row) {
   const EvalMeasures& measured = row.measured;
+  const bool ok = row.error.empty();
   const std::optional<double> speed = measured.tokens_per_s();
   return {Field(row.run),
           Field(row.model),
@@ -42,14 +43,14 @@ Row eval_cells(const EvalRow& row) {
           Field(row.kind),
           Field(row.dataset),
           Field(row.params.text()),
-          Field(measured.value),
-          Field(measured.standard_error),
-          Field(measured.tokens),
-          Field(measured.seconds),
+          field_if(ok, measured.value),
+          field_if(measured.standard_error.has_value(), measured.standard_error.value_or(0)),
+          field_if(measured.tokens > 0, measured.tokens),
+          field_if(ok, measured.seconds),
           field_if(speed.has_value(), speed.value_or(0)),
           field_if(measured.peak_memory_bytes > 0, measured.peak_memory_bytes),
-          Field(std::string_view("ok")),
-          Field()};
+          Field(std::string_view(ok ? "ok" : "error")),
+          field_if(!ok, row.error)};
 }
 
 }  // namespace qi

@@ -14,6 +14,7 @@
 
 #include "engine/format/qstore_writer.h"
 #include "engine/io/error.h"
+#include "eval/eval_kind.h"
 
 namespace qi {
 namespace {
@@ -216,6 +217,10 @@ constexpr std::array kOptionTable = {
                "--eval: the token that begins a text, as the tokenizer has it, or none", kEvery, kAny,
                Mode::kEval, false,
                [](O& o, const S& v) { o.no_bos = second_of("--bos", v, "auto", "none"); }},
+    OptionSpec{"--tokenizer", "PATH", "",
+               "--eval: a folder, tokenizer.json or GGUF with the tokenizer",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.tokenizer = not_empty("--tokenizer", v); }},
     OptionSpec{"--nll", "FILE", "", "--eval: a CSV row for each token that counts", kEvery, kAny,
                Mode::kEval, false,
                [](O& o, const S& v) { o.nll_output = not_empty("--nll", v); }},
@@ -329,6 +334,20 @@ void check_paths(Options& options) {
   }
 }
 
+void check_kind(const std::string& name, const Options& options) {
+  const EvalKind* const kind = find_evaluation_kind(name);
+  if (kind == nullptr) {
+    std::vector<std::string_view> names;
+    for (const EvalKind& each : evaluation_kinds()) names.push_back(each.name);
+    usage("no evaluation is called " + name, fmt::format("{}", fmt::join(names, ", ")));
+  }
+  const auto need = [&](bool needed, const std::string& given, std::string_view option) {
+    if (needed && given.empty()) usage(fmt::format("--eval {} without {}", name, option));
+  };
+  need(kind->needs_text, options.text, "--text FILE");
+  need(kind->needs_base, options.base, "--base MODEL");
+}
+
 void check_together(const Options& options, const std::vector<const OptionSpec*>& given) {
   const OptionSpec* mode = nullptr;
   for (const OptionSpec* spec : given) {
@@ -351,10 +370,7 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   if (options.mode == Mode::kConvert && options.convert_type.empty()) {
     usage("--convert without --to TYPE");
   }
-  if (options.mode == Mode::kEval && options.text.empty()) usage("--eval without --text FILE");
-  for (const std::string& kind : options.kinds) {
-    if (kind != "ppl") usage("no evaluation is called " + kind, "ppl");
-  }
+  for (const std::string& name : options.kinds) check_kind(name, options);
   if (options.mode == Mode::kDecode && options.level.empty()) {
     usage("--decode without --level NAME");
   }

@@ -76,6 +76,7 @@ struct Options {
 
   std::vector<std::string> kinds;  // --eval
   std::string text;
+  std::string tokenizer;
   std::string nll_output;
   bool llama_cpp_protocol = false;
   bool no_bos = false;

@@ -11,13 +11,13 @@ namespace qi {
 
 struct EvalMeasures {
   double value = 0;
-  double standard_error = 0;
-  std::uint64_t tokens = 0;  // that were scored
+  std::optional<double> standard_error;  // nothing: the measure has none
+  std::uint64_t tokens = 0;              // that were scored
   double seconds = 0;
   std::uint64_t peak_memory_bytes = 0;
 
   std::optional<double> tokens_per_s() const {
-    if (seconds <= 0) return std::nullopt;
+    if (seconds <= 0 || tokens == 0) return std::nullopt;
     return static_cast<double>(tokens) / seconds;
   }
 };
@@ -28,10 +28,11 @@ struct EvalRow {
   std::string family;  // of what was done to the weights; empty: as stored
   std::string config;  // its parameters
   double bits_per_weight = 0;
-  std::string kind;     // "ppl"
+  std::string kind;     // "ppl", "kld", "kld.median"
   std::string dataset;  // the text's file name
   Params params;
   EvalMeasures measured;
+  std::string error;  // why nothing was measured; empty: all is well
 };
 
 }  // namespace qi

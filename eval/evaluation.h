@@ -1,44 +1,88 @@
-// What compression does to a model, from a text file to a row in the results database: tokenizes,
-// runs the model, keeps finished windows so that an interrupted run goes on where it was, and finds
-// what was measured before. Refuses what the tokenizer, the transformer, the plan and the database
-// refuse. One thread at a time; the model's work is shared by threads of its own.
+// What compression does to a model, from files to rows in the results database: texts and
+// tokenizers, the model as it is stored or as a configuration leaves it, and every kind of
+// evaluation (eval_kind.h) that was asked for. Finished pieces are kept, so that an interrupted run
+// goes on where it was, and what was measured before is found. Refuses what the tokenizer, the
+// transformer, the kinds and the database refuse. One thread at a time; the work is shared by
+// threads of its own.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "engine/methods/method.h"
 #include "eval/eval_row.h"
-#include "eval/perplexity.h"
+#include "eval/results_evals.h"
+#include "eval/text_windows.h"
+#include "eval/transformer/weights.h"
 
 namespace qi {
 
 struct EvaluationRequest {
+  std::vector<std::string> kinds;  // names of evaluation_kinds()
   std::string text_path;
   PerplexityOptions perplexity;  // without BOS: the tokenizer says which
   bool automatic_bos = true;     // as the tokenizer begins a text; else none
-  std::string database;          // path
+  std::string tokenizer_path;    // a folder, tokenizer.json or GGUF; empty: the model's own
   bool redo = false;             // measures also what the database already has
   unsigned threads = 0;          // 0: all cores
   const std::atomic<bool>* cancel = nullptr;
-  std::string options;   // as given, for the record of the run
-  std::string versions;  // of program and libraries, for the record of the run
 };
+
+/// What is evaluated: a model's weights, as they are stored or as a configuration leaves them.
+struct EvaluatedWeights {
+  OpenWeight open;
+  std::optional<MethodConfig> config;  // nothing: as stored
+  double bits_per_weight = 0;
+  /// Whatever else tells these weights from others of the same model and configuration: which of
+  /// them it was applied to, the version of its codec. Part of the key of results.
+  std::string scope;
+};
+
+struct EvaluationProgress {
+  std::string_view kind;
+  std::uint64_t done = 0;  // of the tokens or questions of this run
+  std::uint64_t total = 0;
+  std::optional<double> value;  // of the kind's first measure so far
+};
+
+/// One window's numbers: of tokens window.scored_from + i.
+using OnWindow = std::function<void(const TextWindow& window, std::span<const double> nll)>;
 
 struct EvaluationEvents {
-  /// The numbers of every window, in order, those that an earlier run left among them. With it a
-  /// finished evaluation is run again: the database has its sums alone. May be empty.
+  /// A row is finished and on the disk.
+  std::function<void(const EvalRow& row)> on_row;
+  std::function<void(const EvaluationProgress& progress)> on_progress;
+  /// Of the perplexity the numbers of every window, in order, those that an earlier run left among
+  /// them. With it a finished evaluation is run again: the database has its sums alone. May be
+  /// empty.
   OnWindow on_window;
-  /// Tokens that this run is through with, and the perplexity of the windows so far (0: none yet).
-  std::function<void(std::uint64_t done, std::uint64_t total, double perplexity)> on_progress;
-  std::function<void(const Warning&)> on_warning;
 };
 
-/// The perplexity of `model` over the text. Nothing: cancelled.
-/// Throws kBadEncoding and kBadValue for the text (empty, not UTF-8, shorter than a window),
-/// kMissing without a tokenizer, kInconsistent when it has more tokens than the model.
-std::optional<EvalRow> evaluate_perplexity(const Model& model, const EvaluationRequest& request,
-                                           const EvaluationEvents& events);
+class EvalInputs;
+
+class Evaluation {
+ public:
+  /// `model` must outlive it.
+  Evaluation(const Model& model, EvaluationRequest request);
+  ~Evaluation();
+  Evaluation(const Evaluation&) = delete;
+  Evaluation& operator=(const Evaluation&) = delete;
+
+  /// All kinds of the request over these weights; again for others: texts are read and the model
+  /// is hashed once. False: cancelled.
+  /// Throws kBadEncoding and kBadValue for the text (empty, not UTF-8, shorter than a window),
+  /// kMissing without a tokenizer, kInconsistent when it has more tokens than the model.
+  bool run(const EvaluatedWeights& weights, EvalStore& store, const EvaluationEvents& events);
+  /// Of the contents of all weights of the model as stored; empty where no row was needed yet.
+  const std::string& model_hash() const;
+
+ private:
+  std::unique_ptr<EvalInputs> inputs_;
+};
 
 }  // namespace qi

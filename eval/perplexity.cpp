@@ -1,80 +1,12 @@
 #include "eval/perplexity.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
 
-#include "engine/io/error.h"
-
 namespace qi {
-namespace {
-
-constexpr std::uint64_t kHuggingFaceContext = 2048;
-constexpr std::uint64_t kLlamaCppContext = 512;
-
-PerplexityOptions with_defaults(PerplexityOptions options, std::uint64_t model_context) {
-  const bool llama_cpp = options.protocol == Protocol::kLlamaCpp;
-  const std::uint64_t least = llama_cpp ? 4 : 2;  // that any token counts
-  if (options.context == 0) {
-    options.context = llama_cpp ? kLlamaCppContext : kHuggingFaceContext;
-    if (model_context > 0) options.context = std::min(options.context, model_context);
-  }
-  if (model_context > 0 && options.context > model_context) {
-    throw Error(
-        ErrorCode::kUsage, fmt::format("--context {}", options.context),
-        fmt::format("at most {}, the positions that the model was made for", model_context));
-  }
-  if (options.context < least) {
-    throw Error(ErrorCode::kUsage, fmt::format("--context {}", options.context),
-                fmt::format("at least {} tokens", least));
-  }
-  if (options.stride == 0) options.stride = options.context;
-  if (options.stride > options.context || (llama_cpp && options.stride < options.context)) {
-    throw Error(ErrorCode::kUsage, fmt::format("--stride {}", options.stride),
-                llama_cpp ? "none with llama.cpp's protocol"
-                          : fmt::format("at most {}, the context", options.context));
-  }
-  return options;
-}
-
-}  // namespace
-
-std::string_view protocol_name(Protocol protocol) {
-  return protocol == Protocol::kHuggingFace ? "hf" : "llama.cpp";
-}
-
-PerplexityPlan::PerplexityPlan(std::vector<std::int32_t> tokens, const PerplexityOptions& options,
-                               std::uint64_t model_context)
-    : stream_(std::move(tokens)), options_(with_defaults(options, model_context)) {
-  if (options_.bos) stream_.insert(stream_.begin(), *options_.bos);
-  const bool llama_cpp = options_.protocol == Protocol::kLlamaCpp;
-  const std::uint64_t needed = (llama_cpp ? 2 : 1) * options_.context;
-  if (stream_.size() < needed) {
-    throw Error(ErrorCode::kBadValue, fmt::format("a text of {} tokens", stream_.size()),
-                fmt::format("at least {} for {} of {}, or a smaller --context", needed,
-                            llama_cpp ? "two windows" : "a window", options_.context));
-  }
-  windows_ = (stream_.size() - options_.context) / options_.stride + 1;
-  if (options_.limit > 0) windows_ = std::min(windows_, options_.limit);
-}
-
-std::size_t PerplexityPlan::scored_from(std::uint64_t window) const {
-  if (options_.protocol == Protocol::kLlamaCpp) return options_.context / 2 + 1;
-  return window == 0 ? 1 : std::max<std::uint64_t>(1, options_.context - options_.stride);
-}
-
-TextWindow PerplexityPlan::window(std::uint64_t index) const {
-  const auto begin = stream_.begin() + static_cast<std::ptrdiff_t>(index * options_.stride);
-  TextWindow window{
-      index, {begin, begin + static_cast<std::ptrdiff_t>(options_.context)}, scored_from(index)};
-  if (options_.protocol == Protocol::kLlamaCpp && options_.bos) window.tokens[0] = *options_.bos;
-  return window;
-}
-
-std::uint64_t PerplexityPlan::scored() const {
-  return options_.context - scored_from(0) + (windows_ - 1) * (options_.context - scored_from(1));
-}
 
 void NllSum::add(std::span<const double> nll) {
   for (const double value : nll) {
@@ -95,32 +27,80 @@ double NllSum::standard_error() const {
   return std::sqrt(variance / (count - 1)) * perplexity();
 }
 
-bool measure_perplexity(const Transformer& transformer, const PerplexityPlan& plan,
-                        std::uint64_t first, const OnWindow& on_window, const OnTokens& on_tokens) {
-  const PerplexityOptions& options = plan.options();
-  const std::uint64_t hidden = transformer.architecture().hidden;
-  const std::uint64_t parts = transformer.architecture().layers() + 1;  // the head is one
-  KvCache cache(transformer.architecture(), options.context, options.kv, KvLayers::kCurrent);
-  std::vector<float> states;
-  std::vector<double> nll;
-  std::uint64_t done = 0;
-  const auto part_done = [&] {
-    on_tokens(++done * options.context / parts, (plan.windows() - first) * options.context);
+Params window_params(const EvalText& text) {
+  const PerplexityOptions& options = text.plan.options();
+  Params params;
+  params.set("protocol", protocol_name(options.protocol));
+  params.set("context", fmt::to_string(options.context));
+  params.set("stride", fmt::to_string(options.stride));
+  params.set("bos", options.bos ? fmt::to_string(*options.bos) : "none");
+  params.set("kv", options.kv == KvType::kF32 ? "f32" : "f16");
+  params.set("text", text.digest);
+  if (options.limit > 0) params.set("limit", fmt::to_string(options.limit));
+  return params;
+}
+
+WindowProgress::WindowProgress(const EvalContext& context, std::string_view kind,
+                               const PerplexityPlan& plan, std::uint64_t first, std::uint64_t parts)
+    : context_(context), window_(plan.options().context), parts_(parts) {
+  now_.kind = kind;
+  now_.total = (plan.windows() - first) * window_;
+}
+
+void WindowProgress::part_done(std::optional<double> value) {
+  now_.done = ++done_ * window_ / parts_;
+  now_.value = value;
+  context_.progress(now_);
+}
+
+bool evaluate_perplexity(EvalContext& context) {
+  const Transformer& transformer = context.transformer();
+  const EvalText& text = context.text();
+  const PerplexityPlan& plan = text.plan;
+  const OnWindow& on_window = context.events().on_window;
+  EvalSubject subject{"ppl", text.dataset, window_params(text), text.token_digest};
+  if (on_window) subject.reuse = EvalSubject::Reuse::kPieces;
+
+  const auto measure = [&](KeptPieces& pieces) -> EvalContext::Measured {
+    NllSum sum;
+    const auto take = [&](const TextWindow& window, std::span<const double> nll) {
+      sum.add(nll);
+      if (on_window) on_window(window, nll);
+    };
+    pieces.replay([&](std::uint64_t index, std::span<const double> nll) {
+      if (index == plan.windows()) return false;
+      const TextWindow window = plan.window(index);
+      if (nll.size() != window.tokens.size() - window.scored_from) return false;
+      take(window, nll);
+      return true;
+    });
+    const Architecture& architecture = transformer.architecture();
+    const std::uint64_t first = pieces.pieces();
+    // Every layer is a part, and the head.
+    WindowProgress progress(context, "ppl", plan, first, architecture.layers() + 1);
+    const auto part_done = [&] {
+      progress.part_done(sum.count() > 0 ? std::optional(sum.perplexity()) : std::nullopt);
+    };
+    KvCache cache(architecture, plan.options().context, plan.options().kv, KvLayers::kCurrent);
+    std::vector<float> states;
+    std::vector<double> nll;
+    pieces.start();
+    for (std::uint64_t index = first; index < plan.windows(); ++index) {
+      const TextWindow window = plan.window(index);
+      cache.clear();
+      if (!transformer.run(window.tokens, cache, states, part_done)) return std::nullopt;
+      if (!negative_log_likelihoods(transformer, window.predicting(states), window.targets(),
+                                    nll)) {
+        return std::nullopt;
+      }
+      take(window, nll);
+      pieces.add(nll);
+      part_done();
+    }
+    return {{{sum.perplexity(), sum.standard_error(), sum.count()}}};
   };
-  for (std::uint64_t index = first; index < plan.windows(); ++index) {
-    const TextWindow window = plan.window(index);
-    cache.clear();
-    if (!transformer.run(window.tokens, cache, states, part_done)) return false;
-    // The state of a token predicts the next one.
-    const std::span<const std::int32_t> targets =
-        std::span(window.tokens).subspan(window.scored_from);
-    const std::span<const float> predicting = std::span<const float>(states).subspan(
-        (window.scored_from - 1) * hidden, targets.size() * hidden);
-    if (!negative_log_likelihoods(transformer, predicting, targets, nll)) return false;
-    on_window(window, nll);
-    part_done();
-  }
-  return true;
+  constexpr std::array<std::string_view, 1> kMeasures = {""};
+  return context.rows(subject, kMeasures, measure);
 }
 
 }  // namespace qi

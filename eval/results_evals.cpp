@@ -12,16 +12,14 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "windows are kept as they are");
 
-void run_with_key(SQLite::Database& db, const char* sql, const std::string& key) {
-  SQLite::Statement statement(db, sql);
-  statement.bind(1, key);
-  statement.exec();
-}
+constexpr double kNoStandardError = -1;  // what the table has where there is none
 
 }  // namespace
 
-EvalStore::EvalStore(const std::string& path)
-    : runs_(path),
+EvalStore::EvalStore(const std::string& path, ResultsStore& results,
+                     std::function<std::int64_t()> run)
+    : results_(results),
+      begin_run_(std::move(run)),
       connection_(std::make_unique<ResultsConnection>(path, ResultsMode::kReadWrite)) {}
 
 EvalStore::~EvalStore() = default;
@@ -33,7 +31,9 @@ std::optional<EvalMeasures> EvalStore::find(const std::string& key) {
                              "FROM evaluation WHERE key=?");
     select.bind(1, key);
     if (!select.executeStep()) return std::nullopt;
-    return EvalMeasures{select.getColumn(0).getDouble(), select.getColumn(1).getDouble(),
+    const double error = select.getColumn(1).getDouble();
+    return EvalMeasures{select.getColumn(0).getDouble(),
+                        error == kNoStandardError ? std::nullopt : std::optional(error),
                         static_cast<std::uint64_t>(select.getColumn(2).getInt64()),
                         select.getColumn(3).getDouble(),
                         static_cast<std::uint64_t>(select.getColumn(4).getInt64())};
@@ -51,9 +51,9 @@ std::vector<EvalStore::Window> EvalStore::windows(const std::string& key) {
       if (select.getColumn(0).getInt64() != static_cast<std::int64_t>(windows.size())) break;
       Window window{select.getColumn(1).getDouble(), {}};
       const SQLite::Column blob = select.getColumn(2);
-      window.nll.resize(static_cast<std::size_t>(blob.getBytes()) / sizeof(double));
-      if (!window.nll.empty()) {
-        std::memcpy(window.nll.data(), blob.getBlob(), window.nll.size() * sizeof(double));
+      window.numbers.resize(static_cast<std::size_t>(blob.getBytes()) / sizeof(double));
+      if (!window.numbers.empty()) {
+        std::memcpy(window.numbers.data(), blob.getBlob(), window.numbers.size() * sizeof(double));
       }
       windows.push_back(std::move(window));
     }
@@ -72,7 +72,7 @@ void EvalStore::put_windows(const std::string& key, std::uint64_t first,
       put.bind(1, key);
       put.bind(2, static_cast<std::int64_t>(first++));
       put.bind(3, window.seconds);
-      put.bind(4, window.nll.data(), static_cast<int>(window.nll.size() * sizeof(double)));
+      put.bind(4, window.numbers.data(), static_cast<int>(window.numbers.size() * sizeof(double)));
       put.exec();
     }
     transaction.commit();
@@ -80,25 +80,30 @@ void EvalStore::put_windows(const std::string& key, std::uint64_t first,
 }
 
 void EvalStore::drop_windows(const std::string& key) {
-  connection_->guarded(
-      [&] { run_with_key(*connection_->db(), "DELETE FROM evaluation_window WHERE key=?", key); });
+  connection_->guarded([&] {
+    SQLite::Statement drop(*connection_->db(), "DELETE FROM evaluation_window WHERE key=?");
+    drop.bind(1, key);
+    drop.exec();
+  });
 }
 
-void EvalStore::finish(const std::string& key, std::uint64_t position, const EvalRow& row) {
+void EvalStore::finish(const std::string& key, EvalRow& row) {
+  if (!run_) run_ = begin_run_();
+  row.run = *run_;
   connection_->guarded([&] {
     SQLite::Database& db = *connection_->db();
     SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
     SQLite::Statement put(db, "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?)");
     put.bind(1, key);
     put.bind(2, row.measured.value);
-    put.bind(3, row.measured.standard_error);
+    put.bind(3, row.measured.standard_error.value_or(kNoStandardError));
     put.bind(4, static_cast<std::int64_t>(row.measured.tokens));
     put.bind(5, row.measured.seconds);
     put.bind(6, static_cast<std::int64_t>(row.measured.peak_memory_bytes));
     put.exec();
     SQLite::Statement list(db, "INSERT OR REPLACE INTO run_evaluation VALUES (?,?,?,?,?,?,?,?,?)");
     list.bind(1, row.run);
-    list.bind(2, static_cast<std::int64_t>(position));
+    list.bind(2, position_);
     list.bind(3, row.family);
     list.bind(4, row.config);
     list.bind(5, row.bits_per_weight);
@@ -107,9 +112,9 @@ void EvalStore::finish(const std::string& key, std::uint64_t position, const Eva
     list.bind(8, row.params.text());
     list.bind(9, key);
     list.exec();
-    run_with_key(db, "DELETE FROM evaluation_window WHERE key=?", key);
     transaction.commit();
   });
+  ++position_;
 }
 
 }  // namespace qi

@@ -50,7 +50,7 @@ constexpr std::array<const char*, 6> kSweepTables = {
 };
 
 constexpr std::array<const char*, 3> kEvaluationTables = {
-    // What was measured, by a key of everything that it depends on.
+    // What was measured, by a key of everything that it depends on. A standard error of -1: none.
     "CREATE TABLE evaluation ("
     "key TEXT NOT NULL PRIMARY KEY, value REAL NOT NULL, standard_error REAL NOT NULL, "
     "tokens INTEGER NOT NULL, seconds REAL NOT NULL, peak_memory_bytes INTEGER NOT NULL) "

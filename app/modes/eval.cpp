@@ -1,7 +1,8 @@
-#include <array>
 #include <optional>
+#include <thread>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/eval_rows.h"
 #include "app/help.h"
@@ -9,14 +10,23 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/weight_rows.h"
+#include "engine/format/open.h"
 #include "eval/evaluation.h"
+#include "eval/machine.h"
 #include "eval/results_db.h"
 
 namespace qi {
 namespace {
 
+std::string results_path(const Options& options) {
+  std::string path = options.database.empty() ? default_results_path() : options.database;
+  if (!path.empty()) return path;
+  throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
+}
+
 EvaluationRequest request_of(const Options& options) {
   EvaluationRequest request;
+  request.kinds = options.kinds;
   request.text_path = options.text;
   PerplexityOptions& perplexity = request.perplexity;
   if (options.llama_cpp_protocol) perplexity.protocol = Protocol::kLlamaCpp;
@@ -25,16 +35,23 @@ EvaluationRequest request_of(const Options& options) {
   perplexity.limit = options.limit;
   if (options.kv_f16) perplexity.kv = KvType::kF16;
   request.automatic_bos = !options.no_bos;
-  request.database = options.database.empty() ? default_results_path() : options.database;
-  if (request.database.empty()) {
-    throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
-  }
+  request.tokenizer_path = options.tokenizer;
   request.redo = options.redo;
   request.threads = options.threads;
   request.cancel = &cancel_requested();
-  request.options = "ppl --text " + options.text;
-  request.versions = versions_line();
   return request;
+}
+
+/// What the run is remembered by.
+ResultRun run_record(const Model& model, const Options& options) {
+  ResultRun run;
+  run.model = model.name;
+  run.machine = machine_text();
+  run.threads = options.threads > 0 ? options.threads : std::thread::hardware_concurrency();
+  run.versions = versions_line();
+  run.options = fmt::format("{}", fmt::join(options.kinds, ","));
+  if (!options.text.empty()) run.options += " --text " + options.text;
+  return run;
 }
 
 /// --nll: a row for each token that counts.
@@ -70,12 +87,12 @@ void run_eval(Session& session) {
                 "a language model");
   }
   std::vector<std::string> inputs = input_paths(path, catalog);
-  inputs.push_back(options.text);
-  const EvaluationRequest request = request_of(options);
+  if (!options.text.empty()) inputs.push_back(options.text);
+  const std::string database = results_path(options);
   Table table(options, eval_columns(), inputs);
   table.title(model_line(model, options.ascii));
   std::optional<NllFile> nll_file;
-  Progress progress("ppl", options.quiet, options.ascii, false);
+  std::optional<Progress> progress;
   EvaluationEvents events;
   if (!options.nll_output.empty()) {
     nll_file.emplace(options.nll_output, output_options(options, inputs));
@@ -83,18 +100,28 @@ void run_eval(Session& session) {
       nll_file->add(window, nll);
     };
   }
-  events.on_progress = [&](std::uint64_t done, std::uint64_t total, double perplexity) {
-    progress.update(done, total, perplexity > 0 ? fmt::format("ppl {:.4f}", perplexity) : "");
+  events.on_progress = [&](const EvaluationProgress& now) {
+    if (!progress) progress.emplace(std::string(now.kind), options.quiet, options.ascii, false);
+    progress->update(now.done, now.total,
+                     now.value ? fmt::format("{} {:.4f}", now.kind, *now.value) : "");
   };
-  events.on_warning = [&](const Warning& warning) { session.messages().warning(warning); };
-  const std::optional<EvalRow> row = evaluate_perplexity(model, request, events);
-  progress.clear();
-  if (!row) {
+  events.on_row = [&](const EvalRow& row) {
+    progress.reset();
+    table.row(eval_cells(row));
+  };
+  ResultsStore results(database);
+  for (const Warning& warning : results.warnings()) session.messages().warning(warning);
+  EvalStore store(database, results,
+                  [&] { return results.begin_run(run_record(model, options), {}); });
+  Evaluation evaluation(model, request_of(options));
+  const EvaluatedWeights as_stored{open_reader, std::nullopt, model.bits_per_weight(), {}};
+  if (!evaluation.run(as_stored, store, events)) {
+    progress.reset();
     table.abandon();
     throw Interrupted{};
   }
+  results.end_run(evaluation.model_hash());
   if (nll_file) nll_file->commit();
-  table.row(eval_cells(*row));
   table.finish();
 }
 

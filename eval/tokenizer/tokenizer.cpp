@@ -1,6 +1,7 @@
 #include "eval/tokenizer/tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <utility>
 
@@ -9,6 +10,7 @@
 
 #include "engine/format/hf_directory.h"
 #include "engine/format/json.h"
+#include "engine/format/open.h"
 #include "engine/format/tokenizer_facts.h"
 #include "engine/io/error.h"
 #include "eval/tokenizer/pipeline.h"
@@ -17,6 +19,8 @@ namespace qi {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr std::string_view kTokenizerFile = "tokenizer.json";
 
 /// Runs one part of loading; an error that names no file is one of `path`.
 template <typename Part>
@@ -29,11 +33,10 @@ auto in_file(const std::string& path, const Part& part) {
   }
 }
 
-/// An object beside the weights; null when there is no such file.
-Json object_beside(const Model& model, std::string_view name) {
-  const auto text = model.text_beside(name, kMaxConfigBytes);
+/// A file's object; null when there is no such file.
+Json object_in(const std::string& path, const FileOpener& open) {
+  const auto text = read_text_file(path, kMaxConfigBytes, open);
   if (!text) return Json();
-  const std::string path = model.path_beside(name);
   std::vector<std::string> odd;
   Json value = parse_json(*text, path, odd);
   if (value.is_object()) return value;
@@ -53,9 +56,9 @@ std::optional<std::string> token_text(const Json& object, std::string_view key) 
 }
 
 /// The number config.json gives, or the first of a list.
-std::optional<std::int32_t> configured(const Model& model, std::string_view key) {
-  const auto found = model.config->find(std::string(key));
-  if (found == model.config->end()) return std::nullopt;
+std::optional<std::int32_t> configured(const Json& config, std::string_view key) {
+  const auto found = config.find(std::string(key));
+  if (found == config.end()) return std::nullopt;
   const Json& value = found->is_array() && !found->empty() ? found->front() : *found;
   if (!value.is_number_unsigned()) return std::nullopt;
   const auto id = value.get<std::uint64_t>();
@@ -63,20 +66,21 @@ std::optional<std::int32_t> configured(const Model& model, std::string_view key)
   return static_cast<std::int32_t>(id);
 }
 
-class Folder {
+class TokenizerFolder {
  public:
-  explicit Folder(const Model& model) : model_(model) {}
+  /// `path` ends with a slash; `model_config` is config.json's object.
+  TokenizerFolder(std::string path, FileOpener open, const Json& model_config)
+      : path_(std::move(path)), open_(std::move(open)), model_config_(model_config) {}
 
-  TokenizerParts read() {
-    const std::string path = model_.path_beside("tokenizer.json");
-    const auto text = model_.text_beside("tokenizer.json", kMaxTokenizerBytes);
-    if (!text) {
-      throw Error(ErrorCode::kMissing, "there is no such file", "the tokenizer beside the weights",
-                  path);
-    }
-    parts_ = in_file(path, [&] { return read_tokenizer_json(*text, path); });
-    config_ = object_beside(model_, "tokenizer_config.json");
-    special_ = object_beside(model_, "special_tokens_map.json");
+  std::string file() const { return path_ + std::string(kTokenizerFile); }
+
+  /// Nothing when it has no tokenizer.json.
+  std::optional<TokenizerParts> read() {
+    const auto text = read_text_file(file(), kMaxTokenizerBytes, open_);
+    if (!text) return std::nullopt;
+    parts_ = in_file(file(), [&] { return read_tokenizer_json(*text, file()); });
+    config_ = object_in(path_ + "tokenizer_config.json", open_);
+    special_ = object_in(path_ + "special_tokens_map.json", open_);
     settle("bos_token", parts_.bos);
     settle("eos_token", parts_.eos);
     if (config_.is_object() && config_.contains("add_bos_token") &&
@@ -100,10 +104,10 @@ class Folder {
       id = find(*text);
       if (id) return;
       throw Error(ErrorCode::kInconsistent, fmt::format("{} is \"{}\"", key, text->substr(0, 200)),
-                  "a token of tokenizer.json", model_.path_beside(file));
+                  "a token of tokenizer.json", path_ + std::string(file));
     }
     if (id) return;
-    const auto number = configured(model_, fmt::format("{}_id", key));
+    const auto number = configured(model_config_, fmt::format("{}_id", key));
     if (number && has(*number)) id = number;
   }
 
@@ -120,10 +124,22 @@ class Folder {
     return parts_.vocabulary->find(text);
   }
 
-  const Model& model_;
+  std::string path_;
+  FileOpener open_;
+  const Json& model_config_;
   TokenizerParts parts_;
   Json config_, special_;
 };
+
+std::unique_ptr<Tokenizer> tokenizer_of_folders(std::span<TokenizerFolder> folders) {
+  for (TokenizerFolder& folder : folders) {
+    std::optional<TokenizerParts> parts = folder.read();
+    if (!parts) continue;
+    return in_file(folder.file(), [&] { return make_pipeline(*std::move(parts)); });
+  }
+  throw Error(ErrorCode::kMissing, "there is no such file", "the tokenizer beside the weights",
+              folders.front().file());
+}
 
 }  // namespace
 
@@ -136,8 +152,30 @@ std::unique_ptr<Tokenizer> load_tokenizer(const Model& model) {
     return in_file(first.files.front()->path(),
                    [&] { return make_pipeline(read_gguf_tokenizer(first.metadata)); });
   }
-  return in_file(first.path_beside("tokenizer.json"),
-                 [&] { return make_pipeline(Folder(first).read()); });
+  const std::string beside = first.path_beside("");
+  std::vector<TokenizerFolder> folders;
+  folders.emplace_back(beside, first.open_beside, *first.config);
+  if (first.container != Container::kQstore) {
+    folders.emplace_back(beside + "../", first.open_beside, *first.config);
+  }
+  return tokenizer_of_folders(folders);
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer_at(const std::string& path) {
+  std::error_code ignored;
+  const bool is_json = path.ends_with(kTokenizerFile);
+  if (!is_json && !std::filesystem::is_directory(path, ignored)) {
+    const Catalog catalog = find_models(path);
+    if (catalog.models.empty()) {
+      throw Error(ErrorCode::kUsage, "it has no tokenizer", "a folder, a tokenizer.json or a GGUF",
+                  path);
+    }
+    return load_tokenizer(open_model(catalog.models.front()));
+  }
+  const Json nothing = Json::object();
+  std::string folder = is_json ? path.substr(0, path.size() - kTokenizerFile.size()) : path + "/";
+  TokenizerFolder only(std::move(folder), &File::open, nothing);
+  return tokenizer_of_folders({&only, 1});
 }
 
 }  // namespace qi

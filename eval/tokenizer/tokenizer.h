@@ -49,6 +49,10 @@ class Tokenizer {
 /// tokenizer_config.json, special_tokens_map.json) beside the weights, on the disk or in the
 /// container. Errors name the file: kMissing when there is none, kBadSchema, kBadValue,
 /// kDuplicate, kInconsistent for what contradicts itself or is of no kind known here.
+/// A folder on the disk without one has that of the folder around it (a model's variants often lie
+/// in sub-folders of its own).
 std::unique_ptr<Tokenizer> load_tokenizer(const Model& model);
+/// That of a folder, of a tokenizer.json or of a GGUF, which `path` names. Throws the same.
+std::unique_ptr<Tokenizer> load_tokenizer_at(const std::string& path);
 
 }  // namespace qi

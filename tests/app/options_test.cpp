@@ -81,10 +81,8 @@ TEST(Options, PathsAfterTwoDashesAreNeverOptions) {
 TEST(Options, RefusesWhatIsNotInTheTable) {
   EXPECT_THAT(usage_error({"--no-such"}), HasSubstr("--no-such"));
   EXPECT_THAT(usage_error({"--list", "m", "--threads"}), HasSubstr("--threads"));
-  // Modes of the contract that are not built yet.
-  for (const char* later : {"--eval", "--quantize"}) {
-    EXPECT_THAT(usage_error({later, "x", "m"}), HasSubstr(later));
-  }
+  // A mode of the contract that is not built yet.
+  EXPECT_THAT(usage_error({"--quantize", "x", "m"}), HasSubstr("--quantize"));
 }
 
 TEST(Options, RefusesContradictions) {
@@ -124,7 +122,7 @@ TEST(Options, Evaluations) {
   EXPECT_TRUE(options.llama_cpp_protocol && options.no_bos && options.redo && !options.kv_f16);
   EXPECT_EQ(options.context, 256);
   EXPECT_THAT(usage_error({"--eval", "ppl", "m"}), HasSubstr("without --text"));
-  EXPECT_THAT(usage_error({"--eval", "kld", "m", "--text", "t"}), HasSubstr("called kld: ppl"));
+  EXPECT_THAT(usage_error({"--eval", "bleu", "m", "--text", "t"}), HasSubstr("called bleu: ppl"));
   EXPECT_THAT(usage_error({"--eval", "ppl", "m", "--text", "t", "--protocol", "gguf"}),
               HasSubstr("--protocol gguf"));
   EXPECT_THAT(usage_error({"--list", "m", "--redo"}), HasSubstr("without --sweep"));

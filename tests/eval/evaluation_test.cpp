@@ -25,22 +25,22 @@ struct Outcome {
   std::uint64_t tokens_run = 0;          // in this run
 };
 
-class Evaluation : public testing::Test {
+class EvaluationTest : public testing::Test {
  protected:
   EvaluationRequest request(const std::string& model, Protocol protocol, std::uint64_t limit) {
     EvaluationRequest out;
+    out.kinds = {"ppl"};
     out.text_path = kModels + model + "/eval.txt";
     out.perplexity.protocol = protocol;
     out.perplexity.context = 256;
     out.perplexity.limit = limit;
     out.automatic_bos = protocol == Protocol::kLlamaCpp;
-    out.database = dir_ / "r.db";
     out.threads = 2;
     return out;
   }
 
-  static Outcome run(const std::string& path, const EvaluationRequest& request, bool windows = true,
-                     const std::function<void()>& after_window = {}) {
+  Outcome run(const std::string& path, const EvaluationRequest& request, bool windows = true,
+              const std::function<void()>& after_window = {}) const {
     const Model model = open_model(find_models(path).models.front());
     Outcome out;
     EvaluationEvents events;
@@ -50,22 +50,28 @@ class Evaluation : public testing::Test {
         if (after_window) after_window();
       };
     }
-    events.on_progress = [&](std::uint64_t done, std::uint64_t, double) { out.tokens_run = done; };
-    events.on_warning = [](const Warning&) {};
-    out.row = evaluate_perplexity(model, request, events);
+    events.on_progress = [&](const EvaluationProgress& now) { out.tokens_run = now.done; };
+    events.on_row = [&](const EvalRow& row) { out.row = row; };
+    ResultsStore results(database_);
+    EvalStore store(database_, results, [&] { return results.begin_run({}, {}); });
+    Evaluation evaluation(model, request);
+    const EvaluatedWeights as_stored{open_reader, std::nullopt, model.bits_per_weight(), {}};
+    const bool ended = evaluation.run(as_stored, store, events);
+    EXPECT_EQ(ended, out.row.has_value());
     return out;
   }
 
   /// "class: message" of what keeps `request` from being evaluated.
-  static std::string refusal(const std::string& path, const EvaluationRequest& request) {
+  std::string refusal(const std::string& path, const EvaluationRequest& request) const {
     const auto error = error_of([&] { run(path, request); });
     return error ? std::string(class_word(error->code)) + ": " + error->message : "none";
   }
 
   test::TempDir dir_;
+  std::string database_ = dir_ / "r.db";
 };
 
-TEST_F(Evaluation, WapByBothProtocols) {
+TEST_F(EvaluationTest, WapByBothProtocols) {
   const auto reference = test::read_json(kModels + "wap/reference_nll.json");
   for (const auto& [protocol, name] : {std::pair{Protocol::kHuggingFace, "token_nll_a_first4096"},
                                        std::pair{Protocol::kLlamaCpp, "token_nll_b_first4096"}}) {
@@ -90,7 +96,7 @@ TEST_F(Evaluation, WapByBothProtocols) {
 
 // llama.cpp's activations are 8-bit here and its cache is F16: its running perplexities are not
 // ours to the last digit.
-TEST_F(Evaluation, StoriesAsLlamaCppHasThem) {
+TEST_F(EvaluationTest, StoriesAsLlamaCppHasThem) {
   const auto reference = test::read_json(kModels + "stories260K/reference.json");
   const auto running = reference["numpy_f64"]["stories260K"]["ppl_running"];
   const EvaluationRequest ten = request("stories260K", Protocol::kLlamaCpp, 10);
@@ -101,12 +107,12 @@ TEST_F(Evaluation, StoriesAsLlamaCppHasThem) {
   }
 }
 
-TEST_F(Evaluation, AnInterruptedRunGoesOnAndAFinishedOneIsFound) {
+TEST_F(EvaluationTest, AnInterruptedRunGoesOnAndAFinishedOneIsFound) {
   EvaluationRequest asked = request("stories260K", Protocol::kHuggingFace, 6);
   const std::string model = kModels + "stories260K";
-  EvaluationRequest elsewhere = asked;
-  elsewhere.database = dir_ / "whole.db";
-  const Outcome whole = run(model, elsewhere);
+  database_ = dir_ / "whole.db";
+  const Outcome whole = run(model, asked);
+  database_ = dir_ / "r.db";
   std::atomic<bool> cancel{false};
   asked.cancel = &cancel;
   std::size_t windows = 0;
@@ -128,7 +134,50 @@ TEST_F(Evaluation, AnInterruptedRunGoesOnAndAFinishedOneIsFound) {
   EXPECT_EQ(run(model, asked, false).tokens_run, 6 * 256);
 }
 
-TEST_F(Evaluation, RefusesInOneLine) {
+// Variants of a model in sub-folders have the tokenizer of the folder around them.
+TEST_F(EvaluationTest, TheTokenizerOfTheFolderAroundOrOfAPath) {
+  EvaluationRequest asked = request("wap", Protocol::kHuggingFace, 2);
+  const Outcome beside = run(kModels + "wap/wap-int8", asked);
+  asked.tokenizer_path = kModels + "wap/tokenizer.json";
+  EXPECT_EQ(run(kModels + "wap/wap-int8", asked).nll, beside.nll);
+  asked.tokenizer_path = kModels + "stories260K";
+  EXPECT_EQ(refusal(kModels + "wap/wap-int8", asked), "none");  // fewer tokens: another text
+  EXPECT_NE(run(kModels + "wap/wap-int8", asked).nll, beside.nll);
+  asked.tokenizer_path = kModels + "stories260K/quantized";
+  EXPECT_EQ(refusal(kModels + "wap/wap-int8", asked), "missing: there is no such file");
+}
+
+TEST_F(EvaluationTest, AConfigurationIsOfTheRowAndOfItsKey) {
+  const Model model = open_model(find_models(kModels + "stories260K").models.front());
+  Evaluation evaluation(model, request("stories260K", Protocol::kHuggingFace, 2));
+  ResultsStore results(database_);
+  EvalStore store(database_, results, [&] { return results.begin_run({}, {}); });
+  std::vector<EvalRow> rows;
+  std::uint64_t steps = 0;
+  EvaluationEvents events;
+  events.on_row = [&](const EvalRow& row) { rows.push_back(row); };
+  events.on_progress = [&](const EvaluationProgress&) { ++steps; };
+  EvaluatedWeights weights{open_reader, std::nullopt, 16, {}};
+  const auto steps_of = [&](const char* params, const char* scope) {
+    if (*params != '\0') weights.config = MethodConfig{"rtn", Params::parse(params)};
+    weights.scope = scope;
+    const std::uint64_t before = steps;
+    EXPECT_TRUE(evaluation.run(weights, store, events));
+    return steps - before;
+  };
+  const std::uint64_t whole = steps_of("", "");
+  EXPECT_GT(whole, 0);
+  EXPECT_EQ(steps_of("bits=4", "a"), whole);
+  EXPECT_EQ(steps_of("bits=3", "a"), whole);
+  EXPECT_EQ(steps_of("bits=3", "b"), whole);
+  EXPECT_EQ(steps_of("bits=4", "a"), 0);
+  EXPECT_EQ(rows[0].family, "");
+  EXPECT_EQ(rows[1].family, "rtn");
+  EXPECT_EQ(rows[1].config, "bits=4");
+  EXPECT_EQ(rows[4].run, rows[0].run);
+}
+
+TEST_F(EvaluationTest, RefusesInOneLine) {
   EvaluationRequest asked = request("stories260K", Protocol::kHuggingFace, 1);
   const std::string model = kModels + "stories260K";
   const auto with_text = [&](std::string_view text) {

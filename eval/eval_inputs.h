@@ -1,0 +1,56 @@
+// What evaluations of one model read, whatever its weights are made into: the text, its tokens and
+// the digests that results are kept under. Each is read when it is first needed and then held.
+// Refuses what Evaluation::run() says of texts and tokenizers. One thread at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eval/evaluation.h"
+#include "eval/results_store.h"
+#include "eval/tokenizer/tokenizer.h"
+#include "eval/transformer/transformer.h"
+
+namespace qi {
+
+/// The first `digits` hex digits of XXH3-128.
+std::string hex_digest(std::string_view bytes, std::size_t digits);
+/// "wiki.txt" of "a/wiki.txt".
+std::string file_name_of(const std::string& path);
+/// A whole file that a user named as `what` ("a text"). Throws kIo, kLimit, kBadValue when empty.
+std::string read_named_file(const std::string& path, std::string_view what);
+
+struct EvalText {
+  std::string dataset;       // the file's name
+  std::string digest;        // of its bytes
+  std::string token_digest;  // of its tokens: another tokenizer makes another text
+  PerplexityPlan plan;
+};
+
+class EvalInputs {
+ public:
+  EvalInputs(const Model& model, EvaluationRequest request);
+
+  const Model& model() const { return model_; }
+  const EvaluationRequest& request() const { return request_; }
+
+  /// That of the request, else the model's own. Throws kInconsistent when `vocab` is less than its
+  /// tokens, and as load_tokenizer().
+  const Tokenizer& tokenizer(std::uint64_t vocab);
+  /// Cut into windows for `transformer`, which is the model's.
+  const EvalText& text(const Transformer& transformer);
+  /// Digest of the contents of all weights and of what the model says of itself. False: cancelled.
+  bool hash_model(ResultsStore& store);
+  const std::string& model_hash() const { return model_hash_; }
+
+ private:
+  const Model& model_;
+  EvaluationRequest request_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<EvalText> text_;
+  std::string model_hash_;
+};
+
+}  // namespace qi

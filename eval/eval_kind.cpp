@@ -1,0 +1,27 @@
+#include "eval/eval_kind.h"
+
+#include <algorithm>
+#include <array>
+
+#include "eval/perplexity.h"
+
+namespace qi {
+namespace {
+
+constexpr std::array kEvaluationKinds = {
+    EvalKind{"ppl", "its perplexity", true, false, false, evaluate_perplexity},
+};
+
+}  // namespace
+
+std::span<const EvalKind> evaluation_kinds() {
+  return kEvaluationKinds;
+}
+
+const EvalKind* find_evaluation_kind(std::string_view name) {
+  const auto* const kind = std::find_if(kEvaluationKinds.begin(), kEvaluationKinds.end(),
+                                        [&](const EvalKind& each) { return each.name == name; });
+  return kind == kEvaluationKinds.end() ? nullptr : kind;
+}
+
+}  // namespace qi
