@@ -83,6 +83,27 @@ inline void scan_plane(const std::byte* stream, std::uint64_t& at, std::uint64_t
   }
 }
 
+/// What the next bits of a plane of 4 coefficients say, for each number of known ones: the longest
+/// plane has 7 bits.
+struct ShortPlane {
+  std::uint8_t ones, bits, known;
+};
+constexpr auto kShortPlanes = [] {
+  std::array<std::array<ShortPlane, 128>, 5> table{};
+  for (unsigned before = 0; before <= 4; ++before) {
+    for (unsigned code = 0; code < 128; ++code) {
+      unsigned ones = code & ((1u << before) - 1), at = before, known = before;
+      while (known < 4 && (code >> at++ & 1u) != 0) {
+        while (known < 3 && (code >> at++ & 1u) == 0) ++known;
+        ones |= 1u << known++;
+      }
+      table[before][code] = {static_cast<std::uint8_t>(ones), static_cast<std::uint8_t>(at),
+                             static_cast<std::uint8_t>(known)};
+    }
+  }
+  return table;
+}();
+
 /// The planes of one block, as many as its bits [at, end) hold; returns how many. `planes` steps by
 /// kStep bytes; bits of a plane below a byte are `shift`ed into it.
 template <unsigned kSize>
@@ -90,6 +111,21 @@ unsigned read_planes(const std::byte* stream, std::uint64_t at, std::uint64_t en
                      std::uint8_t* planes, unsigned shift) {
   constexpr std::size_t kStep = sizeof(ZfpPlanes::planes[0]);
   unsigned known = 0, used = 0;
+  if constexpr (kSize == 4) {
+    // A window holds seven planes at least; bits never run out within one of these.
+    for (bool more = true; more && known < 4;) {
+      std::uint64_t window = peek_57(stream, at);
+      for (int i = 0; i < 7; ++i, ++used, planes += kStep) {
+        const ShortPlane& next = kShortPlanes[known][window & 127];
+        more = at + next.bits <= end && used < 32;
+        if (!more) break;
+        *planes = static_cast<std::uint8_t>(*planes | next.ones << shift);
+        window >>= next.bits;
+        at += next.bits;
+        known = next.known;
+      }
+    }
+  }
   for (; at < end && used < 32; ++used, planes += kStep) {
     std::uint64_t plane[(kSize + 63) / 64] = {};
     const auto verbatim = static_cast<unsigned>(std::min<std::uint64_t>(known, end - at));
