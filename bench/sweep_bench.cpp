@@ -1,7 +1,7 @@
 // What does a sweep cost beside the work it is for? Prints for sweeps of weights of 64Ki and 1Mi
 // numbers what hashes, database on tmpfs and scheduling take of the processor beside measuring; how
 // long a row takes to be durable on a real disk; zfp through the methods against libzfp on the same
-// array.
+// array, and this project's decoder of zfp blocks against libzfp's.
 //   sweep_bench [ROUNDS [FOLDER]]      default: 5 rounds; FOLDER on the disk to be judged: .
 #include <stdlib.h>
 #include <time.h>
@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 #include <zfp.h>
 
+#include "engine/codec/zfp_codec.h"
 #include "engine/format/open.h"
 #include "eval/content_hash.h"
 #include "eval/measure.h"
@@ -257,6 +258,45 @@ void beside_libzfp(int rounds, const std::string& memory) {
   }
 }
 
+/// Giga-weights a second that one core decodes of blocks of rows: this project's decoder, libzfp's.
+void blocks_beside_libzfp(int rounds) {
+  constexpr std::uint64_t kSide = 1024;
+  const std::vector<float> values = trained(kSide * kSide, 1);
+  std::vector<float> back(values.size());
+  fmt::print("\nfixed-rate zfp blocks, decoding, one core, Gweights/s\n");
+  fmt::print("{:>4} {:>5} {:>8} {:>8} {:>7}\n", "dims", "rate", "own", "libzfp", "ratio");
+  for (int dims = 1; dims <= 4; ++dims) {
+    for (const double rate : {4.0, 8.0, 16.0}) {
+      ZfpCodec codec({dims, true, false, ZfpMode::kRate, rate}, kSide);
+      std::vector<std::byte> coded;
+      codec.encode(kSide, values.data(), coded);
+      zfp_stream* zfp = zfp_stream_open(nullptr);
+      zfp_stream_set_rate(zfp, rate, zfp_type_float, static_cast<uint>(dims), 0);
+      bitstream* bits = stream_open(coded.data(), coded.size());
+      zfp_stream_set_bit_stream(zfp, bits);
+      const std::uint64_t size = std::uint64_t{1} << (2 * dims);
+      std::vector<double> own, theirs;
+      for (int round = 0; round < rounds; ++round) {
+        own.push_back(seconds_of(kThread, [&] { codec.decode(coded, kSide, back.data()); }));
+        theirs.push_back(seconds_of(kThread, [&] {
+          zfp_stream_rewind(zfp);
+          for (std::uint64_t i = 0; i < back.size(); i += size) {
+            if (dims == 1) zfp_decode_block_float_1(zfp, back.data() + i);
+            if (dims == 2) zfp_decode_block_float_2(zfp, back.data() + i);
+            if (dims == 3) zfp_decode_block_float_3(zfp, back.data() + i);
+            if (dims == 4) zfp_decode_block_float_4(zfp, back.data() + i);
+          }
+        }));
+      }
+      stream_close(bits);
+      zfp_stream_close(zfp);
+      const double weights = static_cast<double>(back.size()) * 1e-9;
+      fmt::print("{:>4} {:>5} {:>8.3f} {:>8.3f} {:>7.2f}\n", dims, rate, weights / median(own),
+                 weights / median(theirs), median(theirs) / median(own));
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -268,5 +308,6 @@ int main(int argc, char** argv) {
   overhead(rounds, memory.path(), 8, 1024);
   durable_row(disk.path(), memory.path());
   beside_libzfp(rounds, memory.path());
+  blocks_beside_libzfp(rounds);
   return 0;
 }

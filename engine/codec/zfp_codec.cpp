@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <zfp.h>
 
+#include "engine/codec/zfp_blocks.h"
 #include "engine/io/checked.h"
 #include "engine/io/error.h"
 
@@ -171,6 +172,9 @@ ZfpCodec::ZfpCodec(const ZfpSetting& setting, std::uint64_t cols)
       zfp_stream_set_reversible(stream_->zfp);
       break;
   }
+  if (setting.by_block && !setting.as_double && setting.mode == ZfpMode::kRate) {
+    own_decoder_ = std::make_unique<ZfpBlocks>(setting.dims, stream_->zfp->maxbits, cols);
+  }
 }
 ZfpCodec::~ZfpCodec() = default;
 
@@ -269,6 +273,10 @@ void ZfpCodec::decode(std::span<const std::byte> coded, std::uint64_t rows, floa
   const auto exact = strip_bytes(rows);
   const std::uint64_t largest = largest_bytes(rows);
   if (exact ? coded.size() != *exact : coded.size() > largest) refuse();
+  if (own_decoder_ != nullptr) {
+    own_decoder_->decode(coded, 0, rows, out);
+    return;
+  }
   const std::byte* bytes = coded.data();
   const bool aligned = reinterpret_cast<std::uintptr_t>(bytes) % (word_bits() / 8) == 0;
   if (!exact || !aligned) {

@@ -2,6 +2,7 @@
 // 4 dimensions, laid out as one field or as blocks of a row. A strip is one zfp stream of whole
 // 64-bit words without a header: setting and shape are known. Refuses streams of another size
 // (kCorrupt). Takes finite numbers only, but for reversible. A codec belongs to one thread.
+// Fixed-rate blocks of float32 are decoded by zfp_blocks.h, which gives the same numbers sooner.
 //
 // field, of rows of C numbers, x fastest: 1-D R·C; 2-D (C, R); 3-D (C, 4, ⌈R/4⌉); 4-D (C, 4, 4,
 // ⌈R/16⌉), missing rows repeat the last one. block: every 4^d numbers of a row are a block of their
@@ -17,6 +18,8 @@
 #include <vector>
 
 namespace qi {
+
+class ZfpBlocks;
 
 enum class ZfpMode : std::uint8_t { kRate, kPrecision, kTolerance, kReversible };
 
@@ -68,6 +71,7 @@ class ZfpCodec {
   ZfpSetting setting_;
   std::uint64_t cols_;
   std::unique_ptr<Stream> stream_;
+  std::unique_ptr<ZfpBlocks> own_decoder_;  // null: libzfp's
   std::vector<float> floats_;
   std::vector<double> doubles_;
   Words words_;  // a stream of a size that only coding tells
