@@ -8,9 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
+#include "eval/evaluation.h"
 #include "eval/measure.h"
-#include "eval/perplexity.h"
-#include "eval/tokenizer/tokenizer.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -122,18 +121,22 @@ TEST(CodedWeights, StopWhenCancelledAndNameTheWeightThatFails) {
 }
 
 double perplexity(const SweepPlan& plan, const OpenWeight& open) {
-  const Transformer transformer(*plan.model, open, {2});
-  PerplexityOptions options;
-  options.context = 256;
-  options.limit = 16;
-  const std::string text = test::read_file(kWapModel + "/eval.txt");
-  const PerplexityPlan windows(load_tokenizer(*plan.model)->encode(text), options, 512);
-  NllSum sum;
-  measure_perplexity(
-      transformer, windows, 0,
-      [&](const TextWindow&, std::span<const double> nll) { sum.add(nll); },
-      [](std::uint64_t, std::uint64_t) {});
-  return sum.perplexity();
+  const test::TempDir folder;
+  const std::string database = folder.path() + "/r.db";
+  ResultsStore results(database);
+  EvalStore store(database, results, [&] { return results.begin_run({}, {}); });
+  EvaluationRequest request;
+  request.kinds = {"ppl"};
+  request.text_path = kWapModel + "/eval.txt";
+  request.perplexity.context = 256;
+  request.perplexity.limit = 16;
+  request.automatic_bos = false;
+  request.threads = 2;
+  double value = 0;
+  EvaluationEvents events;
+  events.on_row = [&](const EvalRow& row) { value = row.measured.value; };
+  Evaluation(*plan.model, request).run({open, plan.totals[0].config, 0, ""}, store, events);
+  return value;
 }
 
 // The reference keeps scales as float32, these families as they are stored.
