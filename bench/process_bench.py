@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """How does qinspect feel as a whole process?
 
-    bench/process_bench.py [build/qinspect [--ui]]
+    bench/process_bench.py [build/qinspect [--ui | --sweeps]]
 
 Prints, on sparse models made for the purpose: wall time and peak memory of --list with 100,000
 tensors; of the UI in a pseudo terminal of 120x36 the time to the first frame (to reach: 60 ms), the
 bytes sent for one step of scrolling through a table full of figures (4 KiB), the time from `q` to the
-prompt while the analysis runs, and the CPU used in three idle seconds (0). Each time is the best,
-median and worst of several runs. With --ui without the --list.
+prompt while the analysis runs, and the CPU used in three idle seconds (0); peak memory of sweeps of
+large weights, beside what --dry-run said. Each time is the best, median and worst of several runs.
+With --ui only the UI, with --sweeps only the sweeps.
 """
 import fcntl
 import json
@@ -17,6 +18,7 @@ import random
 import select
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -77,6 +79,38 @@ def batch(program, env, *arguments):
     if status != 0:
         sys.exit("%s failed with status %d" % (" ".join(arguments), status))
     return time.monotonic() - begin, usage.ru_maxrss / 1024
+
+
+def sweeps(program, env, folder):
+    """Peak memory, without what is mapped of the file, of sweeps on weights of 58.7M numbers."""
+    path, rows, cols, count = folder + "/large.safetensors", 14336, 4096, 3
+    header, size = {}, 2 * rows * cols
+    for i in range(count):
+        header["model.layers.%d.mlp.up_proj.weight" % i] = {
+            "dtype": "BF16", "shape": [rows, cols], "data_offsets": [i * size, (i + 1) * size]}
+    text = json.dumps(header).encode()
+    generator = random.Random(1)
+    block = b"".join(struct.pack("<f", generator.gauss(0, 0.02))[2:] for _ in range(1 << 16))
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for _ in range(count * size // len(block)):
+            f.write(block)
+    for options in (["zfp", "--rates", "8"], ["zfp", "--reversible"], ["zfp", "--tolerances", "1e-3"],
+                    ["ggml", "--types", "Q8_0,Q4_K"], ["rtn"], ["lossless", "--codecs", "planes,zstd"]):
+        arguments = ["--quiet", "--threads", "2", "--db", folder + "/large.db", "--sweep", *options, path]
+        said = subprocess.run([program, "--dry-run", *arguments], env=env, capture_output=True, text=True)
+        title = next(line for line in said.stdout.split("\n") if "of memory" in line)
+        child = subprocess.Popen([program, *arguments], env=env, stdout=subprocess.DEVNULL)
+        anonymous = 0
+        while child.poll() is None:
+            with open("/proc/%d/status" % child.pid) as f:
+                fields = dict(line.split(":", 1) for line in f if ":" in line)
+            anonymous = max(anonymous, int(fields.get("RssAnon", "0 kB").split()[0]))
+            time.sleep(0.005)
+        if child.returncode != 0:
+            sys.exit("sweep %s failed with status %d" % (" ".join(options), child.returncode))
+        print("sweep %-32s peak %5.0f MiB   dry run: %s"
+              % (" ".join(options), anonymous / 1024, title.split(";")[-1].strip()))
 
 
 class Screen:
@@ -149,6 +183,10 @@ def main():
             ("model.layers.%d.mlp.up_proj.weight" % i, [14336, 4096]) for i in range(30)])
         sample = os.path.join(HERE, "..", "tests", "data", "models", "wap")
 
+        if "--ui" not in sys.argv:
+            sweeps(program, env, folder)
+        if "--sweeps" in sys.argv:
+            return
         if "--ui" not in sys.argv:
             os.sync()  # what was just written is written back while nothing is timed
             batch(program, env, "--list", "--csv", "--quiet", many)

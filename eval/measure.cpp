@@ -23,8 +23,6 @@ constexpr std::uint64_t kStripValues = 256 * 1024;
 /// two tries of some microseconds would tell more of the caches than of the method.
 constexpr double kShortSeconds = 0.01;
 constexpr double kEnoughSeconds = 0.001;
-/// What matrices that are held whole may take at a time, where one alone does not take more.
-constexpr std::uint64_t kWholeBytes = 256 << 20;
 
 /// Whole matrices in memory, one after the other unless they are small.
 class WholeGate {
@@ -105,8 +103,7 @@ class Measurement {
     coder_ = family->make(config.params, matrix_);
     strip_rows_ = strip_of(*coder_, matrix_);
     const bool whole = coder_->strip_rows() == 0;
-    // Values, in whose place they come back, and twice what they are coded to.
-    const WholePass pass(whole ? weight_.params * 12 : 0, options_.cancel);
+    const WholePass pass(whole ? weight_.params * kWholeBytesPerValue : 0, options_.cancel);
     if (!pass.entered() || !survey()) return false;
     const std::uint64_t strips = (matrix_.rows + strip_rows_ - 1) / strip_rows_;
     std::vector<StripResult> results(strips);

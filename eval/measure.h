@@ -21,6 +21,14 @@ MatrixInfo matrix_info(const Model& model, const Weight& weight);
 /// only code the whole.
 std::uint64_t strip_of(const MethodCoder& coder, const MatrixInfo& matrix);
 
+/// Bytes that are held for each number while it is measured. In a strip: as value, as coded, as
+/// decoded, and the coder's own tables. Of a matrix that is coded whole: its value, in whose place
+/// it comes back, and twice what it is coded to.
+inline constexpr std::uint64_t kStripBytesPerValue = 16;
+inline constexpr std::uint64_t kWholeBytesPerValue = 12;
+/// What matrices that are held whole may take at a time, where one alone does not take more.
+inline constexpr std::uint64_t kWholeBytes = 256 << 20;
+
 /// Seconds that the calling thread ran: others on the machine do not count.
 double thread_seconds();
 

@@ -11,10 +11,6 @@
 namespace qi {
 namespace {
 
-/// What a strip's numbers take while they are measured: as values, as coded, as decoded, and the
-/// coder's own tables.
-constexpr std::uint64_t kBytesPerValue = 16;
-
 const MethodFamily& family_of(const std::string& name) {
   if (const MethodFamily* family = find_family(name)) return *family;
   std::vector<std::string_view> names;
@@ -139,6 +135,26 @@ SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& req
   return plan;
 }
 
+namespace {
+
+/// What measuring a unit holds.
+struct UnitMemory {
+  std::uint64_t bytes = 0;
+  bool whole = false;  // such units wait until there is room for them
+};
+
+UnitMemory memory_of(const SweepPlan& plan, const SweepUnit& unit) {
+  if (!forecast(plan, unit).unfit.empty()) return {};
+  const Weight& weight = *plan.weights[unit.weight];
+  const MethodConfig& config = plan.configs[unit.config];
+  const MatrixInfo matrix = matrix_of(plan, weight);
+  const auto coder = family_of(config.family).make(config.params, matrix);
+  if (coder->strip_rows() == 0) return {matrix.rows * matrix.cols * kWholeBytesPerValue, true};
+  return {strip_of(*coder, matrix) * matrix.cols * kStripBytesPerValue, false};
+}
+
+}  // namespace
+
 MatrixInfo matrix_of(const SweepPlan& plan, const Weight& weight) {
   MatrixInfo matrix = matrix_info(*plan.model, weight);
   if (plan.importance != nullptr && matrix.matrix_rows > 0) {
@@ -166,24 +182,23 @@ SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit) {
 }
 
 std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit) {
-  if (!forecast(plan, unit).unfit.empty()) return 0;
-  const Weight& weight = *plan.weights[unit.weight];
-  const MethodConfig& config = plan.configs[unit.config];
-  const MatrixInfo matrix = matrix_of(plan, weight);
-  const auto coder = family_of(config.family).make(config.params, matrix);
-  return strip_of(*coder, matrix) * matrix.cols * kBytesPerValue;
+  return memory_of(plan, unit).bytes;
 }
 
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads) {
-  // Strips grow with the row, so the widest weight and the largest one tell; a weight that can only
-  // be coded whole waits until there is room for it.
-  std::uint64_t largest = 0;
+  // Strips grow with the row, so the widest weight and the largest one tell.
+  std::uint64_t strips = 0, whole = 0;
   std::set<std::pair<std::uint32_t, Shape>> seen;
+  const std::uint64_t workers = std::max(1u, threads);
   for (const SweepUnit& unit : plan.units) {
     if (!seen.emplace(unit.config, plan.weights[unit.weight]->shape).second) continue;
-    largest = std::max(largest, unit_memory(plan, unit));
+    const UnitMemory memory = memory_of(plan, unit);
+    const std::uint64_t together =
+        memory.whole ? std::max(memory.bytes, std::min(workers * memory.bytes, kWholeBytes)) : 0;
+    whole = std::max(whole, together);
+    if (!memory.whole) strips = std::max(strips, memory.bytes);
   }
-  return kSweepFixedBytes + std::max(1u, threads) * largest;
+  return kSweepFixedBytes + workers * strips + whole;
 }
 
 }  // namespace qi
