@@ -370,7 +370,9 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   for (const OptionSpec* spec : given) {
     if (sweep_evaluates && spec->only_with == Mode::kEval && spec->name != "--nll") continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
-      usage(fmt::format("{} without --{}", spec->name, mode_word(*spec->only_with)));
+      const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;
+      usage(fmt::format("{} without --{}", spec->name,
+                        sweeps && spec->name != "--nll" ? "with" : mode_word(*spec->only_with)));
     }
   }
   if (options.csv && options.json) usage("--csv and --json do not go together");

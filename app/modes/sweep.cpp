@@ -185,6 +185,7 @@ class SweepRun {
       progress->update(now.done, now.total,
                        now.value ? fmt::format("{} {:.4f}", now.kind, *now.value) : "");
     };
+    table_.flush();
     const bool whole = evaluation.run(total_rows_, database_, sweep_->run(), events);
     progress.reset();
     if (options.csv || options.json) {
