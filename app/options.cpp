@@ -198,6 +198,10 @@ constexpr std::array kOptionTable = {
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.all_weights = true; }},
     OptionSpec{"--dry-run", "", "", "--sweep: the grid, predicted sizes and memory alone", kEvery,
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.dry_run = true; }},
+    OptionSpec{"--with", "KIND[,KIND...]", "",
+               "--sweep: evaluate each configuration on the whole model, with --eval's options",
+               kEvery, kAny, Mode::kSweep, false,
+               [](O& o, const S& v) { o.kinds = listed("--with", v); }},
     OptionSpec{"--text", "FILE", "", "--eval: the text, UTF-8", kEvery, kAny, Mode::kEval, false,
                [](O& o, const S& v) { o.text = not_empty("--text", v); }},
     OptionSpec{"--protocol", "hf|llama.cpp", "",
@@ -242,6 +246,8 @@ constexpr std::array kOptionTable = {
                "--results: of each weight the best of at most BPW bits a weight", kEvery, kAny,
                Mode::kResults, false,
                [](O& o, const S& v) { o.best_under = positive_number("--best-under", v); }},
+    OptionSpec{"--evaluations", "", "", "--results: of evaluations, not of weights", kEvery, kAny,
+               Mode::kResults, false, [](O& o, const S&) { o.evaluations = true; }},
     OptionSpec{"--pareto", "", "", "--results: of each weight what nothing smaller is as good as",
                kEvery, kAny, Mode::kResults, false, [](O& o, const S&) { o.pareto = true; }},
     OptionSpec{"--dtype", "bf16|f16", "", "of prototype directories whose name does not tell",
@@ -342,10 +348,13 @@ void check_kind(const std::string& name, const Options& options) {
     usage("no evaluation is called " + name, fmt::format("{}", fmt::join(names, ", ")));
   }
   const auto need = [&](bool needed, const std::string& given, std::string_view option) {
-    if (needed && given.empty()) usage(fmt::format("--eval {} without {}", name, option));
+    if (!needed || !given.empty()) return;
+    const bool sweeps = options.mode == Mode::kSweep;
+    usage(fmt::format("{} {} without {}", sweeps ? "--with" : "--eval", name, option));
   };
   need(kind->needs_text, options.text, "--text FILE");
-  need(kind->needs_base, options.base, "--base MODEL");
+  // A sweep's configurations are held against the model as it is stored.
+  need(kind->needs_base && options.mode != Mode::kSweep, options.base, "--base MODEL");
 }
 
 void check_together(const Options& options, const std::vector<const OptionSpec*>& given) {
@@ -357,9 +366,13 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
     }
     mode = spec;
   }
+  const bool sweep_evaluates = options.mode == Mode::kSweep && !options.kinds.empty();
   for (const OptionSpec* spec : given) {
+    if (sweep_evaluates && spec->only_with == Mode::kEval && spec->name != "--nll") continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
-      usage(fmt::format("{} without --{}", spec->name, mode_word(*spec->only_with)));
+      const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;
+      usage(fmt::format("{} without --{}", spec->name,
+                        sweeps && spec->name != "--nll" ? "with" : mode_word(*spec->only_with)));
     }
   }
   if (options.csv && options.json) usage("--csv and --json do not go together");

@@ -73,8 +73,9 @@ struct Options {
   std::string model;                // a glob
   std::optional<double> best_under;
   bool pareto = false;
+  bool evaluations = false;
 
-  std::vector<std::string> kinds;  // --eval
+  std::vector<std::string> kinds;  // --eval, --sweep --with
   std::string text;
   std::string tokenizer;
   std::string nll_output;

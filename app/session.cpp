@@ -158,9 +158,16 @@ WriterStyle writer_style(const Options& options) {
 Table::Table(const Options& options, std::span<const Column> columns,
              const std::vector<std::string>& inputs)
     : to_file_(!options.output.empty()),
+      style_(writer_style(options)),
       output_(to_file_ ? file_output(options.output, output_options(options, inputs))
                        : stdout_output()),
-      writer_(make_writer(writer_style(options), columns, *output_)) {}
+      writer_(make_writer(style_, columns, *output_)) {}
+
+void Table::next(std::span<const Column> columns) {
+  writer_->finish();
+  output_->write("\n");
+  writer_ = make_writer(style_, columns, *output_);
+}
 
 void Table::finish() {
   writer_->finish();

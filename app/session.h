@@ -66,6 +66,8 @@ class Table {
   void row(const Row& cells) { writer_->row(cells); }
   /// Lets finished rows be seen; for rows that take long to come.
   void flush() { output_->flush(); }
+  /// Ends the rows and begins a table of other columns below them; for a person's tables alone.
+  void next(std::span<const Column> columns);
   /// Ends the table and, with --output, gives the file its name.
   void finish();
   /// Prints what came before an interruption; an output file is not made.
@@ -73,6 +75,7 @@ class Table {
 
  private:
   bool to_file_;
+  WriterStyle style_;
   std::unique_ptr<Output> output_;
   std::unique_ptr<Writer> writer_;
 };

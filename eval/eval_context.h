@@ -66,7 +66,7 @@ class EvalContext {
   EvalInputs& inputs() { return inputs_; }
   /// Of the weights; made when first asked for.
   const Transformer& transformer();
-  const EvalText& text() { return inputs_.text(transformer()); }
+  const EvalText& text() { return inputs_.text(); }
 
   /// What is measured: one of each of the names of rows(), in their order; nothing: cancelled.
   using Measured = std::optional<std::vector<EvalMeasures>>;

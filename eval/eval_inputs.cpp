@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/format/open.h"
 #include "engine/io/xxh3.h"
 #include "eval/content_hash.h"
 #include "eval/verify.h"
@@ -73,8 +74,10 @@ const Tokenizer& EvalInputs::tokenizer(std::uint64_t vocab) {
   return *tokenizer_;
 }
 
-const EvalText& EvalInputs::text(const Transformer& transformer) {
+const EvalText& EvalInputs::text() {
   if (text_ != nullptr) return *text_;
+  // Of the weights as stored: those that are evaluated may take long to be made.
+  const Transformer transformer(model_, open_reader, {request_.threads});
   const std::string& path = request_.text_path;
   const std::string text = read_named_file(path, "a text");
   const Tokenizer& with = tokenizer(transformer.vocab());

@@ -39,8 +39,8 @@ class EvalInputs {
   /// That of the request, else the model's own. Throws kInconsistent when `vocab` is less than its
   /// tokens, and as load_tokenizer().
   const Tokenizer& tokenizer(std::uint64_t vocab);
-  /// Cut into windows for `transformer`, which is the model's.
-  const EvalText& text(const Transformer& transformer);
+  /// Cut into windows for the model.
+  const EvalText& text();
   /// Digest of the contents of all weights and of what the model says of itself. False: cancelled.
   bool hash_model(ResultsStore& store);
   const std::string& model_hash() const { return model_hash_; }

@@ -13,6 +13,15 @@ Evaluation::Evaluation(const Model& model, EvaluationRequest request)
 
 Evaluation::~Evaluation() = default;
 
+void Evaluation::check() {
+  const std::vector<std::string>& asked = inputs_->request().kinds;
+  const auto needs_text = [](const std::string& name) {
+    const EvalKind* const kind = find_evaluation_kind(name);
+    return kind != nullptr && kind->needs_text;
+  };
+  if (std::any_of(asked.begin(), asked.end(), needs_text)) inputs_->text();
+}
+
 bool Evaluation::run(const EvaluatedWeights& weights, EvalStore& store,
                      const EvaluationEvents& events) {
   const std::vector<std::string>& asked = inputs_->request().kinds;

@@ -73,6 +73,8 @@ class Evaluation {
   Evaluation(const Evaluation&) = delete;
   Evaluation& operator=(const Evaluation&) = delete;
 
+  /// Throws what run() would throw of the model as stored, its tokenizer and the text.
+  void check();
   /// All kinds of the request over these weights; again for others: texts are read and the model
   /// is hashed once. False: cancelled.
   /// Throws kBadEncoding and kBadValue for the text (empty, not UTF-8, shorter than a window),

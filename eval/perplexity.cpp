@@ -54,7 +54,6 @@ void WindowProgress::part_done(std::optional<double> value) {
 }
 
 bool evaluate_perplexity(EvalContext& context) {
-  const Transformer& transformer = context.transformer();
   const EvalText& text = context.text();
   const PerplexityPlan& plan = text.plan;
   const OnWindow& on_window = context.events().on_window;
@@ -62,6 +61,7 @@ bool evaluate_perplexity(EvalContext& context) {
   if (on_window) subject.reuse = EvalSubject::Reuse::kPieces;
 
   const auto measure = [&](KeptPieces& pieces) -> EvalContext::Measured {
+    const Transformer& transformer = context.transformer();
     NllSum sum;
     const auto take = [&](const TextWindow& window, std::span<const double> nll) {
       sum.add(nll);

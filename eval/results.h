@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/io/error.h"
+#include "eval/eval_row.h"
 #include "eval/result_row.h"
 
 namespace qi {
@@ -53,6 +54,10 @@ class Results {
   /// Run after run, the oldest first; in each its rows in the order of its plan, then the totals of
   /// the configurations whose rows are all there. Throws kCorrupt, kDatabase.
   std::vector<ResultRow> rows(const ResultFilter& filter = {});
+  /// The evaluations of runs, those of --eval among them, in the order they were made; of `filter`
+  /// all but tensors. A configuration's rows have its family and parameters, so that plots and
+  /// plans find what it does to the model. Throws as rows().
+  std::vector<EvalRow> evaluations(const ResultFilter& filter = {});
   /// A number that changes when another connection has written.
   std::int64_t change_counter();
 

@@ -41,8 +41,14 @@ class EvalStore {
   void drop_windows(const std::string& key);
   /// Keeps a result and lists it as the next row of the run, whose number `row` gets.
   void finish(const std::string& key, EvalRow& row);
+  /// Lists a row that only says why there is nothing; a later run tries again.
+  void fail(EvalRow& row);
 
  private:
+  /// `row` gets the run's number.
+  void number(EvalRow& row);
+  void list(const std::string& key, const EvalRow& row);
+
   ResultsStore& results_;
   std::function<std::int64_t()> begin_run_;
   std::optional<std::int64_t> run_;

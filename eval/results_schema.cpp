@@ -1,5 +1,5 @@
 // The tables of the results database and how an older file comes to have them. Version 1 had the
-// analyses alone, version 2 added sweeps, version 3 evaluations.
+// analyses alone, version 2 added sweeps, version 3 evaluations, version 4 those that failed.
 #include <array>
 #include <string>
 #include <unordered_set>
@@ -55,7 +55,7 @@ constexpr std::array<const char*, 3> kEvaluationTables = {
     "key TEXT NOT NULL PRIMARY KEY, value REAL NOT NULL, standard_error REAL NOT NULL, "
     "tokens INTEGER NOT NULL, seconds REAL NOT NULL, peak_memory_bytes INTEGER NOT NULL) "
     "WITHOUT ROWID",
-    // A row of a run, under the run's own names.
+    // A row of a run, under the run's own names; without a key, of an evaluation that failed.
     "CREATE TABLE run_evaluation ("
     "run INTEGER NOT NULL REFERENCES run (id), position INTEGER NOT NULL, family TEXT NOT NULL, "
     "config TEXT NOT NULL, bits_per_weight REAL NOT NULL, kind TEXT NOT NULL, "
@@ -98,6 +98,7 @@ void migrate_results(SQLite::Database& db, const std::string& path) {
   if (version < 3) {
     for (const char* table : kEvaluationTables) db.exec(table);
   }
+  if (version < 4) db.exec("ALTER TABLE run_evaluation ADD COLUMN error TEXT");
   if (version < kResultsSchema) {
     db.exec(fmt::format("PRAGMA user_version = {}", kResultsSchema));
   }

@@ -24,24 +24,6 @@ std::string results_path(const Options& options) {
   throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
 }
 
-EvaluationRequest request_of(const Options& options) {
-  EvaluationRequest request;
-  request.kinds = options.kinds;
-  request.text_path = options.text;
-  PerplexityOptions& perplexity = request.perplexity;
-  if (options.llama_cpp_protocol) perplexity.protocol = Protocol::kLlamaCpp;
-  perplexity.context = options.context;
-  perplexity.stride = options.stride;
-  perplexity.limit = options.limit;
-  if (options.kv_f16) perplexity.kv = KvType::kF16;
-  request.automatic_bos = !options.no_bos;
-  request.tokenizer_path = options.tokenizer;
-  request.redo = options.redo;
-  request.threads = options.threads;
-  request.cancel = &cancel_requested();
-  return request;
-}
-
 /// What the run is remembered by.
 ResultRun run_record(const Model& model, const Options& options) {
   ResultRun run;
@@ -76,6 +58,24 @@ class NllFile {
 };
 
 }  // namespace
+
+EvaluationRequest evaluation_request(const Options& options) {
+  EvaluationRequest request;
+  request.kinds = options.kinds;
+  request.text_path = options.text;
+  PerplexityOptions& perplexity = request.perplexity;
+  if (options.llama_cpp_protocol) perplexity.protocol = Protocol::kLlamaCpp;
+  perplexity.context = options.context;
+  perplexity.stride = options.stride;
+  perplexity.limit = options.limit;
+  if (options.kv_f16) perplexity.kv = KvType::kF16;
+  request.automatic_bos = !options.no_bos;
+  request.tokenizer_path = options.tokenizer;
+  request.redo = options.redo;
+  request.threads = options.threads;
+  request.cancel = &cancel_requested();
+  return request;
+}
 
 void run_eval(Session& session) {
   const Options& options = session.options();
@@ -113,7 +113,7 @@ void run_eval(Session& session) {
   for (const Warning& warning : results.warnings()) session.messages().warning(warning);
   EvalStore store(database, results,
                   [&] { return results.begin_run(run_record(model, options), {}); });
-  Evaluation evaluation(model, request_of(options));
+  Evaluation evaluation(model, evaluation_request(options));
   const EvaluatedWeights as_stored{open_reader, std::nullopt, model.bits_per_weight(), {}};
   if (!evaluation.run(as_stored, store, events)) {
     progress.reset();

@@ -6,6 +6,8 @@
 
 namespace qi {
 
+struct EvaluationRequest;
+
 void run_list(Session& session);
 void run_stats(Session& session);
 void run_verify(Session& session);
@@ -17,5 +19,8 @@ void run_decode(Session& session);
 void run_sweep(Session& session);
 void run_eval(Session& session);
 void run_results(Session& session);
+
+/// What the options of --eval and of --sweep --with ask for.
+EvaluationRequest evaluation_request(const Options& options);
 
 }  // namespace qi

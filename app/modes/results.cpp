@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 
+#include "app/eval_rows.h"
 #include "app/modes/modes.h"
 #include "app/result_rows.h"
 #include "eval/pareto.h"
@@ -46,7 +47,7 @@ void run_results(Session& session) {
   if (path.empty()) {
     throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
   }
-  Table table(options, result_columns(), {path});
+  Table table(options, options.evaluations ? eval_columns() : result_columns(), {path});
   // Where nothing was ever kept there is nothing to list; a file that was named must be there.
   if (options.database.empty() && access(path.c_str(), F_OK) != 0) {
     session.messages().note("there are no results yet: " + path);
@@ -59,6 +60,11 @@ void run_results(Session& session) {
   filter.model = options.model;
   filter.tensors = options.tensors;
   filter.latest_only = options.best_under.has_value() || options.pareto;
+  if (options.evaluations) {
+    for (const EvalRow& row : Results(path).evaluations(filter)) table.row(eval_cells(row));
+    table.finish();
+    return;
+  }
   std::vector<ResultRow> rows = Results(path).rows(filter);
   if (options.best_under) rows = best_under(std::move(rows), *options.best_under);
   if (options.pareto) rows = on_front(std::move(rows));

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "app/eval_rows.h"
 #include "app/help.h"
 #include "app/modes/modes.h"
 #include "app/progress.h"
@@ -16,6 +17,7 @@
 #include "app/weight_rows.h"
 #include "engine/text/numbers.h"
 #include "eval/results_db.h"
+#include "eval/sweep_evaluation.h"
 
 namespace qi {
 namespace {
@@ -26,6 +28,9 @@ std::string options_text(const Options& options) {
   for (const auto& [name, values] : options.grid) {
     text += fmt::format(" --{}", name);
     if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
+  }
+  if (!options.kinds.empty()) {
+    text += fmt::format(" --with {} --text {}", fmt::join(options.kinds, ","), options.text);
   }
   if (options.all_weights) text += " --all-weights";
   for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
@@ -87,6 +92,11 @@ void dry_run(Session& session, const SweepPlan& plan, Table& table) {
   table.title(fmt::format("{} weights, {} configurations, {} rows; at most {} of memory",
                           plan.weights.size(), plan.configs.size(), plan.units.size(),
                           human_bytes(memory_needed(plan, threads))));
+  if (!options.kinds.empty()) {
+    table.title(fmt::format("then {} of {} configurations of the whole model; at most {} of memory",
+                            fmt::join(options.kinds, ", "), plan.totals.size(),
+                            human_bytes(evaluation_memory(plan))));
+  }
   for (const SweepUnit& unit : plan.units) {
     session.poll();
     table.row(forecast_cells(plan, unit));
@@ -101,7 +111,7 @@ class SweepRun {
       : session_(session), table_(table), rows_(plan.units.size()), totals_(plan.totals.size()) {
     const Options& options = session.options();
     SweepOptions how;
-    how.database = options.database.empty() ? default_results_path() : options.database;
+    how.database = database_ = options.database.empty() ? default_results_path() : options.database;
     if (how.database.empty()) {
       throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
     }
@@ -148,11 +158,44 @@ class SweepRun {
     progress.clear();
     queue_->wait(job);
     if (const auto failure = sweep_->failure()) throw Error(*failure);
-    print(totals_.take_all());
+    total_rows_ = totals_.take_all();
+    print(total_rows_);
     if (errors_ > 0) {
       session_.messages().note(fmt::format("{} of {} rows are errors: their last column says why",
                                            errors_, sweep_->plan().units.size()));
     }
+  }
+
+  /// Every configuration over the whole model, after run().
+  void evaluate(SweepEvaluation& evaluation) {
+    const Options& options = session_.options();
+    std::vector<EvalRow> rows;
+    std::optional<Progress> progress;
+    std::pair<std::size_t, std::string> shown;  // configuration and kind
+    SweepEvaluationEvents events;
+    events.on_row = [&](const EvalRow& row) { rows.push_back(row); };
+    events.on_progress = [&](std::size_t total, const EvaluationProgress& now) {
+      if (std::pair at(total, std::string(now.kind)); at != shown) {
+        shown = std::move(at);
+        progress.reset();
+        progress.emplace(
+            fmt::format("{} {}", config_label(sweep_->plan().totals[total].config), now.kind),
+            options.quiet, options.ascii, now.kind == "coding");
+      }
+      progress->update(now.done, now.total,
+                       now.value ? fmt::format("{} {:.4f}", now.kind, *now.value) : "");
+    };
+    table_.flush();
+    const bool whole = evaluation.run(total_rows_, database_, sweep_->run(), events);
+    progress.reset();
+    if (options.csv || options.json) {
+      session_.messages().note(fmt::format(
+          "{} rows of evaluations: --results --evaluations --run {}", rows.size(), sweep_->run()));
+    } else {
+      table_.next(eval_columns());
+      for (const EvalRow& row : rows) table_.row(eval_cells(row));
+    }
+    if (!whole) throw Interrupted{};
   }
 
  private:
@@ -165,7 +208,9 @@ class SweepRun {
 
   Session& session_;
   Table& table_;
+  std::string database_;
   RowsToCome rows_, totals_;
+  std::vector<ResultRow> total_rows_;
   std::size_t errors_ = 0;
   std::optional<Sweep> sweep_;
   std::optional<JobQueue> queue_;  // ends before the sweep does
@@ -194,16 +239,22 @@ void run_sweep(Session& session) {
   if (!session.filter().empty()) {
     request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
-  SweepPlan plan = plan_sweep(model, request);
+  const SweepPlan plan = plan_sweep(model, request);
+  std::optional<SweepEvaluation> evaluation;
+  if (!options.kinds.empty()) {
+    inputs.push_back(options.text);
+    evaluation.emplace(plan, evaluation_request(options));
+  }
   Table table(options, options.dry_run ? forecast_columns() : result_columns(), inputs);
   table.title(model_line(*model, options.ascii));
   if (options.dry_run) {
     dry_run(session, plan, table);
     return;
   }
-  SweepRun run(session, std::move(plan), table);
+  SweepRun run(session, plan, table);
   try {
     run.run();
+    if (evaluation) run.evaluate(*evaluation);
   } catch (const Interrupted&) {
     table.abandon();
     throw;

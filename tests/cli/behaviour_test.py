@@ -130,6 +130,47 @@ class Sweeps(Case):
             self.assertEqual(status, 0, err)
             self.assertEqual(self.rows(out), self.rows(whole))
 
+    def test_configurations_are_evaluated_once(self):
+        grid = ("--sweep", "rtn", WAP, "--bits", "3,4", "--csv", "--with", "ppl", "--text",
+                os.path.join(WAP, "eval.txt"), "--context", "256", "--bos", "none", "--limit", "4")
+
+        def evaluations(run):
+            status, out, err = self.run_program("--results", "--evaluations", "--csv", "--run",
+                                                run, "--db", self.path("r.db"))
+            self.assertEqual(status, 0, err)
+            rows = list(csv.DictReader(io.StringIO(out.decode())))
+            return [(row.pop("run"), row)[1] for row in rows]
+
+        process = self.start(*grid, "--db", self.path("r.db"), bufsize=0)
+        lines = [process.stdout.readline() for _ in range(1 + 2 * 28 + 2)]
+        self.assertIn(b",*,", lines[-1])
+        process.kill()
+        process.communicate()
+        killed = evaluations("1")
+        status, out, err = self.run_program(*grid, "--db", self.path("r.db"))
+        self.assertEqual(status, 0, err)
+        self.assertEqual(out.count(b"\n"), len(lines))
+        self.assertIn(b"2 rows of evaluations: --results --evaluations --run 2", err)
+        rows = evaluations("2")
+        self.assertEqual(rows[:len(killed)], killed)
+        self.assertEqual([(r["family"], r["kind"], r["status"]) for r in rows],
+                         [("rtn", "ppl", "ok")] * 2)
+        self.assertGreater(float(rows[0]["value"]), float(rows[1]["value"]))
+        self.run_program(*grid, "--db", self.path("r.db"))
+        self.assertEqual(evaluations("3"), rows)  # to the last digit of the times
+
+    def test_what_cannot_be_evaluated_is_a_row(self):
+        args = ("--sweep", "ggml", "--types", "IQ1_S", WAP, "--csv", "--with", "ppl", "--text",
+                os.path.join(WAP, "eval.txt"), "--context", "256", "--limit", "1", "--db",
+                self.path("r.db"))
+        status, out, err = self.run_program(*args)
+        self.assertEqual(status, 0, err)
+        status, out, err = self.run_program("--results", "--evaluations", "--csv", "--db",
+                                            self.path("r.db"))
+        (row,) = csv.DictReader(io.StringIO(out.decode()))
+        self.assertEqual((row["kind"], row["value"], row["status"]), ("ppl", "", "error"))
+        self.assertIn("28 of 28 weights failed", row["error"])
+
     def test_processes_share_a_database(self):
         runs = [self.start(*self.GRID, "--db", self.path("r.db")) for _ in range(4)]
         outs = [process.communicate(timeout=240) for process in runs]

@@ -109,7 +109,7 @@ TEST(Schema, AVersionOneDatabaseIsBroughtToTwoAndKeepsItsAnalyses) {
   EXPECT_TRUE(Results(path).runs().empty());
   EXPECT_EQ(ResultsDb(path, ResultsDb::Mode::kReadOnly).get(key)->min, -1.5);
   EXPECT_EQ(ResultsDb(path, ResultsDb::Mode::kReadWrite).get(key)->min, -1.5);
-  EXPECT_EQ(SQLite::Database(path).execAndGet("PRAGMA user_version").getInt(), 3);
+  EXPECT_EQ(SQLite::Database(path).execAndGet("PRAGMA user_version").getInt(), 4);
   EXPECT_TRUE(Results(path).runs().empty());
 }
 
