@@ -17,9 +17,6 @@ namespace {
 
 constexpr int kTop = 2;      // rows above the list
 constexpr int kOutlook = 3;  // rows below it, and a rule
-constexpr int kName = 20;    // cells of an option's name
-constexpr int kValue = 28;   // and of its value, where the screen is wide
-constexpr int kMarginCells = 2;
 
 // "4, 8" → {"4", "8"}; blanks around commas are no part of a value.
 std::vector<std::string> list_of(std::string_view text) {
@@ -42,6 +39,20 @@ MatrixInfo matrix_of(const Model& model, const Weight& weight) {
   const std::size_t dims = weight.shape.size();
   out.matrix_rows = dims >= 3 ? weight.shape[dims - 2] : out.rows;
   out.dtype = model.tensor(weight.parts.front()).dtype;
+  return out;
+}
+
+std::vector<FormSection> sections_of(std::span<const MethodFamily> families) {
+  std::vector<FormSection> out;
+  for (const MethodFamily& family : families) {
+    FormSection section{
+        std::string(family.name), std::string(family.description), {}, out.empty(), false};
+    for (const GridOption& one : family.options) {
+      section.fields.push_back({std::string(one.name), std::string(one.values),
+                                std::string(one.defaults), std::string(one.help)});
+    }
+    out.push_back(std::move(section));
+  }
   return out;
 }
 
@@ -126,9 +137,7 @@ SweepForm::SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32
       marked_(marked),
       threads_(std::max(1u, threads)),
       families_(families),
-      on_(families.size(), 0) {
-  if (!on_.empty()) on_.front() = 1;
-  list_lines();
+      form_(sections_of(families)) {
   look_ahead();
 }
 
@@ -139,45 +148,33 @@ void SweepForm::set_speeds(SweepSpeeds speeds) {
 
 std::vector<std::string> SweepForm::families() const {
   std::vector<std::string> out;
-  for (std::size_t i = 0; i < families_.size(); ++i) {
-    if (on_[i] != 0) out.emplace_back(families_[i].name);
+  for (const FormSection& section : form_.sections()) {
+    if (section.on) out.push_back(section.name);
   }
   return out;
 }
 
 GridOptions SweepForm::grid() const {
   GridOptions out;
-  for (std::size_t i = 0; i < families_.size(); ++i) {
-    if (on_[i] == 0) continue;
-    for (const GridOption& one : families_[i].options) {
-      const auto typed = values_.find(std::string(one.name));
-      if (typed == values_.end()) continue;
-      std::vector<std::string>& values = out[std::string(one.name)];
+  for (const FormSection& section : form_.sections()) {
+    if (!section.on) continue;
+    for (const FormField& one : section.fields) {
+      const std::string* typed = form_.typed(one.name);
+      if (typed == nullptr) continue;
+      std::vector<std::string>& values = out[one.name];
       if (one.name == kImportance) {
-        values = {importance_ != nullptr ? importance_->digest() : typed->second};
+        values = {importance_ != nullptr ? importance_->digest() : *typed};
       } else if (!one.values.empty()) {
-        values = list_of(typed->second);
+        values = list_of(*typed);
       }
     }
   }
   return out;
 }
 
-void SweepForm::list_lines() {
-  lines_.clear();
-  for (std::size_t i = 0; i < families_.size(); ++i) {
-    lines_.push_back({i, -1});
-    if (on_[i] == 0) continue;
-    for (std::size_t k = 0; k < families_[i].options.size(); ++k) {
-      lines_.push_back({i, static_cast<int>(k)});
-    }
-  }
-  list_.resize(lines_.size(), body().height);
-}
-
 void SweepForm::read_importance() {
-  const auto typed = values_.find(std::string(kImportance));
-  const std::string path = typed == values_.end() ? "" : typed->second;
+  const std::string* typed = form_.typed(kImportance);
+  const std::string path = typed == nullptr ? "" : *typed;
   if (path == importance_path_) return;
   importance_path_ = path;
   importance_.reset();
@@ -196,7 +193,7 @@ void SweepForm::read_importance() {
 void SweepForm::look_ahead() {
   std::vector<const MethodFamily*> chosen;
   for (std::size_t i = 0; i < families_.size(); ++i) {
-    if (on_[i] != 0) chosen.push_back(&families_[i]);
+    if (form_.sections()[i].on) chosen.push_back(&families_[i]);
   }
   read_importance();
   outlook_ = sweep_outlook(*model_, weights_, chosen, grid(), speeds_, importance_.get());
@@ -206,31 +203,21 @@ void SweepForm::look_ahead() {
   }
 }
 
-const SweepForm::Line* SweepForm::current() const {
-  return list_.at() < lines_.size() ? &lines_[list_.at()] : nullptr;
-}
-
-Rect SweepForm::body() const {
-  return {0, kTop, size().width, std::max(0, size().height - kTop - kOutlook - 2)};
-}
-
 void SweepForm::arrange() {
-  list_.resize(lines_.size(), body().height);
+  form_.arrange({0, kTop, size().width, std::max(0, size().height - kTop - kOutlook - 2)});
 }
 
 // --- keys
 
 std::string SweepForm::why_not(Command command) const {
-  const Line* line = current();
   switch (command) {
     case Command::kStart:
       if (!outlook_.problem.empty()) return outlook_.problem;
       return outlook_.rows > 0 ? "" : "no family is switched on";
     case Command::kEnter:
-      return line != nullptr ? "" : "there are no families";
+      return form_.empty() ? "there are no families" : "";
     case Command::kReset:
-      if (line == nullptr || line->option < 0) return "this is no option";
-      return values_.contains(std::string(option(*line).name)) ? "" : "it has its defaults";
+      return form_.why_not_reset();
     case Command::kExport:
       return "a form is no table";
     default:
@@ -238,37 +225,14 @@ std::string SweepForm::why_not(Command command) const {
   }
 }
 
-void SweepForm::change() {
-  const Line* line = current();
-  if (line == nullptr) return;
-  if (line->option < 0) {
-    on_[line->family] ^= 1;
-    list_lines();
-    return look_ahead();
-  }
-  const GridOption& one = option(*line);
-  const std::string name(one.name);
-  const auto typed = values_.find(name);
-  if (one.values.empty()) {
-    if (typed == values_.end()) {
-      values_[name] = "on";
-    } else {
-      values_.erase(typed);
-    }
-    return look_ahead();
-  }
-  field_.set_text(typed != values_.end() ? typed->second : std::string(one.defaults));
-  editing_ = true;
-}
-
 Request SweepForm::run(Command command) {
-  if (list_.handle(command)) return {};
+  if (form_.move(command)) return {};
   switch (command) {
     case Command::kEnter:
-      change();
+      if (form_.change()) look_ahead();
       return {};
     case Command::kReset:
-      values_.erase(std::string(option(*current()).name));
+      form_.reset();
       look_ahead();
       return {};
     case Command::kStart:
@@ -283,38 +247,21 @@ Request SweepForm::run(Command command) {
 }
 
 Request SweepForm::typed(const Key& key, Command command) {
-  if (command == Command::kClear) {
-    editing_ = false;
-    return {};
-  }
-  if (command == Command::kAccept) {
-    editing_ = false;
-    const GridOption& one = option(*current());
-    const std::string name(one.name);
-    if (list_of(field_.text()).empty() || field_.text() == one.defaults) {
-      values_.erase(name);
-    } else {
-      values_[name] = field_.text();
-    }
-    look_ahead();
-    return {};
-  }
-  if (!field_.handle(key)) {
-    set_notice(fmt::format("{}: Enter keeps the value, Esc leaves it", escape(key_name(key))));
+  switch (form_.type(key, command)) {
+    case FormList::Typed::kChanged:
+      look_ahead();
+      break;
+    case FormList::Typed::kNoKey:
+      set_notice(fmt::format("{}: Enter keeps the value, Esc leaves it", escape(key_name(key))));
+      break;
+    case FormList::Typed::kNothing:
+      break;
   }
   return {};
 }
 
 Request SweepForm::mouse(const Key& key) {
-  if (editing_) return {};
-  if (key.code == KeyCode::kWheelUp) list_.move_by(-3);
-  if (key.code == KeyCode::kWheelDown) list_.move_by(3);
-  if (key.code != KeyCode::kClick || !body().contains(key.x, key.y)) return {};
-  const std::size_t at = list_.top() + static_cast<std::size_t>(key.y - body().y);
-  if (at >= lines_.size()) return {};
-  const bool again = at == list_.at();
-  list_.move_to(at);
-  if (again) change();
+  if (form_.mouse(key)) look_ahead();
   return {};
 }
 
@@ -327,66 +274,9 @@ void SweepForm::paint(Canvas& canvas, const Glyphs& glyphs) const {
                          human_bytes(outlook_.bytes_in));
   }
   paint_title(canvas, glyphs, "Sweep  " + escape(model_->name), facts);
-  const Rect area = body();
-  for (std::size_t i = list_.top(); i < list_.end() && i < lines_.size(); ++i) {
-    const int y = area.y + static_cast<int>(i - list_.top());
-    paint_line(canvas, glyphs, lines_[i], y, i == list_.at());
-    if (i != list_.at()) continue;
-    canvas.text(area, 0, y, glyphs.cursor);
-    if (!editing_) canvas.ground({0, y, area.width, 1}, Ground::kCursor);
-  }
+  form_.paint(canvas, glyphs);
   paint_outlook(canvas, glyphs);
   paint_footer(canvas, glyphs);
-}
-
-void SweepForm::paint_line(Canvas& canvas, const Glyphs& glyphs, const Line& line, int y,
-                           bool here) const {
-  const Rect row{0, y, size().width - 1, 1};
-  const MethodFamily& family = families_[line.family];
-  const bool on = on_[line.family] != 0;
-  if (line.option < 0) {
-    const int x =
-        canvas.text(row, kMarginCells, y, fmt::format("[{}] {}", on ? "x" : " ", family.name),
-                    {on ? Ink::kStrong : Ink::kText});
-    canvas.text(row, std::max(x + 2, kMarginCells + kName + 2), y,
-                elide_end(family.description,
-                          std::max(0, row.right() - std::max(x + 2, kMarginCells + kName + 2)),
-                          glyphs.ellipsis),
-                {Ink::kDim});
-    return;
-  }
-  const GridOption& one = option(line);
-  const auto typed = values_.find(std::string(one.name));
-  const bool own = typed != values_.end();
-  const int at = kMarginCells + kName + 2;
-  const int room = std::min(kValue, std::max(0, row.right() - at));
-  canvas.text({0, y, at - 1, 1}, kMarginCells + 4, y, one.name, {own ? Ink::kStrong : Ink::kText});
-  if (here && editing_) {
-    canvas.ground({at, y, room, 1}, Ground::kField);
-    // The end of a long text is what one types at.
-    std::string_view shown = field_.text();
-    std::size_t cursor = field_.cursor();
-    while (cursor > 0 && display_width(shown.substr(0, cursor)) >= room) {
-      const std::size_t cut = cluster_at(shown, 0).text.size();
-      shown.remove_prefix(cut);
-      cursor -= std::min(cursor, cut);
-    }
-    canvas.text({at, y, room, 1}, at, y, shown, {Ink::kText, Ground::kField});
-    canvas.set_cursor(at + display_width(shown.substr(0, cursor)), y);
-  } else if (one.values.empty()) {
-    canvas.text(row, at, y, own ? "[x]" : "[ ]", {own ? Ink::kStrong : Ink::kText});
-  } else {
-    const std::string text = own                    ? escape(typed->second)
-                             : one.defaults.empty() ? std::string(glyphs.missing)
-                                                    : std::string(one.defaults);
-    canvas.text({at, y, room, 1}, at, y, elide_end(text, room, glyphs.ellipsis),
-                {own ? Ink::kStrong : Ink::kText});
-  }
-  const int help = at + room + 2;
-  std::string words(one.help);
-  if (!one.values.empty()) words = fmt::format("{}: {}", one.help, one.values);
-  canvas.text(row, help, y, elide_end(words, std::max(0, row.right() - help), glyphs.ellipsis),
-              {Ink::kDim});
 }
 
 void SweepForm::paint_outlook(Canvas& canvas, const Glyphs& glyphs) const {

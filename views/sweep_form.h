@@ -14,9 +14,8 @@
 #include "engine/format/imatrix.h"
 #include "engine/methods/method.h"
 #include "engine/tensor/model.h"
-#include "views/list_cursor.h"
+#include "views/form_list.h"
 #include "views/screen.h"
-#include "views/text_field.h"
 
 namespace qi {
 
@@ -47,7 +46,7 @@ class SweepForm final : public Screen {
   SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32_t> weights, bool marked,
             unsigned threads, std::span<const MethodFamily> families = method_families());
 
-  Context context() const override { return editing_ ? kInField : kInForm; }
+  Context context() const override { return form_.editing() ? kInField : kInForm; }
   std::string why_not(Command command) const override;
 
   void set_speeds(SweepSpeeds speeds);
@@ -60,28 +59,14 @@ class SweepForm final : public Screen {
   const SweepOutlook& outlook() const { return outlook_; }
 
  private:
-  // A line: a family, or one of its options.
-  struct Line {
-    std::size_t family = 0;
-    int option = -1;
-  };
-
   void arrange() override;
   void paint(Canvas& canvas, const Glyphs& glyphs) const override;
   Request run(Command command) override;
   Request mouse(const Key& key) override;
   Request typed(const Key& key, Command command) override;
 
-  void list_lines();
   void read_importance();
   void look_ahead();
-  const Line* current() const;
-  const GridOption& option(const Line& line) const {
-    return families_[line.family].options[static_cast<std::size_t>(line.option)];
-  }
-  void change();
-  Rect body() const;
-  void paint_line(Canvas& canvas, const Glyphs& glyphs, const Line& line, int y, bool here) const;
   void paint_outlook(Canvas& canvas, const Glyphs& glyphs) const;
 
   std::shared_ptr<const Model> model_;
@@ -89,12 +74,7 @@ class SweepForm final : public Screen {
   bool marked_;
   unsigned threads_;
   std::span<const MethodFamily> families_;
-  std::vector<std::uint8_t> on_;               // by family
-  std::map<std::string, std::string> values_;  // typed ones, by option; a switch: "on"
-  std::vector<Line> lines_;
-  ListCursor list_;
-  bool editing_ = false;
-  TextField field_;
+  FormList form_;                // a section a family
   std::string importance_path_;  // that was read
   std::shared_ptr<const ImportanceMatrix> importance_;
   std::string importance_problem_;  // printable: why it could not be
