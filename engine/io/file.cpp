@@ -219,12 +219,16 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 
 std::span<const std::byte> File::bytes(std::uint64_t offset, std::size_t length,
                                        Buffer& scratch) const {
-  if (const std::byte* map = mapping(); map != nullptr && range_fits(offset, length, size())) {
-    count_handed_out(length);
-    return {map + offset, length};
-  }
+  const std::span<const std::byte> out = kept_bytes(offset, length, scratch);
+  if (map_ != nullptr) count_handed_out(length);
+  return out;
+}
+
+std::span<const std::byte> File::kept_bytes(std::uint64_t offset, std::size_t length,
+                                            Buffer& scratch) const {
   if (!range_fits(offset, length, size()))
     read_at(offset, {static_cast<std::byte*>(nullptr), length});
+  if (const std::byte* map = mapping(); map != nullptr) return {map + offset, length};
   if (scratch.size() < length) scratch.resize(length);
   read_at(offset, {scratch.data(), length});
   return {scratch.data(), length};

@@ -68,6 +68,9 @@ class File {
   /// Call check() after using them and before believing them. Throws as read_at(). Now and then all
   /// mappings let go of their resident pages: reading a file of any size needs little memory.
   std::span<const std::byte> bytes(std::uint64_t offset, std::size_t length, Buffer& scratch) const;
+  /// The same of what is read again and again: no page is let go of for it.
+  std::span<const std::byte> kept_bytes(std::uint64_t offset, std::size_t length,
+                                        Buffer& scratch) const;
 
   /// Throws kChanged if a mapped page could not be read since the file was opened. Cheap.
   void check() const;

@@ -34,6 +34,15 @@ class GgmlReader : public WeightReader {
 
   int code_bits() const override { return ggml_code_bits(type_); }
 
+  DType stored_row_type() const override {
+    const bool whole = weight_.cols() % block_elements_ == 0 && interleaved_rows(type_) == 0;
+    return whole && !part_.swap() ? type_ : DType::kUnknown;
+  }
+  StoredRows stored_rows(std::uint64_t first, std::uint64_t count) override {
+    const std::uint64_t row_bytes = weight_.cols() / block_elements_ * block_bytes_;
+    return {part_.kept_bytes(first * row_bytes, count * row_bytes), {}};
+  }
+
  protected:
   void read_values(const Tile& tile, float* out) override { read(tile, out); }
   void read_codes(const Tile& tile, std::uint16_t* out) override { read(tile, out); }

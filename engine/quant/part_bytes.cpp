@@ -9,17 +9,26 @@
 
 namespace qi {
 
+void PartBytes::check_range(std::uint64_t offset, std::uint64_t length) const {
+  if (range_fits(offset, length, tensor_.size_bytes)) return;
+  fail(ErrorCode::kTruncated, std::min(offset, tensor_.size_bytes),
+       fmt::format("{} ends after {} bytes", tensor_.name, tensor_.size_bytes),
+       fmt::format("{} more bytes", length));
+}
+
 std::span<const std::byte> PartBytes::bytes(std::uint64_t offset, std::uint64_t length) {
-  if (!range_fits(offset, length, tensor_.size_bytes)) {
-    fail(ErrorCode::kTruncated, std::min(offset, tensor_.size_bytes),
-         fmt::format("{} ends after {} bytes", tensor_.name, tensor_.size_bytes),
-         fmt::format("{} more bytes", length));
-  }
+  check_range(offset, length);
   if (offset != last_offset_ || length != last_.size()) {
     last_ = file_->bytes(tensor_.offset + offset, static_cast<std::size_t>(length), scratch_);
     last_offset_ = offset;
   }
   return last_;
+}
+
+std::span<const std::byte> PartBytes::kept_bytes(std::uint64_t offset, std::uint64_t length) {
+  check_range(offset, length);
+  last_ = {};  // it may have been in `scratch_`
+  return file_->kept_bytes(tensor_.offset + offset, static_cast<std::size_t>(length), scratch_);
 }
 
 void PartBytes::floats(std::uint64_t first, std::uint64_t count, float* out) {

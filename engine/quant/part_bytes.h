@@ -25,6 +25,9 @@ class PartBytes {
   /// when they do not lie inside it. The same range again is not read again.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t length);
 
+  /// The same of what is read again and again (File::kept_bytes()); always looked up anew.
+  std::span<const std::byte> kept_bytes(std::uint64_t offset, std::uint64_t length);
+
   /// Elements [first, first + count) as float32 (to_floats).
   void floats(std::uint64_t first, std::uint64_t count, float* out);
 
@@ -41,6 +44,8 @@ class PartBytes {
                          std::string expected = {}) const;
 
  private:
+  void check_range(std::uint64_t offset, std::uint64_t length) const;
+
   std::shared_ptr<const File> file_;
   const Tensor& tensor_;
   bool swap_;

@@ -33,6 +33,14 @@ class PlainReader : public WeightReader {
     return native_;
   }
 
+  DType stored_row_type() const override {
+    return bits_ < 8 || part_.swap() ? DType::kUnknown : part_.tensor().dtype;
+  }
+  StoredRows stored_rows(std::uint64_t first, std::uint64_t count) override {
+    const std::uint64_t row_bytes = weight_.cols() * bits_ / 8;
+    return {part_.kept_bytes(first * row_bytes, count * row_bytes), {}};
+  }
+
  protected:
   void read_values(const Tile& tile, float* out) override {
     each_run(tile, [&](std::uint64_t first, std::uint64_t count, std::uint64_t at) {

@@ -76,6 +76,19 @@ class ScaledReader : public WeightReader {
     return codes_.bytes(first, count);
   }
 
+  DType stored_row_type() const override {
+    const bool one_factor = grid_.cols == 1 && !zeros_ && groups_.empty();
+    return kind_ == Codes::kInt8 && one_factor ? DType::kI8 : DType::kUnknown;
+  }
+  StoredRows stored_rows(std::uint64_t first, std::uint64_t count) override {
+    for (std::uint64_t row = factors_.size(); row < weight_.rows(); ++row) {
+      load_row_scales(row);
+      factors_.push_back(row_scales_.front());
+    }
+    return {codes_.kept_bytes(first * shape_.cols, count * shape_.cols),
+            std::span(factors_).subspan(first, count)};
+  }
+
  protected:
   void read_values(const Tile& tile, float* out) override {
     for (std::uint64_t r = 0; r < tile.rows; ++r, out += tile.cols) {
@@ -281,6 +294,7 @@ class ScaledReader : public WeightReader {
   ScaleGrid grid_;
   std::vector<float> row_scales_;  // of the scale row last used
   std::vector<float> row_zeros_;
+  std::vector<float> factors_;         // of all rows, once stored_rows() was called
   std::vector<std::uint32_t> groups_;  // empty: consecutive
   std::uint64_t fields_;               // of one I32 word
   std::uint64_t words_;                // of one row

@@ -26,6 +26,11 @@ std::span<const std::byte> WeightReader::stored(std::uint64_t, std::uint64_t) {
   return {};
 }
 
+StoredRows WeightReader::stored_rows(std::uint64_t, std::uint64_t) {
+  assert(false);
+  return {};
+}
+
 void WeightReader::read_codes(const Tile&, std::uint16_t*) {
   assert(false);
 }

@@ -35,6 +35,13 @@ struct ScaleRun {
 /// False: no more of them.
 using ScaleSink = std::function<bool(const ScaleRun& run)>;
 
+/// Whole rows as they are stored, row after row, for whoever multiplies them without decoding them
+/// first.
+struct StoredRows {
+  std::span<const std::byte> bytes;  // little-endian numbers or blocks of one type
+  std::span<const float> scales;     // a factor of all numbers of a row, one a row; or none
+};
+
 class WeightReader {
  public:
   WeightReader(const Model& model, const Weight& weight) : model_(model), weight_(weight) {}
@@ -59,6 +66,12 @@ class WeightReader {
   /// from the mapping, when every element has its own whole bytes there; empty otherwise. Valid
   /// until the next call. Call check() before believing what was computed from them.
   virtual std::span<const std::byte> stored(std::uint64_t first, std::uint64_t count);
+
+  /// The type of what stored_rows() gives; kUnknown when rows have no whole bytes of their own.
+  virtual DType stored_row_type() const { return DType::kUnknown; }
+  /// Rows [first, first + count), straight from the mapping, whose pages stay. Valid until the next
+  /// call. Needs stored_row_type(); call check() before believing what was computed from them.
+  virtual StoredRows stored_rows(std::uint64_t first, std::uint64_t count);
 
   /// Every scale of the weight once, in runs of bounded length in the order they are stored; no run
   /// at all when its codes have no scales. Throws as values().

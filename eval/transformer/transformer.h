@@ -1,12 +1,14 @@
 // The forward pass of a decoder-only transformer: token ids → the state behind its last norm → the
 // logits, a block of the vocabulary at a time, so that those of a whole window are never held.
-// Weights stay mapped and are decoded in blocks of rows; what is held at once grows with the window
-// and the model's width, not with its size. The same numbers for any number of threads.
+// Weights stay mapped: they are decoded in blocks of rows, or multiplied as they are stored where
+// few positions are run (row_dots.h). What is held at once grows with the window and the model's
+// width, not with its size. The same numbers for any number of threads.
 // Refuses what architecture.h and weights.h refuse, ids beyond the vocabulary and layers whose
 // numbers are not finite (kBadValue, naming them). One thread at a time calls it.
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -19,7 +21,9 @@ namespace qi {
 class Transformer {
  public:
   /// `model` must outlive it. Reads norms and biases; throws for whatever keeps it from running.
-  Transformer(const Model& model, const OpenWeight& open, Workers workers);
+  /// With kQ8 the products of weights that are stored in 8 bits or less are of x in 8 bits, too.
+  Transformer(const Model& model, const OpenWeight& open, Workers workers,
+              Activations activations = Activations::kF32);
 
   const Architecture& architecture() const { return architecture_; }
   std::uint64_t vocab() const { return architecture_.vocab; }
@@ -29,6 +33,10 @@ class Transformer {
   /// before. Throws kBadValue, and what reading weights throws.
   bool run(std::span<const std::int32_t> ids, KvCache& cache, std::vector<float>& states,
            const std::function<void()>& after_layer = {}) const;
+  /// Runs a token of each of several sequences, ids[i] at the position behind those of caches[i]
+  /// (no cache twice), which share each look at the weights. Otherwise as the other run().
+  bool run(std::span<const std::int32_t> ids, std::span<KvCache* const> caches,
+           std::vector<float>& states) const;
 
   /// A block of the logits of all positions: tokens [first, first + count) of the vocabulary.
   struct LogitBlock {
@@ -44,21 +52,26 @@ class Transformer {
               const std::function<void(const LogitBlock&)>& sink) const;
 
  private:
+  struct Sequence;
+  struct Input;
   struct Scratch;
-  bool attention(std::size_t layer, std::size_t count, KvCache& cache, std::vector<float>& states,
+  struct Product;
+  bool run(std::span<const std::int32_t> ids, std::span<const Sequence> sequences,
+           std::vector<float>& states, const std::function<void()>& after_layer) const;
+  bool attention(std::size_t layer, std::span<const Sequence> sequences, std::vector<float>& states,
                  Scratch& scratch) const;
-  bool mlp(std::size_t layer, std::size_t count, std::vector<float>& states,
-           Scratch& scratch) const;
+  bool mlp(std::size_t layer, std::vector<float>& states, Scratch& scratch) const;
   void embed(std::span<const std::int32_t> ids, float* out) const;
   void normalize(const std::vector<float>& weight, std::size_t count, std::size_t width,
                  const float* x, float* out) const;
-  bool product(const Linear& linear, std::size_t count, const float* x, float* out) const;
+  bool products(std::initializer_list<Product> list, Input& input) const;
   void check_finite(std::span<const float> numbers, std::string_view where) const;
 
   const Model& model_;
   Architecture architecture_;
   TransformerWeights weights_;
   Workers workers_;
+  Activations activations_;
 };
 
 /// −log p of the next token for each state: p = softmax of its logits, in double. False: cancelled.

@@ -1,5 +1,6 @@
 #include "eval/transformer/weights.h"
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
@@ -10,6 +11,9 @@
 
 namespace qi {
 namespace {
+
+// Of rows that are decoded before they are multiplied: they are to stay in the nearest caches.
+constexpr std::uint64_t kDecodedNumbers = 16384;
 
 /// Finds weights by their GGUF names, whatever the model calls them, and checks their shapes.
 class Finder {
@@ -107,9 +111,14 @@ LayerWeights load_layer(const Finder& finder, const Architecture& a, std::size_t
 Matrix::Matrix(const Model& model, const Weight& weight, OpenWeight open)
     : model_(model), weight_(weight), open_(std::move(open)) {
   idle_.push_back(open_(model_, weight_));  // refuses what it cannot read before any work is done
+  const DType stored = idle_.front()->stored_row_type();
+  if (!has_row_dots(stored)) return;
+  dots_type_ = stored;
+  q8_block_ = qi::q8_block(stored, cols());
 }
 
-void Matrix::read(std::uint64_t first, std::uint64_t count, float* out) const {
+template <typename Use>
+void Matrix::with_reader(const Use& use) const {
   std::unique_ptr<WeightReader> reader;
   {
     const std::lock_guard lock(mutex_);
@@ -119,9 +128,35 @@ void Matrix::read(std::uint64_t first, std::uint64_t count, float* out) const {
     }
   }
   if (reader == nullptr) reader = open_(model_, weight_);
-  reader->values({first, count, 0, cols()}, out);
+  use(*reader);
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(reader));
+}
+
+void Matrix::read(std::uint64_t first, std::uint64_t count, float* out) const {
+  with_reader([&](WeightReader& reader) { reader.values({first, count, 0, cols()}, out); });
+}
+
+void Matrix::dots(std::uint64_t first, std::uint64_t count, const DotVectors& vectors,
+                  std::vector<float>& buffer, float* out, std::size_t stride) const {
+  with_reader([&](WeightReader& reader) {
+    if (dots_type_ != DType::kUnknown) {
+      row_dots(dots_type_, reader.stored_rows(first, count), count, vectors, out, stride);
+      return reader.check();
+    }
+    const std::uint64_t most = std::clamp<std::uint64_t>(kDecodedNumbers / cols(), 1, count);
+    buffer.resize(std::max<std::size_t>(buffer.size(), most * cols()));
+    for (std::uint64_t done = 0; done < count; done += most) {
+      const std::uint64_t rows = std::min(most, count - done);
+      reader.values({first + done, rows, 0, cols()}, buffer.data());
+      const StoredRows decoded{std::as_bytes(std::span(buffer).first(rows * cols())), {}};
+      row_dots(DType::kF32, decoded, rows, vectors, out + done, stride);
+    }
+  });
+}
+
+std::uint64_t Matrix::row_bytes() const {
+  return std::max<std::uint64_t>(1, weight_.size_bytes / rows());
 }
 
 TransformerWeights load_weights(const Model& model, Architecture& architecture,

@@ -12,6 +12,7 @@
 
 #include "engine/tensor/weight_reader.h"
 #include "eval/transformer/architecture.h"
+#include "eval/transformer/row_dots.h"
 
 namespace qi {
 
@@ -31,10 +32,25 @@ class Matrix {
   /// Rows [first, first + count) as count · cols floats. Throws as WeightReader::values().
   void read(std::uint64_t first, std::uint64_t count, float* out) const;
 
+  /// Products of rows [first, first + count) as row_dots() has them: of their stored form where
+  /// that can be multiplied, else of values decoded some rows at a time into `buffer`. Throws as
+  /// WeightReader::values().
+  void dots(std::uint64_t first, std::uint64_t count, const DotVectors& vectors,
+            std::vector<float>& buffer, float* out, std::size_t stride) const;
+  /// What dots() asks of x in 8 bits (row_dots.h); 0: it takes none.
+  std::size_t q8_block() const { return q8_block_; }
+  /// Of a row, as stored.
+  std::uint64_t row_bytes() const;
+
  private:
+  template <typename Use>
+  void with_reader(const Use& use) const;
+
   const Model& model_;
   const Weight& weight_;
   OpenWeight open_;
+  DType dots_type_ = DType::kUnknown;  // of the stored rows, where those can be multiplied
+  std::size_t q8_block_ = 0;
   mutable std::mutex mutex_;  // guards idle_
   mutable std::vector<std::unique_ptr<WeightReader>> idle_;
 };
