@@ -171,7 +171,7 @@ void ZfpBlocks::decode_batch(std::span<const std::byte> coded, std::uint64_t blo
   std::memset(batch.planes.planes, 0, batch.used * sizeof(batch.planes.planes[0]));
   batch.used = 0;
   const std::size_t size = std::size_t{1} << (2 * dims_);
-  const std::size_t lane_blocks = kZfpLaneNumbers / size;
+  const unsigned lane_shift = 8 - 2 * static_cast<unsigned>(dims_);  // blocks of a lane, log2
   std::array<std::byte, kMostBlockBytes + 1 + kZfpSlack> last;
   for (std::uint64_t i = 0; i < blocks; ++i) {
     std::uint64_t at = (block + i) * block_bits_;
@@ -186,7 +186,7 @@ void ZfpBlocks::decode_batch(std::span<const std::byte> coded, std::uint64_t blo
       stream = last.data();
       at %= 8;
     }
-    const std::size_t lane = i / lane_blocks, place = i % lane_blocks;
+    const std::size_t lane = i >> lane_shift, place = i - (lane << lane_shift);
     float& scale = batch.planes.scales[place][lane];
     const std::uint64_t head = peek_57(stream, at);
     if ((head & 1) == 0) {
