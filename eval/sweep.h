@@ -23,7 +23,8 @@ namespace qi {
 /// What the user wants measured.
 struct SweepRequest {
   std::vector<std::string> families;
-  GridOptions grid;  // of all those families
+  GridOptions grid;                        // of all those families
+  std::vector<MethodConfig> configs = {};  // in place of families and grid, where there are any
   /// Every decodable weight; else the matrices of the layers. `selected` replaces both.
   bool all_weights = false;
   std::function<bool(const Weight&)> selected;

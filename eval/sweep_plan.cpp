@@ -89,11 +89,13 @@ bool is_layer_matrix(const Weight& weight) {
 }
 
 SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& request) {
-  if (request.families.empty()) throw Error(ErrorCode::kUsage, "no family to sweep");
-  check_options(request);
+  if (request.configs.empty()) {
+    if (request.families.empty()) throw Error(ErrorCode::kUsage, "no family to sweep");
+    check_options(request);
+  }
   SweepPlan plan;
   plan.model = std::move(model);
-  plan.configs = configs_of(request);
+  plan.configs = request.configs.empty() ? configs_of(request) : request.configs;
   if (plan.configs.empty()) throw Error(ErrorCode::kUsage, "the grid is empty");
   plan.importance = request.importance;
   std::vector<MethodConfig> asked;

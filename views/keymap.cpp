@@ -9,8 +9,8 @@ namespace {
 constexpr std::uint32_t kPanes = kInTree | kInTable;
 constexpr std::uint32_t kOneWeight = kInWeight | kInValues;
 // Screens that are one table with a filter.
-constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInJobs | kInLog | kInHelp |
-                                  kInSweep | kInResults | kInCompare | kInPlanner;
+constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInEval | kInJobs | kInLog |
+                                  kInHelp | kInSweep | kInResults | kInCompare | kInPlanner;
 // Those that show measured rows.
 constexpr std::uint32_t kMeasured = kInSweep | kInResults | kInCompare | kInPlanner;
 constexpr std::uint32_t kOfModel = kPanes | kOneWeight | kInHeatmap | kInForm | kTables;
@@ -131,7 +131,12 @@ constexpr std::array kTable = {
     Binding{Command::kShowSweep, kPanes, "r", "sweep", "Screens",
             "measure methods that make it smaller; back to the sweep there is"},
     Binding{Command::kShowSweep, kInSweep, "r", "another", "Screens", "choose another sweep"},
-    Binding{Command::kShowResults, kPanes | kInSweep | kInForm, "R", "", "Screens",
+    Binding{Command::kShowEval, kPanes, "E", "evaluate", "Screens",
+            "what the model makes of a text or a task; back to the evaluations there are"},
+    Binding{Command::kShowEval, kInEval, "E", "another", "Screens", "choose another evaluation"},
+    Binding{Command::kShowEval, kInSweep | kInResults, "E", "", "Screens",
+            "what the model makes of a text with this configuration applied"},
+    Binding{Command::kShowResults, kPanes | kInSweep | kInForm | kInEval, "R", "", "Screens",
             "what all sweeps measured"},
     Binding{Command::kStore, kPanes, "c", "encode", "Work",
             "store it in a QStore container; of a container, write its files"},
@@ -193,15 +198,15 @@ constexpr std::array kTable = {
     Binding{Command::kRedraw, kEverywhere, "Ctrl-l", "", "General", "draw the screen afresh"},
 };
 
-constexpr std::array<std::pair<Context, std::string_view>, 22> kPlaces = {{
+constexpr std::array<std::pair<Context, std::string_view>, 23> kPlaces = {{
     {kInTree, "tree"},       {kInTable, "table"},     {kInWeight, "weight"},
     {kInValues, "values"},   {kInHeatmap, "heatmap"}, {kInMetadata, "metadata"},
     {kInDiff, "diff"},       {kInVerify, "verify"},   {kInJobs, "jobs"},
     {kInLog, "log"},         {kInColumns, "columns"}, {kInPicker, "picker"},
     {kInHelp, "help"},       {kInMessage, "message"}, {kInForm, "form"},
     {kInSweep, "sweep"},     {kInResults, "results"}, {kInCompare, "compare"},
-    {kInPlanner, "planner"}, {kInFilter, "filter"},   {kInField, "field"},
-    {kInCommand, "command"},
+    {kInPlanner, "planner"}, {kInEval, "evaluation"}, {kInFilter, "filter"},
+    {kInField, "field"},     {kInCommand, "command"},
 }};
 
 std::span<const Binding> g_table = kTable;
@@ -288,6 +293,8 @@ std::string_view command_word(Command command) {
       return "sweep";
     case Command::kShowResults:
       return "results";
+    case Command::kShowEval:
+      return "evaluate";
     case Command::kCompare:
       return "compare";
     case Command::kPlan:

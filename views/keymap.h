@@ -30,14 +30,15 @@ enum Context : std::uint32_t {
   kInPicker = 1 << 11,
   kInHelp = 1 << 12,
   kInMessage = 1 << 13,
-  kInForm = 1 << 14,     // what a sweep is to measure
+  kInForm = 1 << 14,     // what is to be measured
   kInSweep = 1 << 15,    // what it measured
   kInResults = 1 << 16,  // rows of all runs
   kInCompare = 1 << 17,
   kInPlanner = 1 << 18,
-  kInFilter = 1 << 19,  // text fields from here on
-  kInField = 1 << 20,   // a value of a form
-  kInCommand = 1 << 21,
+  kInEval = 1 << 19,
+  kInFilter = 1 << 20,  // text fields from here on
+  kInField = 1 << 21,   // a value of a form
+  kInCommand = 1 << 22,
 };
 inline constexpr std::uint32_t kLastContext = kInCommand;
 inline constexpr std::uint32_t kTextFields = kInFilter | kInField | kInCommand;
@@ -90,6 +91,7 @@ enum class Command : std::uint8_t {
   kShowLog,
   kShowSweep,
   kShowResults,
+  kShowEval,
   kCompare,
   kPlan,
   kStore,

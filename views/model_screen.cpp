@@ -212,6 +212,8 @@ Request ModelScreen::run(Command command) {
       return Ask::kShowDiff;
     case Command::kShowSweep:
       return Ask::kShowSweep;
+    case Command::kShowEval:
+      return Ask::kShowEval;
     case Command::kShowResults:
       return Ask::kShowResults;
     case Command::kStore:

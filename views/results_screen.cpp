@@ -385,6 +385,8 @@ Request ResultsScreen::run_own(Command command) {
       return Ask::kPlan;
     case Command::kShowHeatmap:
       return Ask::kShowHeatmap;
+    case Command::kShowEval:
+      return Ask::kShowEval;
     default:
       return {};
   }

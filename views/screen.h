@@ -39,6 +39,8 @@ enum class Ask : std::uint8_t {
   kShowSweep,       // the form; on the Model screen the sweep there is, if there is one
   kStartSweep,      // the form's
   kShowResults,     // of all runs
+  kShowEval,        // the form, for the configuration under the cursor or the open model
+  kStartEval,       // the form's
   kShowRows,        // rows_under_cursor() of the top screen, a ResultSource
   kShowNamed,       // `text`: the weight of that name
   kCompare,         // compared_sides() of the top screen

@@ -330,6 +330,8 @@ Request SweepScreen::run_own(Command command) {
       return Ask::kShowSweep;
     case Command::kShowResults:
       return Ask::kShowResults;
+    case Command::kShowEval:
+      return Ask::kShowEval;
     default:
       return {};
   }

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "app/ui/background_diff.h"
+#include "app/ui/background_eval.h"
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
@@ -21,6 +22,8 @@
 #include "engine/text/escape.h"
 #include "eval/results_db.h"
 #include "views/diff_screen.h"
+#include "views/eval_form.h"
+#include "views/eval_screen.h"
 #include "views/heatmap_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
@@ -191,6 +194,12 @@ void Program::carry_out(const Request& request) {
       break;
     case Ask::kShowResults:
       show_results();
+      break;
+    case Ask::kShowEval:
+      show_eval();
+      break;
+    case Ask::kStartEval:
+      start_eval();
       break;
     case Ask::kShowRows:
       show_rows();

@@ -19,6 +19,7 @@
 #include "app/ui/tokenizer_reader.h"
 #include "app/ui/wake.h"
 #include "engine/jobs/job_queue.h"
+#include "engine/methods/method.h"
 #include "views/command_line.h"
 #include "views/log.h"
 #include "views/model_screen.h"
@@ -30,9 +31,12 @@ class BackgroundVerify;
 class BackgroundDiff;
 class BackgroundStore;
 class BackgroundSweep;
+class BackgroundEval;
 class ResultReader;
 class ResultSet;
 struct SweepReport;
+struct EvalReport;
+class FormList;
 struct VerifyReport;
 struct DiffReport;
 
@@ -87,6 +91,14 @@ class Program {
     return nullptr;
   }
 
+  /// Leaves what stands above the screen of a type; false when there is none.
+  template <typename S>
+  bool return_to() {
+    if (find_screen<S>() == nullptr) return false;
+    while (dynamic_cast<S*>(&top()) == nullptr) pop();
+    return true;
+  }
+
   void carry_out(const Request& request);
   void go_back();
   void show_message(std::string title, std::string text, bool is_error);
@@ -127,9 +139,6 @@ class Program {
   void settle_soon();
 
   // --- verify, diff, the list of jobs (program_jobs.cpp)
-  /// Leaves what stands above the screen of a type; false when there is none.
-  template <typename S>
-  bool return_to();
   void start_verify();
   void show_verify();
   void take_verify();
@@ -160,6 +169,13 @@ class Program {
   void compare_marked();
   void plan_rows();
   std::string database_path() const;
+
+  // --- evaluations (program_eval.cpp)
+  /// The form, for the configuration under the cursor or the open model; on the Model screen the
+  /// evaluations there are, if there are any.
+  void show_eval();
+  void start_eval();
+  void take_eval();
 
   void take_jobs();
   /// What the status line says beside the analysis.
@@ -201,6 +217,10 @@ class Program {
   std::shared_ptr<DiffReport> diff_report_;
   std::unique_ptr<BackgroundSweep> sweep_;  // the same
   std::shared_ptr<SweepReport> sweep_report_;
+  std::unique_ptr<BackgroundEval> eval_;  // the same
+  std::shared_ptr<EvalReport> eval_report_;
+  std::unique_ptr<FormList> eval_choice_;         // of the last form: the next one begins with it
+  std::optional<MethodConfig> eval_config_;       // what the form is for; nothing: as stored
   std::unique_ptr<ResultReader> result_reader_;   // while the database is read
   std::shared_ptr<const ResultSet> all_results_;  // as read last
   std::unique_ptr<BackgroundStore> store_;        // encodes and decodes, whatever model is open

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "app/ui/background_diff.h"
+#include "app/ui/background_eval.h"
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
@@ -12,6 +13,7 @@
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "views/diff_screen.h"
+#include "views/eval_screen.h"
 #include "views/job_text.h"
 #include "views/jobs_screen.h"
 #include "views/sweep_screen.h"
@@ -28,13 +30,6 @@ bool is_active(const std::optional<JobSnapshot>& job) {
 }
 
 }  // namespace
-
-template <typename S>
-bool Program::return_to() {
-  if (find_screen<S>() == nullptr) return false;
-  while (dynamic_cast<S*>(&top()) == nullptr) pop();
-  return true;
-}
 
 // --- verify
 
@@ -215,6 +210,7 @@ void Program::take_jobs() {
   if (diff_ != nullptr) take_diff();
   take_store();
   if (sweep_ != nullptr) take_sweep();
+  if (eval_ != nullptr) take_eval();
   if (result_reader_ != nullptr) take_results_read();
   if (auto* screen = find_screen<JobsScreen>()) screen->set_jobs(queue_.snapshot());
 }
@@ -243,6 +239,9 @@ std::vector<JobStatus> Program::other_jobs() {
   }
   if (sweep_ != nullptr) {
     add("sweep", sweep_report_->job, sweep_report_->finished, sweep_report_->units);
+  }
+  if (eval_ != nullptr && eval_report_->live) {
+    add("evaluate", eval_report_->job, eval_report_->live->done, eval_report_->live->total);
   }
   if (store_ != nullptr) {
     if (const auto job = store_->running()) {
@@ -283,7 +282,13 @@ void Program::cancel_jobs(JobId id) {
                             : diff_ != nullptr && diff_->job() == id;
   const bool sweep = id == 0 ? dynamic_cast<SweepScreen*>(&top()) != nullptr
                              : sweep_ != nullptr && sweep_->job() == id;
-  if (sweep) {
+  const bool eval = id == 0 ? dynamic_cast<EvalScreen*>(&top()) != nullptr
+                            : eval_ != nullptr && eval_->job() == id;
+  if (eval) {
+    eval_->cancel();
+    top().set_notice(
+        "cancelled: finished windows are kept, the same evaluation goes on from there");
+  } else if (sweep) {
     sweep_->cancel();
     top().set_notice("cancelled: finished rows are kept, the same sweep goes on from there");
   } else if (verify) {
@@ -314,6 +319,8 @@ void Program::close_jobs() {
   diff_report_.reset();
   sweep_.reset();
   sweep_report_.reset();
+  eval_.reset();
+  eval_report_.reset();
   result_reader_.reset();
 }
 

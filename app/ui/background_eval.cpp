@@ -1,0 +1,144 @@
+#include "app/ui/background_eval.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "app/ui/own_priority.h"
+#include "engine/format/open.h"
+#include "eval/results.h"
+#include "eval/sweep_evaluation.h"
+
+namespace qi {
+namespace {
+
+/// Of the job's progress, each kind.
+constexpr std::uint64_t kParts = 1000;
+constexpr auto kLook = std::chrono::milliseconds(20);
+
+/// The unit's progress: kinds one after the other, each in kParts.
+class KindProgress {
+ public:
+  explicit KindProgress(UnitContext& context) : context_(context) {}
+  void follow(const EvaluationProgress& now) {
+    if (now.kind != kind_) {
+      before_ = told_;
+      kind_ = now.kind;
+    }
+    if (now.total == 0) return;
+    const std::uint64_t at = before_ + kParts * std::min(now.done, now.total) / now.total;
+    if (at > told_) context_.add_progress(at - told_);
+    told_ = std::max(told_, at);
+  }
+
+ private:
+  UnitContext& context_;
+  std::string kind_;
+  std::uint64_t before_ = 0, told_ = 0;
+};
+
+/// The plan's rows, measured or found: sizes come from them, and the evaluations join their run.
+std::optional<std::vector<ResultRow>> rows_of(const SweepPlan& plan,
+                                              const BackgroundEval::What& what,
+                                              UnitContext& context, std::int64_t& run) {
+  std::vector<ResultRow> totals(plan.totals.size());
+  SweepOptions options;
+  options.database = what.database;
+  options.threads = what.run.threads;
+  options.options = what.run.options;
+  options.versions = what.run.versions;
+  options.on_total = [&](std::size_t total, const ResultRow& row) { totals[total] = row; };
+  Sweep sweep(plan, options);
+  JobQueue::Options threads;
+  threads.threads = what.run.threads;
+  JobQueue own(threads);
+  const JobId job = sweep.start(own, "rows");
+  for (auto now = own.snapshot(job); now && now->state == JobState::kActive;
+       now = own.snapshot(job)) {
+    if (context.cancelled()) return std::nullopt;  // `own` ends what runs
+    std::this_thread::sleep_for(kLook);
+  }
+  if (const auto failure = sweep.failure()) throw Error(*failure);
+  run = sweep.run();
+  return totals;
+}
+
+void evaluate(const BackgroundEval::What& what, UnitContext& context,
+              const EvaluationEvents& events) {
+  EvaluationRequest request = what.request;
+  request.cancel = context.cancel();
+  if (what.config) {
+    SweepRequest covered;
+    covered.configs = {*what.config};
+    const SweepPlan plan = plan_sweep(what.model, covered);
+    SweepEvaluation evaluation(plan, request);
+    std::int64_t run = 0;
+    const auto totals = rows_of(plan, what, context, run);
+    if (!totals) return;
+    SweepEvaluationEvents inner;
+    inner.on_row = events.on_row;
+    inner.on_progress = [&](std::size_t, const EvaluationProgress& now) {
+      events.on_progress(now);
+    };
+    evaluation.run(*totals, what.database, run, inner);
+    return;
+  }
+  ResultsStore results(what.database);
+  EvalStore store(what.database, results, [&] { return results.begin_run(what.run, {}); });
+  Evaluation evaluation(*what.model, request);
+  const EvaluatedWeights as_stored{open_reader, std::nullopt, what.model->bits_per_weight(), {}};
+  if (evaluation.run(as_stored, store, events)) results.end_run(evaluation.model_hash());
+}
+
+/// Of the same model.
+std::vector<EvalRow> earlier_rows(const BackgroundEval::What& what) {
+  if (access(what.database.c_str(), F_OK) != 0) return {};
+  std::vector<EvalRow> rows = Results(what.database).evaluations();
+  std::erase_if(rows, [&](const EvalRow& row) { return row.model != what.model->name; });
+  return rows;
+}
+
+}  // namespace
+
+BackgroundEval::BackgroundEval(What what, std::string name, JobQueue& queue) : queue_(queue) {
+  const std::uint64_t kinds = what.request.kinds.size() + (what.config ? 1 : 0);
+  const auto run = [sink = sink_, what = std::move(what)](UnitContext& context) {
+    lower_own_priority();
+    const auto put = [&](auto&& change) {
+      const std::lock_guard lock(sink->mutex);
+      change(sink->results);
+    };
+    try {
+      std::vector<EvalRow> earlier = earlier_rows(what);
+      put([&](Results& out) { out.earlier = std::move(earlier); });
+      KindProgress progress(context);
+      EvaluationEvents events;
+      events.on_row = [&](const EvalRow& row) {
+        put([&](Results& out) { out.rows.push_back(row); });
+      };
+      events.on_progress = [&](const EvaluationProgress& now) {
+        put([&](Results& out) {
+          out.steps.push_back({std::string(now.kind), now.done, now.total, now.value});
+        });
+        progress.follow(now);
+      };
+      evaluate(what, context, events);
+    } catch (...) {
+      const Error error = caught_error();
+      put([&](Results& out) { out.error = error; });
+      throw Error(error);
+    }
+  };
+  job_ = queue_.submit(
+      name, {{.label = name, .bytes = kParts * kinds, .priority = kAskedPriority, .run = run}});
+}
+
+BackgroundEval::Results BackgroundEval::take() {
+  const std::lock_guard lock(sink_->mutex);
+  return std::exchange(sink_->results, {});
+}
+
+}  // namespace qi
