@@ -144,22 +144,46 @@ std::string_view plan_measure_name(PlanMeasure measure) {
     case PlanMeasure::kRelativeError:
       return "relative error";
     case PlanMeasure::kOutputError:
+      return "output error";
+    case PlanMeasure::kModelDamage:
       break;
   }
-  return "output error";
+  return "damage to the model";
 }
 
-std::optional<double> plan_cost(const ResultRow& row, PlanMeasure measure) {
+std::optional<double> plan_cost(const PlanRow& one, PlanMeasure measure) {
+  const ResultRow& row = *one.row;
+  const auto squared_error = [&] { return *row.mse * static_cast<double>(row.weights); };
   std::optional<double> cost;
   if (measure == PlanMeasure::kSquaredError && row.mse) {
-    cost = *row.mse * static_cast<double>(row.weights);
+    cost = squared_error();
   } else if (measure == PlanMeasure::kRelativeError && row.relative_error) {
     cost = *row.relative_error * *row.relative_error;
   } else if (measure == PlanMeasure::kOutputError && row.output_error) {
     cost = row.output_error;
+  } else if (measure == PlanMeasure::kModelDamage && row.mse && one.damage_rate) {
+    cost = squared_error() * *one.damage_rate;
   }
   if (!row.ok || !cost || !std::isfinite(*cost) || *cost < 0) return std::nullopt;
   return cost;
+}
+
+void set_damage_rates(std::span<PlanRow> rows, std::span<const std::optional<double>> damage) {
+  std::vector<double> errors(damage.size());
+  for (const PlanRow& row : rows) {
+    if (row.config >= errors.size()) continue;
+    errors[row.config] += plan_cost(row, PlanMeasure::kSquaredError).value_or(0);
+  }
+  for (PlanRow& row : rows) {
+    row.damage_rate.reset();
+    if (row.config >= errors.size() || !damage[row.config]) continue;
+    const double nats = std::max(0.0, *damage[row.config]);  // a perplexity may fall a little
+    if (errors[row.config] > 0) {
+      row.damage_rate = nats / errors[row.config];
+    } else if (nats == 0) {
+      row.damage_rate = 0;
+    }
+  }
 }
 
 PlanTarget parse_plan_target(std::string_view text) {
@@ -220,7 +244,7 @@ Planner::Planner(std::span<const PlanRow> rows, PlanMeasure measure) {
   std::vector<Facts> facts;
   facts.reserve(rows.size());
   for (const PlanRow& one : rows) {
-    const std::optional<double> cost = plan_cost(*one.row, measure);
+    const std::optional<double> cost = plan_cost(one, measure);
     facts.push_back({{one.row->bytes_out, cost.value_or(0)}, one.row->run, cost.has_value()});
     if (slots.size() <= one.weight) slots.resize(one.weight + 1);
     Slot& slot = slots[one.weight];
@@ -272,7 +296,9 @@ Planner::Planner(std::span<const PlanRow> rows, PlanMeasure measure) {
   }
   if (choices.empty()) {
     throw Error(ErrorCode::kUsage, "there is nothing to plan with",
-                fmt::format("rows of weights with their {}", plan_measure_name(measure)));
+                measure == PlanMeasure::kModelDamage
+                    ? "configurations that were evaluated on the whole model"
+                    : fmt::format("rows of weights with their {}", plan_measure_name(measure)));
   }
   chooser_.emplace(std::move(choices), std::move(ends));
 }

@@ -66,13 +66,13 @@ enum class PlanMeasure : std::uint8_t {
   kSquaredError,   // Σe² = mse × numbers
   kRelativeError,  // Σe² ÷ Σx² of each weight, every weight as important as the next
   kOutputError,    // of the layer's output, as measured with activations
+  /// Nats a token that a configuration costs the whole model, each weight's part of it that of its
+  /// squared error: for small errors a divergence grows with their squares, and they add up.
+  kModelDamage,
 };
-inline constexpr std::size_t kPlanMeasures = 3;
+inline constexpr std::size_t kPlanMeasures = 4;
 /// "squared error".
 std::string_view plan_measure_name(PlanMeasure measure);
-/// The cost of a row; nothing when it was not measured.
-std::optional<double> plan_cost(const ResultRow& row, PlanMeasure measure);
-
 struct PlanTarget {
   /// One of the two: bytes of the whole model, or bits per weight of the planned weights.
   std::optional<std::uint64_t> bytes;
@@ -101,7 +101,11 @@ struct PlanRow {
   const ResultRow* row = nullptr;
   std::uint32_t weight = 0;
   std::uint32_t config = 0;
+  /// Of its configuration: nats a token of the model's damage for a squared error of 1.
+  std::optional<double> damage_rate = {};
 };
+/// The cost of a row; nothing when it was not measured.
+std::optional<double> plan_cost(const PlanRow& row, PlanMeasure measure);
 /// Plans for any number of targets with the same rows.
 class Planner {
  public:
@@ -118,6 +122,10 @@ class Planner {
   std::vector<std::size_t> firsts_;  // by weight: where its choices begin
   std::optional<Chooser> chooser_;
 };
+
+/// Fills in the damage rates: by configuration what it costs the model (ResultRow::damage of its
+/// total; nothing: not known) over the squared error of all its rows here.
+void set_damage_rates(std::span<PlanRow> rows, std::span<const std::optional<double>> damage);
 
 /// "--tensor-type ^blk.0.attn_q.weight$=Q4_K", one line a weight: llama-quantize takes the name as
 /// a regular expression, so whatever is no lower-case letter, digit, '_' or '-' becomes '.'.

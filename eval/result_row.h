@@ -29,6 +29,10 @@ struct ResultRow {
   std::optional<double> mse, rmse, max_abs_error, relative_error, snr_db, psnr_db, cosine;
   std::optional<double> output_error;
   std::optional<double> encode_s, decode_s;
+  // Of a total, where the whole model was evaluated with it (join_evaluations()): perplexity, mean
+  // KL divergence from the base, and what it costs in nats a token: that divergence, else the
+  // logarithm of the perplexity over that of the model as stored.
+  std::optional<double> perplexity, divergence, damage;
   bool ok = true;
   std::string error;  // why not; of one that is ok: what there is to say of it
 

@@ -42,6 +42,13 @@ PlannerScreen::PlannerScreen(std::shared_ptr<const ResultSet> set, ResultPart pa
     rows_.push_back({&set_->row(row), set_->weight_of(row), set_->config_of(row)});
     names_.add(set_->row(row).tensor);
   }
+  std::vector<std::optional<double>> damage(set_->configs().size());
+  for (std::size_t row = 0; row < set_->size() && !rows_.empty(); ++row) {
+    const ResultRow& total = set_->row(row);
+    if (!total.is_total() || !total.damage || total.model != rows_.front().row->model) continue;
+    damage[set_->config_of(row)] = total.damage;
+  }
+  set_damage_rates(rows_, damage);
 }
 
 void PlannerScreen::set_target(std::string text) {
@@ -77,7 +84,7 @@ void PlannerScreen::arrange() {
 
 double PlannerScreen::share(std::size_t line) const {
   if (!(plan_->cost > 0)) return 0;
-  return plan_cost(row(line), measure_).value_or(0) / plan_->cost;
+  return plan_cost(rows_[plan_->rows[line]], measure_).value_or(0) / plan_->cost;
 }
 
 TableCell PlannerScreen::cell(std::size_t line, std::size_t column) const {

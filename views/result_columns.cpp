@@ -54,12 +54,15 @@ constexpr std::array kColumns = {
     ResultColumn{Id::kRun, "run", "run", "run", 4, 4, Form::kCount, 0, false},
     ResultColumn{Id::kModel, "model", "of model", "model", 16, 10, Form::kText, 0, false},
     ResultColumn{Id::kStatus, "status", "status", "status", 6, 26, Form::kText, 0, false},
+    ResultColumn{Id::kPerplexity, "ppl", "ppl", "perplexity", 8, 27, Form::kReal, -1, false},
+    ResultColumn{Id::kDivergence, "kld", "KLD", "KL divergence", 9, 28, Form::kReal, -1, true},
 };
 
-constexpr std::array kAxes = {Id::kSnr,      Id::kRelative,   Id::kMse,         Id::kMaxError,
-                              Id::kPsnr,     Id::kCosine,     Id::kOutputError, Id::kBits,
-                              Id::kBytesOut, Id::kModelBytes, Id::kRatio,       Id::kEncode,
-                              Id::kDecode,   Id::kEncodeRate, Id::kDecodeRate};
+constexpr std::array kAxes = {Id::kSnr,        Id::kRelative, Id::kMse,         Id::kMaxError,
+                              Id::kPsnr,       Id::kCosine,   Id::kOutputError, Id::kPerplexity,
+                              Id::kDivergence, Id::kBits,     Id::kBytesOut,    Id::kModelBytes,
+                              Id::kRatio,      Id::kEncode,   Id::kDecode,      Id::kEncodeRate,
+                              Id::kDecodeRate};
 
 double number_if(const std::optional<double>& value) {
   return value ? *value : kNoNumber;
@@ -148,6 +151,10 @@ double result_number(ResultColumnId id, const ResultRow& row) {
       return row.layer < 0 ? kNoNumber : row.layer;
     case Id::kRun:
       return row.run == 0 ? kNoNumber : static_cast<double>(row.run);
+    case Id::kPerplexity:
+      return number_if(row.perplexity);
+    case Id::kDivergence:
+      return number_if(row.divergence);
     default:
       return kNoNumber;
   }

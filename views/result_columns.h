@@ -41,6 +41,8 @@ enum class ResultColumnId : std::uint8_t {
   kRun,
   kModel,
   kStatus,
+  kPerplexity,
+  kDivergence,
 };
 
 enum class ResultForm : std::uint8_t {

@@ -9,6 +9,7 @@
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "engine/text/width.h"
+#include "eval/model_damage.h"
 #include "eval/pareto.h"
 #include "views/job_text.h"
 #include "views/results_screen.h"
@@ -61,7 +62,9 @@ void SweepScreen::refresh() {
   for (std::size_t i = 0; i < report_->sums.size(); ++i) {
     totals_.push_back(report_->sums[i].total());
     totals_.back().model_bytes = report_->model_bytes[i];
+    totals_.back().model = report_->model;
   }
+  join_evaluations(totals_, report_->evaluations);
   marked_.resize(totals_.size());
   find_points();
   if (first) choose_columns();

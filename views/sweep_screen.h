@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/jobs/job_queue.h"
+#include "eval/eval_row.h"
 #include "eval/row_sums.h"
 #include "views/result_source.h"
 #include "views/scatter.h"
@@ -24,7 +25,8 @@ struct SweepReport {
   std::shared_ptr<ResultSet> set = std::make_shared<ResultSet>();
   std::vector<RowSums> sums;                              // by configuration of the set
   std::vector<std::optional<std::uint64_t>> model_bytes;  // of those whose rows are all there
-  std::uint64_t units = 0;                                // rows there will be
+  std::vector<EvalRow> evaluations;  // of the whole model with a configuration, or as stored
+  std::uint64_t units = 0;           // rows there will be
   std::uint64_t finished = 0;
   std::uint64_t failed = 0;
   std::string error;  // what ended it, raw

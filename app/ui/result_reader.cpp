@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "app/ui/own_priority.h"
+#include "eval/model_damage.h"
 #include "eval/results.h"
 
 namespace qi {
@@ -12,9 +13,13 @@ ResultReader::ResultReader(std::string path, JobQueue& queue) : queue_(queue) {
     lower_own_priority();
     Outcome outcome;
     try {
-      outcome.set = path.empty() || access(path.c_str(), F_OK) != 0
-                        ? std::make_shared<const ResultSet>()
-                        : std::make_shared<const ResultSet>(Results(path).rows());
+      std::vector<ResultRow> rows;
+      if (!path.empty() && access(path.c_str(), F_OK) == 0) {
+        Results results(path);
+        rows = results.rows();
+        join_evaluations(rows, results.evaluations());
+      }
+      outcome.set = std::make_shared<const ResultSet>(std::move(rows));
     } catch (...) {
       outcome.error = caught_error();
     }

@@ -1,6 +1,7 @@
 #include "eval/planner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <random>
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/io/error.h"
+#include "eval/model_damage.h"
 
 namespace qi {
 namespace {
@@ -192,6 +194,64 @@ TEST(Planner, NothingToPlanWith) {
   EXPECT_THROW(make_plan(rows, target), Error);
   EXPECT_THROW(make_plan({row_of("a", "Q8_0", 5, 0.1)}, target, PlanMeasure::kOutputError), Error);
   EXPECT_THROW(make_plan({row_of("a", "Q8_0", 5, 0.1)}, PlanTarget{}), Error);
+}
+
+// The damage of a configuration is shared out among its weights by their squared errors.
+TEST(Planner, MeasuredDamage) {
+  const std::vector<ResultRow> rows = {row_of("a", "Q4_K", 500, 0.3), row_of("b", "Q4_K", 500, 0.1),
+                                       row_of("a", "Q8_0", 1000, 0.01),
+                                       row_of("b", "Q8_0", 1000, 0.01)};
+  std::vector<PlanRow> numbered = {
+      {&rows[0], 0, 0}, {&rows[1], 1, 0}, {&rows[2], 0, 1}, {&rows[3], 1, 1}};
+  const std::vector<std::optional<double>> damage = {0.08, -0.001};
+  set_damage_rates(numbered, damage);
+  const auto cost = [&](std::size_t row) {
+    return *plan_cost(numbered[row], PlanMeasure::kModelDamage);
+  };
+  EXPECT_NEAR(cost(0), 0.06, 1e-12);
+  EXPECT_NEAR(cost(1), 0.02, 1e-12);
+  EXPECT_EQ(cost(2), 0);  // less than nothing is chance
+  PlanTarget target;
+  target.bytes = 1500;
+  const Plan plan = Planner(numbered, PlanMeasure::kModelDamage).plan(target);
+  EXPECT_EQ(plan.rows, (std::vector<std::size_t>{2, 1}));
+  EXPECT_NEAR(plan.cost, 0.02, 1e-12);
+  // What was not evaluated is not planned with.
+  set_damage_rates(numbered, std::vector<std::optional<double>>{std::nullopt, 0.002});
+  EXPECT_FALSE(plan_cost(numbered[0], PlanMeasure::kModelDamage));
+  EXPECT_THROW(Planner(std::span(numbered).first(2), PlanMeasure::kModelDamage), Error);
+}
+
+EvalRow eval_row(std::string family, std::string config, std::string kind, double value,
+                 std::string text) {
+  EvalRow row;
+  row.model = "m";
+  row.family = std::move(family);
+  row.config = std::move(config);
+  row.kind = std::move(kind);
+  row.dataset = "t.txt";
+  row.params.set("text", text);
+  row.measured.value = value;
+  return row;
+}
+
+TEST(JoinEvaluations, PutsTogetherWhatWasMeasuredAlike) {
+  std::vector<ResultRow> rows = {row_of("*", "Q4_K", 500, 0.3), row_of("*", "Q8_0", 900, 0.1),
+                                 row_of("a", "Q4_K", 500, 0.3), row_of("*", "Q4_K", 500, 0.3)};
+  rows[3].model = "other";
+  const std::vector<EvalRow> evaluations = {eval_row("", "", "ppl", 10, "x"),
+                                            eval_row("ggml", "type=Q4_K", "ppl", 99, "old"),
+                                            eval_row("ggml", "type=Q8_0", "ppl", 10.1, "x"),
+                                            eval_row("ggml", "type=Q8_0", "ppl", 10.2, "x"),
+                                            eval_row("ggml", "type=Q8_0", "kld", 0.01, "x")};
+  join_evaluations(rows, evaluations);
+  EXPECT_FALSE(rows[0].perplexity);  // of another text
+  EXPECT_EQ(rows[1].perplexity, 10.2);
+  EXPECT_EQ(rows[1].divergence, 0.01);
+  EXPECT_EQ(rows[1].damage, 0.01);
+  EXPECT_FALSE(rows[2].perplexity || rows[3].perplexity);
+  join_evaluations(rows, std::span(evaluations).first(4));
+  EXPECT_NEAR(*rows[1].damage, std::log(1.02), 1e-12);
 }
 
 TEST(Planner, Targets) {
