@@ -12,6 +12,7 @@
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
 #include "engine/text/width.h"
+#include "eval/speed.h"
 
 namespace qi {
 namespace {
@@ -219,12 +220,28 @@ std::string sweep_topic() {
          "--dry-run:\n" + column_lines(forecast_columns());
 }
 
+std::string speed_lines() {
+  std::string out = fmt::format("    {:<25} {}\n", "speed.load",
+                                "ms from opening to the first token, the files being in memory");
+  for (const SpeedMeasureInfo& measure : speed_measures()) {
+    out += fmt::format("    speed.{:<19} {}\n", measure.name, measure.description);
+  }
+  return out + fmt::format("    {:<25} {}\n    {:<25} {}\n", "speed.memory",
+                           "bytes that were resident at most, mapped pages too",
+                           "speed.memory.private", "bytes resident that no file backs");
+}
+
 std::string eval_topic() {
-  return "qinspect --eval ppl --text FILE PATH\n\n"
+  return "qinspect --eval ppl,speed --text FILE PATH\n\n"
          "Runs a language model over a text, on the CPU, from its weights as they are stored:\n"
          "Llama 2 and 3, Mistral, Qwen 2, 2.5 and 3, Gemma 2 and 3.\n"
          "  ppl  perplexity: exp of the mean negative log-likelihood (nats) of the tokens that "
-         "count\n\n"
+         "count\n"
+         "  speed  load time, memory, prefill and decode, latency of 5 prompts one by one and side "
+         "by\n"
+         "         side, mixes; about a minute at most, shorter for small models\n" +
+         speed_lines() +
+         "\n"
          "  --protocol hf         windows of --context tokens (2048, or the model's limit), each\n"
          "                        from position 0; what does not fill a window is left out; with\n"
          "                        --stride N they overlap and each token counts once\n"
@@ -232,7 +249,9 @@ std::string eval_topic() {
          "  --bos none            no token begins the text, whatever the tokenizer says\n"
          "  --nll FILE            columns window,position,token,nll\n"
          "  --limit N             the first N windows alone\n"
-         "  --kv f16              keys and values as llama.cpp holds them\n\n"
+         "  --kv f16              keys and values as llama.cpp holds them\n"
+         "  --activations q8      weights of 8 bits or less are multiplied with numbers of 8 bits\n"
+         "  --prompts FILE        speed: a prompt a line, the first five; else random tokens\n\n"
          "Finished windows are kept in the results database: an interrupted run goes on where it\n"
          "was, a finished one is found; --redo measures again.\n\n"
          "Columns of --csv and --json:\n" +

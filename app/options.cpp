@@ -231,6 +231,15 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--kv", "f32|f16", "", "--eval: how keys and values are held (default: f32)", kEvery,
                kAny, Mode::kEval, false,
                [](O& o, const S& v) { o.kv_f16 = second_of("--kv", v, "f32", "f16"); }},
+    OptionSpec{"--activations", "f32|q8", "",
+               "--eval: what stored weights are multiplied with (default: f32)", kEvery, kAny,
+               Mode::kEval, false,
+               [](O& o, const S& v) {
+                 o.activations_q8 = second_of("--activations", v, "f32", "q8");
+               }},
+    OptionSpec{"--prompts", "FILE", "", "--eval: speed's prompts, one a line (default: random)",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.prompts = not_empty("--prompts", v); }},
     OptionSpec{"--limit", "N", "", "--eval: the first N windows alone", kEvery, kAny, Mode::kEval,
                false,
                [](O& o, const S& v) { o.limit = number_between("--limit", v, 1, 1U << 31); }},

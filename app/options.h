@@ -82,6 +82,8 @@ struct Options {
   bool llama_cpp_protocol = false;
   bool no_bos = false;
   bool kv_f16 = false;
+  bool activations_q8 = false;
+  std::string prompts;
   std::uint64_t context = 0;  // 0: as the protocol and the model have it
   std::uint64_t stride = 0;
   std::uint64_t limit = 0;  // windows; 0: all

@@ -54,7 +54,9 @@ EvalContext::EvalContext(EvalInputs& inputs, const EvaluatedWeights& weights, Ev
     : inputs_(inputs), weights_(weights), store_(store), events_(events) {}
 
 const Transformer& EvalContext::transformer() {
-  if (!transformer_) transformer_.emplace(model(), weights_.open, workers());
+  if (!transformer_) {
+    transformer_.emplace(model(), weights_.open, workers(), request().perplexity.activations);
+  }
   return *transformer_;
 }
 

@@ -4,12 +4,14 @@
 #include <array>
 
 #include "eval/perplexity.h"
+#include "eval/speed.h"
 
 namespace qi {
 namespace {
 
 constexpr std::array kEvaluationKinds = {
     EvalKind{"ppl", "its perplexity", true, false, false, evaluate_perplexity},
+    EvalKind{"speed", "its speed and memory", false, false, false, evaluate_speed},
 };
 
 }  // namespace

@@ -27,6 +27,7 @@ struct EvaluationRequest {
   std::string text_path;
   PerplexityOptions perplexity;  // without BOS: the tokenizer says which
   bool automatic_bos = true;     // as the tokenizer begins a text; else none
+  std::string prompts_path;      // speed: one a line; empty: random tokens
   std::string tokenizer_path;    // a folder, tokenizer.json or GGUF; empty: the model's own
   bool redo = false;             // measures also what the database already has
   unsigned threads = 0;          // 0: all cores

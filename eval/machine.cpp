@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <string_view>
 #include <thread>
 
 #include <fmt/format.h>
@@ -29,6 +30,15 @@ std::uint64_t peak_memory_bytes() {
   struct rusage usage {};
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::uint64_t private_memory_bytes() {
+  constexpr std::string_view kName = "RssAnon:";
+  std::ifstream facts("/proc/self/status");
+  for (std::string line; std::getline(facts, line);) {
+    if (line.starts_with(kName)) return std::stoull(line.substr(kName.size())) * 1024;
+  }
+  return 0;
 }
 
 }  // namespace qi

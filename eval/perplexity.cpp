@@ -35,6 +35,7 @@ Params window_params(const EvalText& text) {
   params.set("stride", fmt::to_string(options.stride));
   params.set("bos", options.bos ? fmt::to_string(*options.bos) : "none");
   params.set("kv", options.kv == KvType::kF32 ? "f32" : "f16");
+  if (options.activations == Activations::kQ8) params.set("activations", "q8");
   params.set("text", text.digest);
   if (options.limit > 0) params.set("limit", fmt::to_string(options.limit));
   return params;

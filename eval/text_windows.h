@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "eval/transformer/kv_cache.h"
+#include "eval/transformer/row_dots.h"
 
 namespace qi {
 
@@ -34,6 +35,7 @@ struct PerplexityOptions {
   std::uint64_t limit = 0;          // windows at most
   std::optional<std::int32_t> bos;  // begins the text; nothing: no token does
   KvType kv = KvType::kF32;
+  Activations activations = Activations::kF32;
 };
 
 /// One window of a text.

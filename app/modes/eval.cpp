@@ -33,6 +33,7 @@ ResultRun run_record(const Model& model, const Options& options) {
   run.versions = versions_line();
   run.options = fmt::format("{}", fmt::join(options.kinds, ","));
   if (!options.text.empty()) run.options += " --text " + options.text;
+  if (!options.prompts.empty()) run.options += " --prompts " + options.prompts;
   return run;
 }
 
@@ -69,7 +70,9 @@ EvaluationRequest evaluation_request(const Options& options) {
   perplexity.stride = options.stride;
   perplexity.limit = options.limit;
   if (options.kv_f16) perplexity.kv = KvType::kF16;
+  if (options.activations_q8) perplexity.activations = Activations::kQ8;
   request.automatic_bos = !options.no_bos;
+  request.prompts_path = options.prompts;
   request.tokenizer_path = options.tokenizer;
   request.redo = options.redo;
   request.threads = options.threads;
@@ -88,6 +91,7 @@ void run_eval(Session& session) {
   }
   std::vector<std::string> inputs = input_paths(path, catalog);
   if (!options.text.empty()) inputs.push_back(options.text);
+  if (!options.prompts.empty()) inputs.push_back(options.prompts);
   const std::string database = results_path(options);
   Table table(options, eval_columns(), inputs);
   table.title(model_line(model, options.ascii));

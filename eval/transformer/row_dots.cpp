@@ -75,7 +75,7 @@ void row_dots_plain(DType type, const StoredRows& rows, std::size_t count,
   }
 }
 
-void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                  float* scales, float* sums) {
   simd::quantize_q8(x, count, block, codes, scales, sums);
 }
@@ -88,7 +88,7 @@ void Q8Vectors::set(const float* x, std::size_t count, std::size_t block) {
 }
 
 void round_to_q8(const float* x, std::size_t count, std::size_t block, float* out) {
-  std::array<std::int16_t, 256> codes;
+  std::array<std::int8_t, 256> codes;
   std::array<float, 8> scales, sums;
   for (std::size_t at = 0; at < count; at += block) {
     quantize_q8(x + at, block, block, codes.data(), scales.data(), sums.data());
@@ -98,7 +98,7 @@ void round_to_q8(const float* x, std::size_t count, std::size_t block, float* ou
   }
 }
 
-void quantize_q8_plain(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void quantize_q8_plain(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                        float* scales, float* sums) {
   for (std::size_t at = 0; at < count; at += block) {
     float max = 0;
@@ -110,7 +110,7 @@ void quantize_q8_plain(const float* x, std::size_t count, std::size_t block, std
       int sum = 0;
       for (std::size_t i = group; i < group + 32; ++i) {
         const float code = std::isfinite(max) ? std::nearbyint(x[i] * scale.inverse) : 0.0f;
-        codes[i] = static_cast<std::int16_t>(code);
+        codes[i] = static_cast<std::int8_t>(code);
         sum += codes[i];
       }
       scales[group / 32] = scale.scale;

@@ -12,6 +12,7 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eval/transformer/row_dots_simd.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
@@ -34,7 +35,7 @@ void RowDots(DType type, const StoredRows& rows, std::size_t count, const DotVec
              float* out, std::size_t stride) {
   row_dots_plain(type, rows, count, vectors, out, stride);
 }
-void QuantizeQ8(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void QuantizeQ8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                 float* scales, float* sums) {
   quantize_q8_plain(x, count, block, codes, scales, sums);
 }
@@ -52,6 +53,9 @@ using Ints = hn::Vec<decltype(kI)>;
 constexpr std::size_t kLanes = hn::MaxLanes(kF);
 constexpr std::size_t kGroup = 32;  // numbers of x that share a scale
 
+/// Bytes of a row that are fetched while those before them are decoded.
+constexpr std::size_t kAhead = 1024;
+
 /// Positions that share the work of decoding a row; with more, registers run out.
 constexpr std::size_t kTogether = 4;
 
@@ -67,14 +71,84 @@ HWY_INLINE float Half(const std::byte* at) {
 #endif
 }
 
+// 32 codes of a block in the order of their weights: a vector of AVX2's, or two of 16.
+#if HWY_TARGET == HWY_AVX2
+const hn::FixedTag<std::uint8_t, 32> kBytes32;
+using Codes = hn::Vec<decltype(kBytes32)>;
+
+HWY_INLINE Codes Joined(Bytes first, Bytes second) {
+  return hn::Combine(kBytes32, second, first);
+}
+HWY_INLINE Codes Load32(const std::byte* at) {
+  return hn::LoadU(kBytes32, reinterpret_cast<const std::uint8_t*>(at));
+}
+HWY_INLINE Codes Low(Codes v) {
+  return hn::And(v, hn::Set(kBytes32, 15));
+}
+HWY_INLINE Codes High(Codes v) {
+  const hn::FixedTag<std::uint16_t, 16> words;
+  return Low(hn::BitCast(kBytes32, hn::ShiftRight<4>(hn::BitCast(words, v))));
+}
+HWY_INLINE Codes Or(Codes a, Codes b) {
+  return hn::Or(a, b);
+}
+HWY_INLINE Codes WhereBit(Codes v, unsigned bit, unsigned value) {
+  const Codes mask = hn::Set(kBytes32, static_cast<std::uint8_t>(1u << bit));
+  return hn::IfThenElseZero(hn::TestBit(v, mask),
+                            hn::Set(kBytes32, static_cast<std::uint8_t>(value)));
+}
+HWY_INLINE Codes Minus(Codes v, int zero) {
+  return hn::Sub(v, hn::Set(kBytes32, static_cast<std::uint8_t>(zero)));
+}
+HWY_INLINE Codes Load16Twice(Bytes v) {  // the low nibbles, then the high ones
+  return Low(Joined(v, hn::BitCast(kU8, hn::ShiftRight<4>(hn::BitCast(kU16, v)))));
+}
+HWY_INLINE SignedBytes Half16(Codes v, int half) {
+  const Bytes bytes = half == 0 ? hn::LowerHalf(v) : hn::UpperHalf(kU8, v);
+  return hn::BitCast(kI8, bytes);
+}
+#else
+struct Codes {
+  Bytes first, second;
+};
+
+HWY_INLINE Codes Joined(Bytes first, Bytes second) {
+  return {first, second};
+}
+HWY_INLINE Codes Load32(const std::byte* at) {
+  return {Load16(at), Load16(at + 16)};
+}
+HWY_INLINE Codes Low(Codes v) {
+  return {Low(v.first), Low(v.second)};
+}
+HWY_INLINE Codes High(Codes v) {
+  return {High(v.first), High(v.second)};
+}
+HWY_INLINE Codes Or(Codes a, Codes b) {
+  return {hn::Or(a.first, b.first), hn::Or(a.second, b.second)};
+}
+HWY_INLINE Codes WhereBit(Codes v, unsigned bit, unsigned value) {
+  return {WhereBit(v.first, bit, value), WhereBit(v.second, bit, value)};
+}
+HWY_INLINE Codes Minus(Codes v, int zero) {
+  return {hn::BitCast(kU8, Minus(v.first, zero)), hn::BitCast(kU8, Minus(v.second, zero))};
+}
+HWY_INLINE Codes Load16Twice(Bytes v) {
+  return {Low(v), High(v)};
+}
+HWY_INLINE SignedBytes Half16(Codes v, int half) {
+  return hn::BitCast(kI8, half == 0 ? v.first : v.second);
+}
+#endif
+
 /// The four bytes from 4·k on as the lowest.
 template <int k>
 HWY_INLINE SignedBytes From(SignedBytes codes) {
   return hn::ShiftRightBytes<4 * k>(kI8, codes);
 }
 /// The first of 16 codes, as many as `to` has lanes.
-template <typename To, typename Codes>
-HWY_INLINE hn::Vec<To> First(To to, Codes codes) {
+template <typename To, typename Some>
+HWY_INLINE hn::Vec<To> First(To to, Some codes) {
   if constexpr (hn::MaxLanes(To()) == 16) {
     return hn::PromoteTo(to, codes);
   } else if constexpr (hn::MaxLanes(To()) == 8) {
@@ -95,8 +169,8 @@ HWY_INLINE void EachFloats(SignedBytes codes, const Use& use) {
   if constexpr (kLanes == 4) use(12, ToFloats(From<3>(codes)));
 }
 
-// A block's weights come as signed codes, 16 in a vector, at their place in the row; a sink
-// multiplies them with x of kCount positions.
+// A block's weights come as the codes of groups of 32; a sink multiplies them with x of kCount
+// positions. Codes are signed for Signed(), else below 128.
 
 /// x in floats.
 template <std::size_t kCount>
@@ -108,59 +182,99 @@ class FloatSink {
       sum_[p] = hn::Zero(kF);
     }
   }
-  /// Weights scale · code.
-  HWY_INLINE void Take(std::size_t at, SignedBytes codes, float scale) {
+  /// Weights scale · code, each half of the group by a scale of its own.
+  HWY_INLINE void Signed(std::size_t group, Codes codes, float first, float second) {
+    for (int half = 0; half < 2; ++half) {
+      Floats part[kCount];
+      Clear(part);
+      Add(group, half, Half16(codes, half), part);
+      Scale(part, half == 0 ? first : second);
+    }
+  }
+  HWY_INLINE void Signed(std::size_t group, Codes codes, float scale) {
     Floats part[kCount];
     Clear(part);
-    Add(at, codes, part);
+    Add(group, 0, Half16(codes, 0), part);
+    Add(group, 1, Half16(codes, 1), part);
     Scale(part, scale);
   }
-  HWY_INLINE void Take(std::size_t at, SignedBytes a, SignedBytes b, float scale) {
-    Floats part[kCount];
-    Clear(part);
-    Add(at, a, part);
-    Add(at + 16, b, part);
-    Scale(part, scale);
+  /// Weights scale · (code − zero).
+  HWY_INLINE void Centred(std::size_t group, Codes codes, int zero, float scale) {
+    Signed(group, Minus(codes, zero), scale);
   }
   /// Weights scale · code + offset.
-  HWY_INLINE void Take(std::size_t at, SignedBytes a, SignedBytes b, float scale, float offset) {
-    TakeShifted(at, a, scale, offset);
-    TakeShifted(at + 16, b, scale, offset);
+  HWY_INLINE void Shifted(std::size_t group, Codes codes, float scale, float offset) {
+    const Floats s = hn::Set(kF, scale);
+    const Floats o = hn::Set(kF, offset);
+    Floats part[kCount];
+    Clear(part);
+    for (int half = 0; half < 2; ++half) {
+      EachFloats(Half16(codes, half), [&](std::size_t i, Floats code) HWY_ATTR {
+        AddOne(kGroup * group + 16 * half + i, hn::MulAdd(code, s, o), part);
+      });
+    }
+    for (std::size_t p = 0; p < kCount; ++p) sum_[p] = hn::Add(sum_[p], part[p]);
   }
   HWY_INLINE float Sum(std::size_t p) const { return hn::GetLane(hn::SumOfLanes(kF, sum_[p])); }
 
  private:
+  // A sum for each group: one for all would wait for itself.
   static HWY_INLINE void Clear(Floats* part) {
     for (std::size_t p = 0; p < kCount; ++p) part[p] = hn::Zero(kF);
   }
-  HWY_INLINE void Add(std::size_t at, SignedBytes codes, Floats* part) const {
-    EachFloats(codes, [&](std::size_t i, Floats w) HWY_ATTR {
-      for (std::size_t p = 0; p < kCount; ++p) {
-        part[p] = hn::MulAdd(w, hn::LoadU(kF, x_[p] + at + i), part[p]);
-      }
-    });
+  HWY_INLINE void AddOne(std::size_t at, Floats w, Floats* part) const {
+    for (std::size_t p = 0; p < kCount; ++p) {
+      part[p] = hn::MulAdd(w, hn::LoadU(kF, x_[p] + at), part[p]);
+    }
+  }
+  HWY_INLINE void Add(std::size_t group, int half, SignedBytes codes, Floats* part) const {
+    EachFloats(codes, [&](std::size_t i, Floats w)
+                          HWY_ATTR { AddOne(kGroup * group + 16 * half + i, w, part); });
   }
   HWY_INLINE void Scale(const Floats* part, float scale) {
     const Floats s = hn::Set(kF, scale);
     for (std::size_t p = 0; p < kCount; ++p) sum_[p] = hn::MulAdd(part[p], s, sum_[p]);
-  }
-  HWY_INLINE void TakeShifted(std::size_t at, SignedBytes codes, float scale, float offset) {
-    const Floats s = hn::Set(kF, scale);
-    const Floats o = hn::Set(kF, offset);
-    EachFloats(codes, [&](std::size_t i, Floats code) HWY_ATTR {
-      const Floats w = hn::MulAdd(code, s, o);
-      for (std::size_t p = 0; p < kCount; ++p) {
-        sum_[p] = hn::MulAdd(w, hn::LoadU(kF, x_[p] + at + i), sum_[p]);
-      }
-    });
   }
 
   const float* x_[kCount];
   Floats sum_[kCount];
 };
 
-/// x in 8 bits: sums of products are whole numbers, then scaled. A product of two codes takes 15
-/// bits, so that nothing overflows.
+// Sums of products of 32 codes and as many of x, in the order of halves: nothing overflows, as
+// pairs of products of 8 bits take 16, of x that is never −128.
+#if HWY_TARGET == HWY_AVX2
+HWY_INLINE Ints OfPairs(hn::Vec<decltype(kShorts)> pairs) {
+  return Ints{_mm256_madd_epi16(pairs.raw, hn::Set(kShorts, 1).raw)};
+}
+HWY_INLINE Ints Products(Codes w, const std::int8_t* x) {
+  const Codes codes = hn::LoadU(kBytes32, reinterpret_cast<const std::uint8_t*>(x));
+  return OfPairs({_mm256_maddubs_epi16(w.raw, codes.raw)});
+}
+HWY_INLINE Ints SignedProducts(Codes w, const std::int8_t* x) {
+  const Codes codes = hn::LoadU(kBytes32, reinterpret_cast<const std::uint8_t*>(x));
+  return OfPairs(
+      {_mm256_maddubs_epi16(_mm256_abs_epi8(w.raw), _mm256_sign_epi8(codes.raw, w.raw))});
+}
+#else
+HWY_INLINE Ints HalfProducts(Codes w, const std::int8_t* x, int half) {
+  Ints sum = hn::Zero(kI);
+  Ints other = hn::Zero(kI);
+  const SignedBytes a = Half16(w, half);
+  const SignedBytes b = hn::LoadU(kI8, x + 16 * half);
+  sum = hn::ReorderWidenMulAccumulate(kI, First(kShorts, a), First(kShorts, b), sum, other);
+  sum = hn::ReorderWidenMulAccumulate(kI, First(kShorts, From<2>(a)), First(kShorts, From<2>(b)),
+                                      sum, other);
+  return hn::Add(sum, other);
+}
+HWY_INLINE Ints SignedProducts(Codes w, const std::int8_t* x) {
+  return hn::Add(HalfProducts(w, x, 0), HalfProducts(w, x, 1));
+}
+HWY_INLINE Ints Products(Codes w, const std::int8_t* x) {
+  return SignedProducts(w, x);
+}
+#endif
+
+/// x in 8 bits: sums of products are whole numbers, then scaled.
 template <std::size_t kCount>
 class Q8Sink {
  public:
@@ -174,119 +288,117 @@ class Q8Sink {
       offsets_[p] = 0;
     }
   }
-  HWY_INLINE void Take(std::size_t at, SignedBytes codes, float scale) {
+  HWY_INLINE void Signed(std::size_t group, Codes codes, float first, float second) {
     for (std::size_t p = 0; p < kCount; ++p) {
-      Scale(p, at, Products(codes, codes_[p] + at, hn::Zero(kI)), scale);
+      const float x = scales_[p][group];
+#if HWY_TARGET == HWY_AVX2  // halves are in halves of the vector
+      const hn::FixedTag<float, 4> four;
+      const Floats s = hn::Combine(kF, hn::Set(four, second * x), hn::Set(four, first * x));
+      const Ints products = SignedProducts(codes, codes_[p] + kGroup * group);
+      sum_[p] = hn::MulAdd(hn::ConvertTo(kF, products), s, sum_[p]);
+#else
+      Scale(p, HalfProducts(codes, codes_[p] + kGroup * group, 0), first * x);
+      Scale(p, HalfProducts(codes, codes_[p] + kGroup * group, 1), second * x);
+#endif
     }
   }
-  HWY_INLINE void Take(std::size_t at, SignedBytes a, SignedBytes b, float scale) {
+  HWY_INLINE void Signed(std::size_t group, Codes codes, float scale) {
     for (std::size_t p = 0; p < kCount; ++p) {
-      const Ints first = Products(a, codes_[p] + at, hn::Zero(kI));
-      Scale(p, at, Products(b, codes_[p] + at + 16, first), scale);
+      const Ints products = SignedProducts(codes, codes_[p] + kGroup * group);
+      Scale(p, products, scale * scales_[p][group]);
     }
   }
-  HWY_INLINE void Take(std::size_t at, SignedBytes a, SignedBytes b, float scale, float offset) {
-    Take(at, a, b, scale);
-    for (std::size_t p = 0; p < kCount; ++p) offsets_[p] += offset * sums_[p][at / kGroup];
+  HWY_INLINE void Centred(std::size_t group, Codes codes, int zero, float scale) {
+    Shifted(group, codes, scale, static_cast<float>(-zero) * scale);
+  }
+  HWY_INLINE void Shifted(std::size_t group, Codes codes, float scale, float offset) {
+    for (std::size_t p = 0; p < kCount; ++p) {
+      const Ints products = Products(codes, codes_[p] + kGroup * group);
+      Scale(p, products, scale * scales_[p][group]);
+      offsets_[p] += offset * sums_[p][group];
+    }
   }
   HWY_INLINE float Sum(std::size_t p) const {
     return hn::GetLane(hn::SumOfLanes(kF, sum_[p])) + offsets_[p];
   }
 
  private:
-  static HWY_INLINE Ints Products(SignedBytes w, const std::int16_t* x, Ints sum) {
-    Ints other = hn::Zero(kI);
-    for (std::size_t i = 0; i < 16; i += hn::MaxLanes(kShorts)) {
-      const auto part = First(kShorts, i == 0 ? w : From<2>(w));
-      sum = hn::ReorderWidenMulAccumulate(kI, part, hn::LoadU(kShorts, x + i), sum, other);
-    }
-    return hn::Add(sum, other);
-  }
-  HWY_INLINE void Scale(std::size_t p, std::size_t at, Ints sum, float scale) {
-    const Floats s = hn::Set(kF, scale * scales_[p][at / kGroup]);
-    sum_[p] = hn::MulAdd(hn::ConvertTo(kF, sum), s, sum_[p]);
+  HWY_INLINE void Scale(std::size_t p, Ints sum, float scale) {
+    sum_[p] = hn::MulAdd(hn::ConvertTo(kF, sum), hn::Set(kF, scale), sum_[p]);
   }
 
-  const std::int16_t* codes_[kCount];
+  const std::int8_t* codes_[kCount];
   const float* scales_[kCount];
   const float* sums_[kCount];
   Floats sum_[kCount];
   float offsets_[kCount];
 };
 
-// The block types, in the order of their weights.
-
-HWY_INLINE SignedBytes Codes16(const std::byte* at) {
-  return hn::BitCast(kI8, Load16(at));
-}
-HWY_INLINE SignedBytes Signed(Bytes codes) {
-  return hn::BitCast(kI8, codes);
-}
+// The block types.
 
 struct RowsI8 {
   static constexpr std::size_t kWeights = 32, kBytes = 32;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    sink.Take(at, Codes16(b), Codes16(b + 16), 1.0f);
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Signed(group, Load32(b), 1.0f);
   }
 };
 
 struct RowsQ8_0 {
   static constexpr std::size_t kWeights = 32, kBytes = 34;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    sink.Take(at, Codes16(b + 2), Codes16(b + 18), Half(b));
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Signed(group, Load32(b + 2), Half(b));
   }
 };
 
 struct RowsQ4_0 {
   static constexpr std::size_t kWeights = 32, kBytes = 18;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    const Bytes qs = Load16(b + 2);
-    sink.Take(at, Minus(Low(qs), 8), Minus(High(qs), 8), Half(b));
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Centred(group, Load16Twice(Load16(b + 2)), 8, Half(b));
   }
 };
 
 struct RowsQ4_1 {
   static constexpr std::size_t kWeights = 32, kBytes = 20;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    const Bytes qs = Load16(b + 4);
-    sink.Take(at, Signed(Low(qs)), Signed(High(qs)), Half(b), Half(b + 2));
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Shifted(group, Load16Twice(Load16(b + 4)), Half(b), Half(b + 2));
   }
 };
+
+/// 32 nibbles, and a fifth bit for each.
+HWY_INLINE Codes FiveBits(const std::byte* nibbles, std::uint32_t fifth) {
+  return Or(Load16Twice(Load16(nibbles)), Joined(FifthBits(fifth), FifthBits(fifth >> 16)));
+}
 
 struct RowsQ5_0 {
   static constexpr std::size_t kWeights = 32, kBytes = 22;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    const std::uint32_t qh = ggml::u32(b + 2);
-    const Bytes qs = Load16(b + 6);
-    sink.Take(at, Minus(hn::Or(Low(qs), FifthBits(qh)), 16),
-              Minus(hn::Or(High(qs), FifthBits(qh >> 16)), 16), Half(b));
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Centred(group, FiveBits(b + 6, ggml::u32(b + 2)), 16, Half(b));
   }
 };
 
 struct RowsQ5_1 {
   static constexpr std::size_t kWeights = 32, kBytes = 24;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    const std::uint32_t qh = ggml::u32(b + 4);
-    const Bytes qs = Load16(b + 8);
-    sink.Take(at, Signed(hn::Or(Low(qs), FifthBits(qh))),
-              Signed(hn::Or(High(qs), FifthBits(qh >> 16))), Half(b), Half(b + 2));
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    sink.Shifted(group, FiveBits(b + 8, ggml::u32(b + 4)), Half(b), Half(b + 2));
   }
 };
 
 struct RowsIQ4NL {
   static constexpr std::size_t kWeights = 32, kBytes = 18;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
-    const SignedBytes levels = hn::LoadU(kI8, kIq4nlValues.data());
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
+    const Bytes levels = hn::BitCast(kU8, hn::LoadU(kI8, kIq4nlValues.data()));
     const Bytes qs = Load16(b + 2);
-    sink.Take(at, hn::TableLookupBytes(levels, Signed(Low(qs))),
-              hn::TableLookupBytes(levels, Signed(High(qs))), Half(b));
+    sink.Signed(group,
+                Joined(hn::TableLookupBytes(levels, ggml::HWY_NAMESPACE::Low(qs)),
+                       hn::TableLookupBytes(levels, ggml::HWY_NAMESPACE::High(qs))),
+                Half(b));
   }
 };
 
@@ -303,9 +415,8 @@ struct KGroups {
            -Half(block + 2), offset);
   }
   static HWY_INLINE void Spread(std::uint32_t low, std::uint32_t high, float factor, float* out) {
-    const hn::FixedTag<std::uint32_t, 4> words;
-    const auto bytes = hn::InterleaveLower(hn::Set(words, low), hn::Set(words, high));
-    const SignedBytes codes = hn::BitCast(kI8, bytes);  // low, high, low, high
+    const hn::FixedTag<std::uint64_t, 2> words;
+    const SignedBytes codes = hn::BitCast(kI8, hn::Set(words, std::uint64_t{high} << 32 | low));
     const Floats f = hn::Set(kF, factor);
     hn::Store(hn::Mul(ToFloats(codes), f), kF, out);
     if constexpr (kLanes == 4) hn::Store(hn::Mul(ToFloats(From<1>(codes)), f), kF, out + 4);
@@ -317,14 +428,12 @@ struct KGroups {
 struct RowsQ4K {
   static constexpr std::size_t kWeights = 256, kBytes = 144;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
     const KGroups groups(b);
     for (std::size_t j = 0; j < 8; j += 2) {
-      const Bytes one = Load16(b + 16 + 16 * j);
-      const Bytes two = Load16(b + 32 + 16 * j);
-      sink.Take(at + 32 * j, Signed(Low(one)), Signed(Low(two)), groups.scale[j], groups.offset[j]);
-      sink.Take(at + 32 * j + 32, Signed(High(one)), Signed(High(two)), groups.scale[j + 1],
-                groups.offset[j + 1]);
+      const Codes codes = Load32(b + 16 + 16 * j);
+      sink.Shifted(group + j, Low(codes), groups.scale[j], groups.offset[j]);
+      sink.Shifted(group + j + 1, High(codes), groups.scale[j + 1], groups.offset[j + 1]);
     }
   }
 };
@@ -332,19 +441,15 @@ struct RowsQ4K {
 struct RowsQ5K {
   static constexpr std::size_t kWeights = 256, kBytes = 176;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
     const KGroups groups(b);
-    const Bytes top_one = Load16(b + 16);
-    const Bytes top_two = Load16(b + 32);
+    const Codes top = Load32(b + 16);
     for (unsigned j = 0; j < 8; j += 2) {
-      const Bytes one = Load16(b + 48 + 16 * j);
-      const Bytes two = Load16(b + 64 + 16 * j);
-      sink.Take(at + 32 * j, Signed(hn::Or(Low(one), WhereBit(top_one, j, 16))),
-                Signed(hn::Or(Low(two), WhereBit(top_two, j, 16))), groups.scale[j],
-                groups.offset[j]);
-      sink.Take(at + 32 * j + 32, Signed(hn::Or(High(one), WhereBit(top_one, j + 1, 16))),
-                Signed(hn::Or(High(two), WhereBit(top_two, j + 1, 16))), groups.scale[j + 1],
-                groups.offset[j + 1]);
+      const Codes codes = Load32(b + 48 + 16 * j);
+      sink.Shifted(group + j, Or(Low(codes), WhereBit(top, j, 16)), groups.scale[j],
+                   groups.offset[j]);
+      sink.Shifted(group + j + 1, Or(High(codes), WhereBit(top, j + 1, 16)), groups.scale[j + 1],
+                   groups.offset[j + 1]);
     }
   }
 };
@@ -352,21 +457,18 @@ struct RowsQ5K {
 struct RowsQ6K {
   static constexpr std::size_t kWeights = 256, kBytes = 210;
   template <typename Sink>
-  static HWY_INLINE void Block(const std::byte* b, std::size_t at, Sink& sink) {
+  static HWY_INLINE void Block(const std::byte* b, std::size_t group, Sink& sink) {
     const float d = Half(b + 208);
-    for (std::size_t run = 0; run < 4; ++run) {  // 128-weight half, then half of its groups of 32
-      const std::size_t half = run / 2;
-      const std::size_t l = 16 * (run % 2);
-      const Bytes one = Load16(b + 64 * half + l);
-      const Bytes two = Load16(b + 64 * half + 32 + l);
-      const Bytes qh = Load16(b + 128 + 32 * half + l);
-      const std::byte* const scales = b + 192 + 8 * half + run % 2;
-      const std::size_t to = at + 128 * half + l;
-      const auto take = [&](std::size_t k, Bytes low) HWY_ATTR {
-        const Bytes top = TwoBits(qh, static_cast<int>(2 * k));
-        const auto moved = hn::ShiftLeft<4>(hn::BitCast(kU16, top));
-        const float scale = d * static_cast<float>(ggml::i8(scales + 2 * k));
-        sink.Take(to + 32 * k, Minus(hn::Or(low, hn::BitCast(kU8, moved)), 32), scale);
+    for (std::size_t half = 0; half < 2; ++half) {
+      const Codes one = Load32(b + 64 * half);
+      const Codes two = Load32(b + 64 * half + 32);
+      const Codes top = Load32(b + 128 + 32 * half);
+      const std::byte* const scales = b + 192 + 8 * half;
+      const auto take = [&](unsigned k, Codes low) HWY_ATTR {
+        const Codes bits = Or(WhereBit(top, 2 * k, 16), WhereBit(top, 2 * k + 1, 32));
+        sink.Signed(group + 4 * half + k, Minus(Or(low, bits), 32),
+                    d * static_cast<float>(ggml::i8(scales + 2 * k)),
+                    d * static_cast<float>(ggml::i8(scales + 2 * k + 1)));
       };
       take(0, Low(one));
       take(1, Low(two));
@@ -383,7 +485,11 @@ HWY_INLINE void BlockRow(const std::byte* row, const DotVectors& vectors, std::s
   Sink sink(vectors, position);
   const std::size_t blocks = vectors.cols / Rows::kWeights;
   for (std::size_t b = 0; b < blocks; ++b) {
-    Rows::Block(row + b * Rows::kBytes, b * Rows::kWeights, sink);
+    const std::byte* const block = row + b * Rows::kBytes;
+    hwy::Prefetch(block + kAhead);
+    if constexpr (Rows::kBytes > 64) hwy::Prefetch(block + kAhead + 64);
+    if constexpr (Rows::kBytes > 128) hwy::Prefetch(block + kAhead + 128);
+    Rows::Block(block, b * (Rows::kWeights / kGroup), sink);
   }
   for (std::size_t p = 0; p < kCount; ++p) {
     float sum = sink.Sum(p);
@@ -546,9 +652,9 @@ void RowDots(DType type, const StoredRows& rows, std::size_t count, const DotVec
   }
 }
 
-void QuantizeQ8(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void QuantizeQ8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                 float* scales, float* sums) {
-  const hn::Rebind<std::int16_t, decltype(kF)> narrow;
+  const hn::Rebind<std::int8_t, decltype(kF)> narrow;
   const Ints magnitude = hn::Set(kI, 0x7FFFFFFF);
   for (std::size_t at = 0; at < count; at += block) {
     Ints largest = hn::Zero(kI);  // bits of magnitudes are in the order of magnitudes, NaN the last
@@ -559,7 +665,7 @@ void QuantizeQ8(const float* x, std::size_t count, std::size_t block, std::int16
     const float max = hn::GetLane(hn::BitCast(kF, hn::MaxOfLanes(kI, largest)));
     const Q8Scale scale = q8_scale(max);
     if (scale.inverse == 0) {  // nothing but zeros, or not all of it finite
-      std::fill_n(codes + at, block, std::int16_t{0});
+      std::fill_n(codes + at, block, std::int8_t{0});
       std::fill_n(scales + at / kGroup, block / kGroup, scale.scale);
       std::fill_n(sums + at / kGroup, block / kGroup, scale.scale);
       continue;
@@ -595,7 +701,7 @@ void row_dots(DType type, const StoredRows& rows, std::size_t count, const DotVe
   HWY_DYNAMIC_DISPATCH(RowDots)(type, rows, count, vectors, out, stride);
 }
 
-void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                  float* scales, float* sums) {
   HWY_DYNAMIC_DISPATCH(QuantizeQ8)(x, count, block, codes, scales, sums);
 }

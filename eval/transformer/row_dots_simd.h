@@ -29,7 +29,7 @@ namespace qi::simd {
 /// Needs has_row_dots(type).
 void row_dots(DType type, const StoredRows& rows, std::size_t count, const DotVectors& vectors,
               float* out, std::size_t stride);
-void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int16_t* codes,
+void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
                  float* scales, float* sums);
 
 }  // namespace qi::simd

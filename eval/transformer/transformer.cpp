@@ -367,4 +367,32 @@ bool negative_log_likelihoods(const Transformer& transformer, std::span<const fl
   return true;
 }
 
+bool likeliest_tokens(const Transformer& transformer, std::span<const float> states,
+                      std::vector<std::int32_t>& out) {
+  struct Best {
+    float logit = 0;
+    std::uint64_t token = 0;
+  };
+  const std::size_t count = states.size() / transformer.architecture().hidden;
+  std::vector<Best> best(count * transformer.logit_blocks());
+  const auto sink = [&](const Transformer::LogitBlock& block) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const float* const logits = block.logits + i * block.count;
+      const float* const largest = std::max_element(logits, logits + block.count);
+      best[block.index * count + i] = {*largest,
+                                       block.first + static_cast<std::uint64_t>(largest - logits)};
+    }
+  };
+  if (!transformer.logits(states, sink)) return false;
+  out.clear();
+  for (std::size_t i = 0; i < count; ++i) {
+    Best of_all = best[i];
+    for (std::size_t at = count + i; at < best.size(); at += count) {
+      if (best[at].logit > of_all.logit) of_all = best[at];
+    }
+    out.push_back(static_cast<std::int32_t>(of_all.token));
+  }
+  return true;
+}
+
 }  // namespace qi

@@ -79,4 +79,9 @@ class Transformer {
 bool negative_log_likelihoods(const Transformer& transformer, std::span<const float> states,
                               std::span<const std::int32_t> targets, std::vector<double>& out);
 
+/// The likeliest next token for each state, of equals the first. False: cancelled. Throws as
+/// Transformer::logits().
+bool likeliest_tokens(const Transformer& transformer, std::span<const float> states,
+                      std::vector<std::int32_t>& out);
+
 }  // namespace qi

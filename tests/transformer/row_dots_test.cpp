@@ -163,7 +163,7 @@ TEST(Q8, EqualsThePlainLoopAndStaysWithinHalfAStep) {
     for (const float spread : {0.0f, 1e-38f, 1e-3f, 1.0f, 1e30f}) {
       std::vector<float> x = normal_numbers(count, 3, spread);
       x[5] = -x[6];
-      std::vector<std::int16_t> codes(count), plain_codes(count);
+      std::vector<std::int8_t> codes(count), plain_codes(count);
       std::vector<float> scales(count / 32), sums(scales), plain_scales(scales), plain_sums(scales);
       quantize_q8(x.data(), count, block, codes.data(), scales.data(), sums.data());
       quantize_q8_plain(x.data(), count, block, plain_codes.data(), plain_scales.data(),
@@ -182,7 +182,7 @@ TEST(Q8, EqualsThePlainLoopAndStaysWithinHalfAStep) {
     for (const float bad : {kNan, kInf, -kInf}) {
       std::vector<float> x(2 * block, 1.0f), scales(2 * block / 32), sums(scales);
       x[block + 1] = bad;
-      std::vector<std::int16_t> codes(x.size());
+      std::vector<std::int8_t> codes(x.size());
       for (const auto& quantize : {quantize_q8, quantize_q8_plain}) {
         quantize(x.data(), x.size(), block, codes.data(), scales.data(), sums.data());
         EXPECT_EQ(scales.front(), 1.0f / 127);
