@@ -263,7 +263,7 @@ void blocks_beside_libzfp(int rounds) {
   constexpr std::uint64_t kSide = 1024;
   const std::vector<float> values = trained(kSide * kSide, 1);
   std::vector<float> back(values.size());
-  fmt::print("\nfixed-rate zfp blocks, decoding, one core, Gweights/s\n");
+  fmt::print("fixed-rate zfp blocks, decoding, one core, Gweights/s\n");
   fmt::print("{:>4} {:>5} {:>8} {:>8} {:>7}\n", "dims", "rate", "own", "libzfp", "ratio");
   for (int dims = 1; dims <= 4; ++dims) {
     for (const double rate : {4.0, 8.0, 16.0}) {
@@ -304,10 +304,10 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   const Folder memory("/dev/shm");
   const Folder disk(argc > 2 ? argv[2] : ".");
+  blocks_beside_libzfp(rounds);
   overhead(rounds, memory.path(), 64, 256);
   overhead(rounds, memory.path(), 8, 1024);
   durable_row(disk.path(), memory.path());
   beside_libzfp(rounds, memory.path());
-  blocks_beside_libzfp(rounds);
   return 0;
 }

@@ -60,7 +60,7 @@ struct CodedWeights::Coded {
   std::vector<float> values;  // of all rows; then there are no strips
 };
 
-/// Decodes the strips that a tile touches; the last one is kept for the next tile.
+/// Decodes the strips that a tile touches; a small last one is kept for the next tile.
 class CodedWeights::Reader : public WeightReader {
  public:
   Reader(const Model& model, const Weight& weight, std::shared_ptr<const CodedWeights> owner,
@@ -85,6 +85,11 @@ class CodedWeights::Reader : public WeightReader {
       }
       const float* values = strip(index, first, rows) + (row - first) * cols + tile.col;
       for (; row < until; ++row, values += cols) out = std::copy_n(values, tile.cols, out);
+    }
+    // There are many readers: only small strips wait in them.
+    if (numbers_.size() > kCodedStripNumbers) {
+      numbers_ = {};
+      held_ = kNone;
     }
   }
 

@@ -41,11 +41,11 @@ inline float block_scale(std::uint32_t biased) {
 /// The rest of a bit plane, behind the coefficients [0, known) that were not zero so far: a bit
 /// tells whether there are ones among the others; if so zeros up to the first of them, which then
 /// is known, and so on. `at` ends behind it or at `end`, where bits run out. Sets ones in `plane`.
+/// `window`: the next `have` bits, where they are at hand.
 template <unsigned kSize>
 inline void scan_plane(const std::byte* stream, std::uint64_t& at, std::uint64_t end,
-                       unsigned& known, std::uint64_t* plane) {
-  std::uint64_t window = 0;
-  unsigned have = 0;  // bits in it
+                       unsigned& known, std::uint64_t* plane, std::uint64_t window = 0,
+                       unsigned have = 0) {
   const auto refill = [&] {
     window = peek_57(stream, at);
     have = 57;
@@ -130,14 +130,17 @@ unsigned read_planes(const std::byte* stream, std::uint64_t at, std::uint64_t en
     std::uint64_t plane[(kSize + 63) / 64] = {};
     const auto verbatim = static_cast<unsigned>(std::min<std::uint64_t>(known, end - at));
     if constexpr (kSize < 64) {
-      plane[0] = peek_57(stream, at) & low_bits(verbatim);
+      const std::uint64_t window = peek_57(stream, at);  // holds any plane
+      plane[0] = window & low_bits(verbatim);
+      at += verbatim;
+      scan_plane<kSize>(stream, at, end, known, plane, window >> verbatim, 57 - verbatim);
     } else {
       for (unsigned bit = 0; bit < verbatim; bit += 64) {
         plane[bit / 64] = peek_64(stream, at + bit) & low_bits(verbatim - bit);
       }
+      at += verbatim;
+      scan_plane<kSize>(stream, at, end, known, plane);
     }
-    at += verbatim;
-    scan_plane<kSize>(stream, at, end, known, plane);
     if constexpr (kSize >= 8) {
       std::memcpy(planes, plane, kSize / 8);
     } else {

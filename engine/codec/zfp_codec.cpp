@@ -172,9 +172,6 @@ ZfpCodec::ZfpCodec(const ZfpSetting& setting, std::uint64_t cols)
       zfp_stream_set_reversible(stream_->zfp);
       break;
   }
-  if (setting.by_block && !setting.as_double && setting.mode == ZfpMode::kRate) {
-    own_decoder_ = std::make_unique<ZfpBlocks>(setting.dims, stream_->zfp->maxbits, cols);
-  }
 }
 ZfpCodec::~ZfpCodec() = default;
 
@@ -273,7 +270,10 @@ void ZfpCodec::decode(std::span<const std::byte> coded, std::uint64_t rows, floa
   const auto exact = strip_bytes(rows);
   const std::uint64_t largest = largest_bytes(rows);
   if (exact ? coded.size() != *exact : coded.size() > largest) refuse();
-  if (own_decoder_ != nullptr) {
+  if (exact && setting_.by_block && !setting_.as_double) {
+    if (own_decoder_ == nullptr) {
+      own_decoder_ = std::make_unique<ZfpBlocks>(setting_.dims, stream_->zfp->maxbits, cols_);
+    }
     own_decoder_->decode(coded, 0, rows, out);
     return;
   }

@@ -71,7 +71,7 @@ class ZfpCodec {
   ZfpSetting setting_;
   std::uint64_t cols_;
   std::unique_ptr<Stream> stream_;
-  std::unique_ptr<ZfpBlocks> own_decoder_;  // null: libzfp's
+  std::unique_ptr<ZfpBlocks> own_decoder_;  // made when it is first needed
   std::vector<float> floats_;
   std::vector<double> doubles_;
   Words words_;  // a stream of a size that only coding tells

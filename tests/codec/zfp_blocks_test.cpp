@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 #include <zfp.h>
 
 #include "engine/codec/zfp_codec.h"
@@ -165,7 +166,7 @@ TEST(ZfpBlocks, ShortStreamsAreRefused) {
   EXPECT_THROW(blocks.decode(std::span(coded).first(3 * 512 - 1), 2, 1, out.data()), Error);
 }
 
-TEST(ZfpBlocks, KernelGivesWhatThePlainLoopGives) {
+void compare_with_plain_loop() {
   testing_support::Random random(7);
   const auto planes = std::make_unique<ZfpPlanes>();
   std::vector<float> found(kZfpBatchNumbers), expected(kZfpBatchNumbers);
@@ -186,6 +187,19 @@ TEST(ZfpBlocks, KernelGivesWhatThePlainLoopGives) {
           << dims << "-D, " << used << " planes";
     }
   }
+}
+
+TEST(ZfpBlocks, KernelsOfAllMachinesGiveWhatThePlainLoopGives) {
+  const std::int64_t all = hwy::SupportedTargets();
+  for (std::int64_t left = all; left != 0; left &= left - 1) {
+    const std::int64_t target = left & -left;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    compare_with_plain_loop();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 }  // namespace
