@@ -93,15 +93,14 @@ void evaluate(const BackgroundEval::What& what, UnitContext& context,
   if (evaluation.run(as_stored, store, events)) results.end_run(evaluation.model_hash());
 }
 
-/// Of the same model.
-std::vector<EvalRow> earlier_rows(const BackgroundEval::What& what) {
-  if (access(what.database.c_str(), F_OK) != 0) return {};
-  std::vector<EvalRow> rows = Results(what.database).evaluations();
-  std::erase_if(rows, [&](const EvalRow& row) { return row.model != what.model->name; });
+}  // namespace
+
+std::vector<EvalRow> evaluations_of(const std::string& model, const std::string& database) {
+  if (access(database.c_str(), F_OK) != 0) return {};
+  std::vector<EvalRow> rows = Results(database).evaluations();
+  std::erase_if(rows, [&](const EvalRow& row) { return row.model != model; });
   return rows;
 }
-
-}  // namespace
 
 BackgroundEval::BackgroundEval(What what, std::string name, JobQueue& queue) : queue_(queue) {
   const std::uint64_t kinds = what.request.kinds.size() + (what.config ? 1 : 0);
@@ -112,7 +111,7 @@ BackgroundEval::BackgroundEval(What what, std::string name, JobQueue& queue) : q
       change(sink->results);
     };
     try {
-      std::vector<EvalRow> earlier = earlier_rows(what);
+      std::vector<EvalRow> earlier = evaluations_of(what.model->name, what.database);
       put([&](Results& out) { out.earlier = std::move(earlier); });
       KindProgress progress(context);
       EvaluationEvents events;

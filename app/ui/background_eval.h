@@ -17,6 +17,9 @@
 
 namespace qi {
 
+/// Those of a model that the database has; none where there is no database. Any thread.
+std::vector<EvalRow> evaluations_of(const std::string& model, const std::string& database);
+
 class BackgroundEval {
  public:
   struct What {

@@ -1,5 +1,6 @@
 #include "app/ui/background_sweep.h"
 
+#include "app/ui/background_eval.h"
 #include "app/ui/own_priority.h"
 
 namespace qi {
@@ -21,7 +22,8 @@ BackgroundSweep::BackgroundSweep(std::shared_ptr<const Model> model, SweepReques
     lower_own_priority();
     try {
       auto sweep = std::make_shared<Sweep>(plan_sweep(model, request), options);
-      Results::Begun begun{sweep->plan().units.size(), sweep->warnings()};
+      Results::Begun begun{sweep->plan().units.size(), sweep->warnings(),
+                           evaluations_of(model->name, options.database)};
       if (context.cancelled()) return;
       // Without a lock: the UI thread must not wait for as many units as there are.
       const JobId job = sweep->start(jobs, name);

@@ -13,6 +13,7 @@
 
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
+#include "eval/eval_row.h"
 #include "eval/sweep.h"
 
 namespace qi {
@@ -25,6 +26,7 @@ class BackgroundSweep {
     struct Begun {
       std::uint64_t units = 0;
       std::vector<Warning> warnings;
+      std::vector<EvalRow> evaluations;  // of the same model, from the database
     };
     std::optional<Begun> begun;
     std::vector<ResultRow> rows;

@@ -21,6 +21,7 @@
 #include "views/eval_form.h"
 #include "views/eval_screen.h"
 #include "views/result_source.h"
+#include "views/sweep_screen.h"
 
 namespace qi {
 namespace {
@@ -188,7 +189,13 @@ void Program::take_eval() {
       log(LogLine::Kind::kError,
           fmt::format("{} of {}, {}: {}", row.kind, row.model, label, row.error));
     }
+    // The plot of a sweep of the model has it on its axes from now on.
+    if (sweep_ != nullptr && row.error.empty()) sweep_report_->evaluations.push_back(row);
     report.rows.push_back(std::move(row));
+  }
+  if (!results.rows.empty()) {
+    if (auto* screen = find_screen<SweepScreen>()) screen->refresh();
+    all_results_.reset();  // they have changed: read again when asked for
   }
   if (results.error) {
     report.error = describe(*results.error);

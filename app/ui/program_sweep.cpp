@@ -149,6 +149,7 @@ void Program::take_sweep() {
   BackgroundSweep::Results results = sweep_->take();
   if (results.begun) {
     report.units = results.begun->units;
+    report.evaluations = std::move(results.begun->evaluations);
     report.job = queue_.snapshot(sweep_->job());
     for (const Warning& warning : results.begun->warnings) {
       log(LogLine::Kind::kWarning, describe(warning));
