@@ -221,12 +221,12 @@ std::string sweep_topic() {
 }
 
 std::string speed_lines() {
-  std::string out = fmt::format("    {:<25} {}\n", "speed.load",
+  std::string out = fmt::format("    {:<28} {}\n", "speed.load",
                                 "ms from opening to the first token, the files being in memory");
   for (const SpeedMeasureInfo& measure : speed_measures()) {
-    out += fmt::format("    speed.{:<19} {}\n", measure.name, measure.description);
+    out += fmt::format("    speed.{:<22} {}\n", measure.name, measure.description);
   }
-  return out + fmt::format("    {:<25} {}\n    {:<25} {}\n", "speed.memory",
+  return out + fmt::format("    {:<28} {}\n    {:<28} {}\n", "speed.memory",
                            "bytes that were resident at most, mapped pages too",
                            "speed.memory.private", "bytes resident that no file backs");
 }
