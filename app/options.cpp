@@ -140,7 +140,7 @@ constexpr std::array kOptionTable = {
                  o.families = listed("--sweep", v);
                }},
     OptionSpec{"--eval", "KIND[,KIND...]", "PATH",
-               "what the model makes of --text FILE: ppl, its perplexity", kModes, Mode::kEval, kAny,
+               "what the model makes of --text FILE: ppl, perplexity; kld, divergence from --base", kModes, Mode::kEval, kAny,
                false,
                [](O& o, const S& v) {
                  o.mode = Mode::kEval;
@@ -177,7 +177,8 @@ constexpr std::array kOptionTable = {
                Mode::kEncode, true,
                [](O& o, const S& v) { o.low_sources.push_back(not_empty("--low", v)); }},
     OptionSpec{"--base", "FILE", "",
-               "--encode: store the difference to this container; else where it lies now", kEvery,
+               "--encode: store the difference to this container; --eval: kld's; else where it lies now",
+               kEvery,
                kAny, kAny, false,
                [](O& o, const S& v) { o.base = not_empty("--base", v); }},
     OptionSpec{"--effort", "fast|ratio", "", "--encode: what counts more (default: fast)", kEvery,
@@ -225,6 +226,13 @@ constexpr std::array kOptionTable = {
                "--eval: a folder, tokenizer.json or GGUF with the tokenizer",
                kEvery, kAny, Mode::kEval, false,
                [](O& o, const S& v) { o.tokenizer = not_empty("--tokenizer", v); }},
+    OptionSpec{"--save-logits", "FILE", "",
+               "--eval: keep the base's likeliest tokens (ppl: the model's) for a later --base",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.save_logits = not_empty("--save-logits", v); }},
+    OptionSpec{"--save-top", "N", "", "--eval: so many of each position (default 64)", kEvery, kAny,
+               Mode::kEval, false,
+               [](O& o, const S& v) { o.save_top = number_between("--save-top", v, 1, 1U << 20); }},
     OptionSpec{"--nll", "FILE", "", "--eval: a CSV row for each token that counts", kEvery, kAny,
                Mode::kEval, false,
                [](O& o, const S& v) { o.nll_output = not_empty("--nll", v); }},

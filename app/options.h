@@ -58,7 +58,7 @@ struct Options {
   bool exact = false;           // --stats: lz4 and zstd over all bytes
   bool checksums_only = false;  // --verify: of a container
 
-  std::string base;                      // of containers: the one they stand on
+  std::string base;                      // of containers: the one they stand on; kld's
   std::string level;                     // --decode: a name, high, low or all
   std::vector<std::string> low_sources;  // --encode: paths, or int8
   std::uint64_t block_weights = 0;       // --encode; 0: the default
@@ -78,6 +78,8 @@ struct Options {
   std::vector<std::string> kinds;  // --eval, --sweep --with
   std::string text;
   std::string tokenizer;
+  std::string save_logits;
+  std::uint64_t save_top = 0;  // 0: the default
   std::string nll_output;
   bool llama_cpp_protocol = false;
   bool no_bos = false;

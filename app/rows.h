@@ -33,7 +33,7 @@ enum class ColumnKind : std::uint8_t {
   kCount,    // 8.03 B
   kBytes,    // KiB or MiB, one unit for the whole column, named in the header
   kFixed2,   // bits per weight, ratios
-  kFixed4,   // perplexities
+  kFixed4,   // perplexities; three significant digits of what is small
   kReal,     // four significant digits
 };
 

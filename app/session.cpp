@@ -70,7 +70,7 @@ Model Session::open(const Candidate& candidate, bool first_level_only) {
   OpenOptions open_options;
   open_options.prototype_dtype = options_.prototype_dtype;
   open_options.first_level_only = first_level_only;
-  open_options.base = options_.base;
+  if (options_.mode != Mode::kEval) open_options.base = options_.base;  // there it is kld's
   Model model = open_model(candidate, open_options);
   warn(model.warnings, model.path);
   for (const std::string& note : model.notes) messages_.note(note);

@@ -274,7 +274,10 @@ class TableWriter : public Writer {
 
 std::string human_real(double value, ColumnKind kind) {
   if (kind == ColumnKind::kFixed2) return fmt::format("{:.2f}", value);
-  if (kind == ColumnKind::kFixed4) return fmt::format("{:.4f}", value);
+  if (kind == ColumnKind::kFixed4) {
+    const bool small = value != 0 && std::abs(value) < 0.01;
+    return small ? fmt::format("{:.3g}", value) : fmt::format("{:.4f}", value);
+  }
   return human_number(value);
 }
 

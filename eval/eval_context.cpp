@@ -60,18 +60,22 @@ const Transformer& EvalContext::transformer() {
   return *transformer_;
 }
 
-std::string EvalContext::key_of(const EvalSubject& subject, std::string_view measure) const {
-  const std::string made = weights_.config
-                               ? fmt::format("{};{};{} ", weights_.config->family,
-                                             weights_.config->params.text(), weights_.scope)
-                               : "";
-  return fmt::format("{} {}{} {};{};{}", inputs_.model_hash(), made, subject.digest,
+std::optional<std::string> EvalContext::hash_of_weights() {
+  const std::optional<std::string> stored = hash_of(model());
+  if (!stored || !weights_.config) return stored;
+  return hex_digest(fmt::format("{};{};{};{}", *stored, weights_.config->family,
+                                weights_.config->params.text(), weights_.scope),
+                    32);
+}
+
+std::string EvalContext::key_of(const EvalSubject& subject, std::string_view measure) {
+  return fmt::format("{} {} {};{};{}", *hash_of_weights(), subject.digest,
                      row_kind(subject.kind, measure), subject.params.text(), kEvaluationVersion);
 }
 
 bool EvalContext::rows(const EvalSubject& subject, std::span<const std::string_view> measures,
                        const std::function<Measured(KeptPieces&)>& measure) {
-  if (!inputs_.hash_model(store_.results())) return false;
+  if (!hash_of(model())) return false;
   Measured measured;
   if (subject.reuse == EvalSubject::Reuse::kRows && !request().redo) {
     measured.emplace();
@@ -102,7 +106,7 @@ bool EvalContext::rows(const EvalSubject& subject, std::span<const std::string_v
 
 bool EvalContext::give(const EvalSubject& subject, std::string_view measure,
                        const EvalMeasures& measured) {
-  if (!inputs_.hash_model(store_.results())) return false;
+  if (!hash_of(model())) return false;
   finish(subject, measure, measured);
   return true;
 }

@@ -68,6 +68,14 @@ class EvalContext {
   const Transformer& transformer();
   const EvalText& text() { return inputs_.text(); }
 
+  /// Digest of the model as stored, or of its base. Nothing: cancelled.
+  std::optional<std::string> hash_of(const Model& model) {
+    return inputs_.hash_of(model, store_.results());
+  }
+
+  /// Digest of the weights themselves. Nothing: cancelled.
+  std::optional<std::string> hash_of_weights();
+
   /// What is measured: one of each of the names of rows(), in their order; nothing: cancelled.
   using Measured = std::optional<std::vector<EvalMeasures>>;
   /// Hands out the rows of `measures` ("" is the kind itself, "median" is "kld.median"): those that
@@ -83,7 +91,7 @@ class EvalContext {
   }
 
  private:
-  std::string key_of(const EvalSubject& subject, std::string_view measure) const;
+  std::string key_of(const EvalSubject& subject, std::string_view measure);
   void finish(const EvalSubject& subject, std::string_view measure, const EvalMeasures& measured);
 
   EvalInputs& inputs_;

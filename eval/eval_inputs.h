@@ -3,7 +3,9 @@
 // Refuses what Evaluation::run() says of texts and tokenizers. One thread at a time.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,21 +38,30 @@ class EvalInputs {
   const Model& model() const { return model_; }
   const EvaluationRequest& request() const { return request_; }
 
-  /// That of the request, else the model's own. Throws kInconsistent when `vocab` is less than its
-  /// tokens, and as load_tokenizer().
-  const Tokenizer& tokenizer(std::uint64_t vocab);
-  /// Cut into windows for the model.
+  /// That of the request, else the model's own, else its base's. Throws kInconsistent when it has
+  /// more tokens than the model, and as load_tokenizer().
+  const Tokenizer& tokenizer();
+  /// Cut into windows for the model. Throws kInconsistent when the base has a tokenizer that makes
+  /// other tokens of it.
   const EvalText& text();
-  /// Digest of the contents of all weights and of what the model says of itself. False: cancelled.
-  bool hash_model(ResultsStore& store);
-  const std::string& model_hash() const { return model_hash_; }
+  /// The model as stored. What is evaluated may take long to be made: this tells of it before.
+  const Transformer& stored();
+  /// Digest of the contents of all weights and of what the model says of itself, of this model or
+  /// its base; made once. Nothing: cancelled.
+  std::optional<std::string> hash_of(const Model& model, ResultsStore& store);
+  /// The model's; empty when it was not asked for yet.
+  std::string known_hash() const;
 
  private:
+  std::unique_ptr<Tokenizer> load() const;
+  void check_base_tokens(const std::string& text, std::span<const std::int32_t> tokens) const;
+
   const Model& model_;
   EvaluationRequest request_;
+  std::optional<Transformer> stored_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<EvalText> text_;
-  std::string model_hash_;
+  std::map<const Model*, std::string> hashes_;
 };
 
 }  // namespace qi

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "eval/divergence.h"
 #include "eval/perplexity.h"
 #include "eval/speed.h"
 
@@ -10,6 +11,7 @@ namespace qi {
 namespace {
 
 constexpr std::array kEvaluationKinds = {
+    EvalKind{"kld", "its divergence from a base", true, true, false, evaluate_divergence},
     EvalKind{"ppl", "its perplexity", true, false, false, evaluate_perplexity},
     EvalKind{"speed", "its speed and memory", false, false, false, evaluate_speed},
 };

@@ -1,7 +1,5 @@
 #include "eval/evaluation.h"
 
-#include <algorithm>
-
 #include "eval/eval_context.h"
 #include "eval/eval_inputs.h"
 #include "eval/eval_kind.h"
@@ -24,17 +22,15 @@ void Evaluation::check() {
 
 bool Evaluation::run(const EvaluatedWeights& weights, EvalStore& store,
                      const EvaluationEvents& events) {
-  const std::vector<std::string>& asked = inputs_->request().kinds;
   EvalContext context(*inputs_, weights, store, events);
   for (const EvalKind& kind : evaluation_kinds()) {
-    if (std::find(asked.begin(), asked.end(), kind.name) == asked.end()) continue;
-    if (!kind.run(context)) return false;
+    if (inputs_->request().asks_for(kind.name) && !kind.run(context)) return false;
   }
   return true;
 }
 
-const std::string& Evaluation::model_hash() const {
-  return inputs_->model_hash();
+std::string Evaluation::model_hash() const {
+  return inputs_->known_hash();
 }
 
 }  // namespace qi

@@ -6,14 +6,17 @@
 // threads of its own.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "engine/io/atomic_file.h"
 #include "engine/methods/method.h"
 #include "eval/eval_row.h"
 #include "eval/results_evals.h"
@@ -27,11 +30,24 @@ struct EvaluationRequest {
   std::string text_path;
   PerplexityOptions perplexity;  // without BOS: the tokenizer says which
   bool automatic_bos = true;     // as the tokenizer begins a text; else none
-  std::string prompts_path;      // speed: one a line; empty: random tokens
-  std::string tokenizer_path;    // a folder, tokenizer.json or GGUF; empty: the model's own
-  bool redo = false;             // measures also what the database already has
-  unsigned threads = 0;          // 0: all cores
+  /// kld: the model that it is held against; null: the model itself as it is stored.
+  std::shared_ptr<const Model> base;
+  std::string saved_base;  // or a file of its logits; empty: none
+  /// Keeps the base's logits of kld, else the model's of ppl: the likeliest `top` of every token.
+  struct Save {
+    std::string path;  // empty: they are not kept
+    OutputOptions output;
+    std::uint64_t top = 64;
+  } save;
+  std::string prompts_path;    // speed: one a line; empty: random tokens
+  std::string tokenizer_path;  // folder, tokenizer.json or GGUF; empty: the model's, or the base's
+  bool redo = false;           // measures also what the database already has
+  unsigned threads = 0;        // 0: all cores
   const std::atomic<bool>* cancel = nullptr;
+
+  bool asks_for(std::string_view kind) const {
+    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+  }
 };
 
 /// What is evaluated: a model's weights, as they are stored or as a configuration leaves them.
@@ -79,10 +95,11 @@ class Evaluation {
   /// All kinds of the request over these weights; again for others: texts are read and the model
   /// is hashed once. False: cancelled.
   /// Throws kBadEncoding and kBadValue for the text (empty, not UTF-8, shorter than a window),
-  /// kMissing without a tokenizer, kInconsistent when it has more tokens than the model.
+  /// kMissing without a tokenizer, kInconsistent when it has more tokens than the model or the base
+  /// is of other ones, and as Transformer.
   bool run(const EvaluatedWeights& weights, EvalStore& store, const EvaluationEvents& events);
-  /// Of the contents of all weights of the model as stored; empty where no row was needed yet.
-  const std::string& model_hash() const;
+  /// Digest of the model as stored; empty where no row was needed yet.
+  std::string model_hash() const;
 
  private:
   std::unique_ptr<EvalInputs> inputs_;

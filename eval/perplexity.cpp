@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
-#include <fmt/format.h>
+#include "eval/saved_logits.h"
+#include "eval/window_work.h"
 
 namespace qi {
 
@@ -27,81 +29,73 @@ double NllSum::standard_error() const {
   return std::sqrt(variance / (count - 1)) * perplexity();
 }
 
-Params window_params(const EvalText& text) {
-  const PerplexityOptions& options = text.plan.options();
-  Params params;
-  params.set("protocol", protocol_name(options.protocol));
-  params.set("context", fmt::to_string(options.context));
-  params.set("stride", fmt::to_string(options.stride));
-  params.set("bos", options.bos ? fmt::to_string(*options.bos) : "none");
-  params.set("kv", options.kv == KvType::kF32 ? "f32" : "f16");
-  if (options.activations == Activations::kQ8) params.set("activations", "q8");
-  params.set("text", text.digest);
-  if (options.limit > 0) params.set("limit", fmt::to_string(options.limit));
-  return params;
+namespace {
+
+/// What the model makes of the last window's tokens; their logits go to `writer`, if any. False:
+/// cancelled.
+bool score_window(const WindowRunner& model, std::span<const std::int32_t> targets,
+                  LogitsWriter* writer, std::vector<double>& nll) {
+  const Transformer& transformer = model.transformer();
+  if (writer == nullptr) {
+    return negative_log_likelihoods(transformer, model.predicting(), targets, nll);
+  }
+  const std::size_t hidden = transformer.architecture().hidden;
+  const std::size_t room = LogitTile::room(transformer.vocab());
+  LogitTile tile;
+  nll.clear();
+  for (std::size_t first = 0; first < targets.size(); first += room) {
+    const std::size_t count = std::min(room, targets.size() - first);
+    const std::span<const std::int32_t> part = targets.subspan(first, count);
+    if (!tile.fill(transformer, model.predicting().subspan(first * hidden, count * hidden))) {
+      return false;
+    }
+    for (std::size_t i = 0; i < count; ++i) nll.push_back(tile.nll(i, part[i]));
+    writer->add(tile, part);
+  }
+  writer->end_window();
+  return true;
 }
 
-WindowProgress::WindowProgress(const EvalContext& context, std::string_view kind,
-                               const PerplexityPlan& plan, std::uint64_t first, std::uint64_t parts)
-    : context_(context), window_(plan.options().context), parts_(parts) {
-  now_.kind = kind;
-  now_.total = (plan.windows() - first) * window_;
-}
-
-void WindowProgress::part_done(std::optional<double> value) {
-  now_.done = ++done_ * window_ / parts_;
-  now_.value = value;
-  context_.progress(now_);
-}
+}  // namespace
 
 bool evaluate_perplexity(EvalContext& context) {
+  const EvaluationRequest& request = context.request();
   const EvalText& text = context.text();
-  const PerplexityPlan& plan = text.plan;
   const OnWindow& on_window = context.events().on_window;
   EvalSubject subject{"ppl", text.dataset, window_params(text), text.token_digest};
   if (on_window) subject.reuse = EvalSubject::Reuse::kPieces;
+  std::optional<LogitsWriter> writer;
+  if (!request.save.path.empty() && !request.asks_for("kld")) {
+    const std::optional<std::string> hash = context.hash_of_weights();
+    if (!hash) return false;
+    writer.emplace(request.save.path, request.save.output,
+                   facts_of(context.model().name, *hash, text, context.inputs().stored().vocab(),
+                            request.save.top));
+    subject.reuse = EvalSubject::Reuse::kNothing;
+  }
 
   const auto measure = [&](KeptPieces& pieces) -> EvalContext::Measured {
-    const Transformer& transformer = context.transformer();
+    WindowRunner model(context.transformer(), text.plan.options());
     NllSum sum;
-    const auto take = [&](const TextWindow& window, std::span<const double> nll) {
+    WindowWork work;
+    work.kind = subject.kind;
+    work.parts = model.layers() + 1;  // the head is one
+    work.measure = [&](const TextWindow& window, const auto& part_done, auto& nll) {
+      return model.run(window, part_done) &&
+             score_window(model, window.targets(), writer ? &*writer : nullptr, nll);
+    };
+    work.take = [&](const TextWindow& window, std::span<const double> nll) {
       sum.add(nll);
       if (on_window) on_window(window, nll);
     };
-    pieces.replay([&](std::uint64_t index, std::span<const double> nll) {
-      if (index == plan.windows()) return false;
-      const TextWindow window = plan.window(index);
-      if (nll.size() != window.tokens.size() - window.scored_from) return false;
-      take(window, nll);
-      return true;
-    });
-    const Architecture& architecture = transformer.architecture();
-    const std::uint64_t first = pieces.pieces();
-    // Every layer is a part, and the head.
-    WindowProgress progress(context, "ppl", plan, first, architecture.layers() + 1);
-    const auto part_done = [&] {
-      progress.part_done(sum.count() > 0 ? std::optional(sum.perplexity()) : std::nullopt);
-    };
-    KvCache cache(architecture, plan.options().context, plan.options().kv, KvLayers::kCurrent);
-    std::vector<float> states;
-    std::vector<double> nll;
-    pieces.start();
-    for (std::uint64_t index = first; index < plan.windows(); ++index) {
-      const TextWindow window = plan.window(index);
-      cache.clear();
-      if (!transformer.run(window.tokens, cache, states, part_done)) return std::nullopt;
-      if (!negative_log_likelihoods(transformer, window.predicting(states), window.targets(),
-                                    nll)) {
-        return std::nullopt;
-      }
-      take(window, nll);
-      pieces.add(nll);
-      part_done();
-    }
+    work.value = [&] { return sum.count() > 0 ? std::optional(sum.perplexity()) : std::nullopt; };
+    if (!run_windows(context, text.plan, pieces, work)) return std::nullopt;
     return {{{sum.perplexity(), sum.standard_error(), sum.count()}}};
   };
   constexpr std::array<std::string_view, 1> kMeasures = {""};
-  return context.rows(subject, kMeasures, measure);
+  const bool ended = context.rows(subject, kMeasures, measure);
+  if (ended && writer) writer->commit();
+  return ended;
 }
 
 }  // namespace qi

@@ -4,12 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string_view>
 
 #include "eval/eval_context.h"
-#include "eval/text_windows.h"
 
 namespace qi {
 
@@ -32,23 +29,5 @@ class NllSum {
 /// The kind "ppl": the perplexity of the text's windows and its standard error. Throws as
 /// Transformer and EvalInputs::text().
 bool evaluate_perplexity(EvalContext& context);
-
-/// What the numbers over the windows of a text depend on, as rows show it.
-Params window_params(const EvalText& text);
-
-/// Tells whoever runs windows how far they are: a window is worth its tokens, and each of its
-/// `parts` the same share of them.
-class WindowProgress {
- public:
-  WindowProgress(const EvalContext& context, std::string_view kind, const PerplexityPlan& plan,
-                 std::uint64_t first, std::uint64_t parts);
-  /// One more part is done; `value` is that of all windows so far.
-  void part_done(std::optional<double> value);
-
- private:
-  const EvalContext& context_;
-  EvaluationProgress now_;
-  std::uint64_t window_, parts_, done_ = 0;
-};
 
 }  // namespace qi

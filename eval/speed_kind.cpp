@@ -64,7 +64,7 @@ bool evaluate_speed(EvalContext& context) {
   EvalSubject subject{"speed", {}, {}, {}, EvalSubject::Reuse::kNothing};
   std::vector<std::vector<std::int32_t>> prompts;
   if (!request.prompts_path.empty()) {
-    const Tokenizer& tokenizer = context.inputs().tokenizer(transformer.vocab());
+    const Tokenizer& tokenizer = context.inputs().tokenizer();
     prompts = prompts_of(request.prompts_path, tokenizer, request.automatic_bos);
     subject.dataset = file_name_of(request.prompts_path);
   }

@@ -45,11 +45,6 @@ struct TextWindow {
   std::size_t scored_from = 0;  // tokens [scored_from, size) count
 
   std::span<const std::int32_t> targets() const { return std::span(tokens).subspan(scored_from); }
-  /// Of `states`, [tokens, width], those that predict the targets: each token's the next one.
-  std::span<const float> predicting(std::span<const float> states) const {
-    const std::size_t width = states.size() / tokens.size();
-    return states.subspan((scored_from - 1) * width, (tokens.size() - scored_from) * width);
-  }
 };
 
 class PerplexityPlan {

@@ -14,6 +14,7 @@
 #include "eval/evaluation.h"
 #include "eval/machine.h"
 #include "eval/results_db.h"
+#include "eval/saved_logits.h"
 
 namespace qi {
 namespace {
@@ -22,6 +23,20 @@ std::string results_path(const Options& options) {
   std::string path = options.database.empty() ? default_results_path() : options.database;
   if (!path.empty()) return path;
   throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
+}
+
+/// Opens a language model: PATH itself, or kld's base.
+Model open_language_model(Session& session, const std::string& path,
+                          std::vector<std::string>& inputs) {
+  const Catalog catalog = session.find(path);
+  Model model = session.open_only(path, catalog);
+  if (model.kind != ModelKind::kModel) {
+    throw Error(ErrorCode::kUsage, fmt::format("{} is of kind {}", path, kind_name(model.kind)),
+                "a language model");
+  }
+  const std::vector<std::string> files = input_paths(path, catalog);
+  inputs.insert(inputs.end(), files.begin(), files.end());
+  return model;
 }
 
 /// What the run is remembered by.
@@ -34,6 +49,7 @@ ResultRun run_record(const Model& model, const Options& options) {
   run.options = fmt::format("{}", fmt::join(options.kinds, ","));
   if (!options.text.empty()) run.options += " --text " + options.text;
   if (!options.prompts.empty()) run.options += " --prompts " + options.prompts;
+  if (!options.base.empty()) run.options += " --base " + options.base;
   return run;
 }
 
@@ -83,15 +99,23 @@ EvaluationRequest evaluation_request(const Options& options) {
 void run_eval(Session& session) {
   const Options& options = session.options();
   const std::string& path = options.paths.front();
-  const Catalog catalog = session.find(path);
-  const Model model = session.open_only(path, catalog);
-  if (model.kind != ModelKind::kModel) {
-    throw Error(ErrorCode::kUsage, fmt::format("{} is of kind {}", path, kind_name(model.kind)),
-                "a language model");
+  std::vector<std::string> inputs;
+  const Model model = open_language_model(session, path, inputs);
+  EvaluationRequest request = evaluation_request(options);
+  if (SavedLogits::is_one(options.base)) {
+    request.saved_base = options.base;
+    inputs.push_back(options.base);
+  } else if (!options.base.empty()) {
+    request.base =
+        std::make_shared<const Model>(open_language_model(session, options.base, inputs));
   }
-  std::vector<std::string> inputs = input_paths(path, catalog);
   if (!options.text.empty()) inputs.push_back(options.text);
   if (!options.prompts.empty()) inputs.push_back(options.prompts);
+  if (!options.save_logits.empty()) {
+    request.save.path = options.save_logits;
+    request.save.output = output_options(options, inputs);
+    if (options.save_top > 0) request.save.top = options.save_top;
+  }
   const std::string database = results_path(options);
   Table table(options, eval_columns(), inputs);
   table.title(model_line(model, options.ascii));
@@ -117,7 +141,7 @@ void run_eval(Session& session) {
   for (const Warning& warning : results.warnings()) session.messages().warning(warning);
   EvalStore store(database, results,
                   [&] { return results.begin_run(run_record(model, options), {}); });
-  Evaluation evaluation(model, evaluation_request(options));
+  Evaluation evaluation(model, std::move(request));
   const EvaluatedWeights as_stored{open_reader, std::nullopt, model.bits_per_weight(), {}};
   if (!evaluation.run(as_stored, store, events)) {
     progress.reset();
