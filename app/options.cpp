@@ -140,8 +140,8 @@ constexpr std::array kOptionTable = {
                  o.families = listed("--sweep", v);
                }},
     OptionSpec{"--eval", "KIND[,KIND...]", "PATH",
-               "what the model makes of --text FILE: ppl, perplexity; kld, divergence from --base", kModes, Mode::kEval, kAny,
-               false,
+               "what the model makes of a text (ppl, kld) or of questions (task)", kModes, Mode::kEval,
+               kAny, false,
                [](O& o, const S& v) {
                  o.mode = Mode::kEval;
                  o.kinds = listed("--eval", v);
@@ -222,6 +222,15 @@ constexpr std::array kOptionTable = {
                "--eval: the token that begins a text, as the tokenizer has it, or none", kEvery, kAny,
                Mode::kEval, false,
                [](O& o, const S& v) { o.no_bos = second_of("--bos", v, "auto", "none"); }},
+    OptionSpec{"--task", "FILE", "", "--eval: questions, JSONL: HellaSwag, PIQA, ARC, GSM8K, choices",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.task = not_empty("--task", v); }},
+    OptionSpec{"--shots-file", "FILE", "", "--eval: examples of the same form, before every question",
+               kEvery, kAny, Mode::kEval, false,
+               [](O& o, const S& v) { o.shots_file = not_empty("--shots-file", v); }},
+    OptionSpec{"--shots", "N", "", "--eval: the first N of them (default 5)", kEvery, kAny,
+               Mode::kEval, false,
+               [](O& o, const S& v) { o.shots = number_between("--shots", v, 0, 1000); }},
     OptionSpec{"--tokenizer", "PATH", "",
                "--eval: a folder, tokenizer.json or GGUF with the tokenizer",
                kEvery, kAny, Mode::kEval, false,
@@ -248,7 +257,7 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--prompts", "FILE", "", "--eval: speed's prompts, one a line (default: random)",
                kEvery, kAny, Mode::kEval, false,
                [](O& o, const S& v) { o.prompts = not_empty("--prompts", v); }},
-    OptionSpec{"--limit", "N", "", "--eval: the first N windows alone", kEvery, kAny, Mode::kEval,
+    OptionSpec{"--limit", "N", "", "--eval: the first N windows or questions alone", kEvery, kAny, Mode::kEval,
                false,
                [](O& o, const S& v) { o.limit = number_between("--limit", v, 1, 1U << 31); }},
     OptionSpec{"--family", "FAMILY[,...]", "", "--results: of these methods alone", kEvery, kAny,
@@ -372,6 +381,7 @@ void check_kind(const std::string& name, const Options& options) {
   need(kind->needs_text, options.text, "--text FILE");
   // A sweep's configurations are held against the model as it is stored.
   need(kind->needs_base && options.mode != Mode::kSweep, options.base, "--base MODEL");
+  need(kind->needs_task, options.task, "--task FILE");
 }
 
 void check_together(const Options& options, const std::vector<const OptionSpec*>& given) {
@@ -385,11 +395,12 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   const bool sweep_evaluates = options.mode == Mode::kSweep && !options.kinds.empty();
   for (const OptionSpec* spec : given) {
-    if (sweep_evaluates && spec->only_with == Mode::kEval && spec->name != "--nll") continue;
+    const bool of_one_model = spec->name == "--nll" || spec->name == "--save-logits";
+    if (sweep_evaluates && spec->only_with == Mode::kEval && !of_one_model) continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
       const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;
       usage(fmt::format("{} without --{}", spec->name,
-                        sweeps && spec->name != "--nll" ? "with" : mode_word(*spec->only_with)));
+                        sweeps && !of_one_model ? "with" : mode_word(*spec->only_with)));
     }
   }
   if (options.csv && options.json) usage("--csv and --json do not go together");
@@ -401,6 +412,9 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
     usage("--convert without --to TYPE");
   }
   for (const std::string& name : options.kinds) check_kind(name, options);
+  if (options.shots.value_or(0) > 0 && options.shots_file.empty()) {
+    usage("--shots without --shots-file FILE");
+  }
   if (options.mode == Mode::kDecode && options.level.empty()) {
     usage("--decode without --level NAME");
   }

@@ -79,6 +79,9 @@ struct Options {
   std::string text;
   std::string tokenizer;
   std::string save_logits;
+  std::string task;
+  std::string shots_file;
+  std::optional<std::uint64_t> shots;
   std::uint64_t save_top = 0;  // 0: the default
   std::string nll_output;
   bool llama_cpp_protocol = false;

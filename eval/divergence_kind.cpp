@@ -181,10 +181,9 @@ bool evaluate_divergence(EvalContext& context) {
 
   // Only saved logits leave something out.
   const std::size_t count = kDivergenceMeasures.size() - (saved ? 0 : 1);
-  const bool ended =
-      context.rows(subject, std::span(kDivergenceMeasures).first(count), [&](KeptPieces& pieces) {
-        return measure_divergence(context, text, *base, pieces, count);
-      });
+  const bool ended = context.rows(
+      subject, std::span(kDivergenceMeasures).first(count),
+      [&](KeptPieces& pieces) { return measure_divergence(context, text, *base, pieces, count); });
   if (ended && writer) writer->commit();
   return ended;
 }

@@ -98,9 +98,9 @@ const Tokenizer& EvalInputs::tokenizer() {
   if (tokenizer_ != nullptr) return *tokenizer_;
   std::unique_ptr<Tokenizer> loaded = load();
   if (static_cast<std::uint64_t>(loaded->size()) > stored().vocab()) {
-    throw Error(ErrorCode::kInconsistent,
-                fmt::format("the tokenizer has {} tokens", loaded->size()),
-                fmt::format("at most {}, the rows of the embedding", stored().vocab()), model_.path);
+    throw Error(
+        ErrorCode::kInconsistent, fmt::format("the tokenizer has {} tokens", loaded->size()),
+        fmt::format("at most {}, the rows of the embedding", stored().vocab()), model_.path);
   }
   tokenizer_ = std::move(loaded);
   return *tokenizer_;

@@ -6,6 +6,7 @@
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
 #include "eval/speed.h"
+#include "eval/task.h"
 
 namespace qi {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::array kEvaluationKinds = {
     EvalKind{"kld", "its divergence from a base", true, true, false, evaluate_divergence},
     EvalKind{"ppl", "its perplexity", true, false, false, evaluate_perplexity},
+    EvalKind{"task", "its right answers to questions", false, false, true, evaluate_task},
     EvalKind{"speed", "its speed and memory", false, false, false, evaluate_speed},
 };
 

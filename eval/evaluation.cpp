@@ -3,6 +3,7 @@
 #include "eval/eval_context.h"
 #include "eval/eval_inputs.h"
 #include "eval/eval_kind.h"
+#include "eval/task.h"
 
 namespace qi {
 
@@ -18,6 +19,7 @@ void Evaluation::check() {
     return kind != nullptr && kind->needs_text;
   };
   if (std::any_of(asked.begin(), asked.end(), needs_text)) inputs_->text();
+  if (inputs_->request().asks_for("task")) check_task(inputs_->request().task);
 }
 
 bool Evaluation::run(const EvaluatedWeights& weights, EvalStore& store,

@@ -39,6 +39,12 @@ struct EvaluationRequest {
     OutputOptions output;
     std::uint64_t top = 64;
   } save;
+  struct Task {
+    std::string path;
+    std::string shots_path;              // examples before every question; empty: none
+    std::optional<std::uint64_t> shots;  // the first so many; 5, or all where there are fewer
+    std::uint64_t limit = 0;             // questions at most; 0: all
+  } task;
   std::string prompts_path;    // speed: one a line; empty: random tokens
   std::string tokenizer_path;  // folder, tokenizer.json or GGUF; empty: the model's, or the base's
   bool redo = false;           // measures also what the database already has
@@ -90,7 +96,7 @@ class Evaluation {
   Evaluation(const Evaluation&) = delete;
   Evaluation& operator=(const Evaluation&) = delete;
 
-  /// Throws what run() would throw of the model as stored, its tokenizer and the text.
+  /// Throws what run() would throw of the model as stored, its tokenizer, the text and the task.
   void check();
   /// All kinds of the request over these weights; again for others: texts are read and the model
   /// is hashed once. False: cancelled.

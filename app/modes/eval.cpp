@@ -49,6 +49,7 @@ ResultRun run_record(const Model& model, const Options& options) {
   run.options = fmt::format("{}", fmt::join(options.kinds, ","));
   if (!options.text.empty()) run.options += " --text " + options.text;
   if (!options.prompts.empty()) run.options += " --prompts " + options.prompts;
+  if (!options.task.empty()) run.options += " --task " + options.task;
   if (!options.base.empty()) run.options += " --base " + options.base;
   return run;
 }
@@ -87,6 +88,7 @@ EvaluationRequest evaluation_request(const Options& options) {
   perplexity.limit = options.limit;
   if (options.kv_f16) perplexity.kv = KvType::kF16;
   if (options.activations_q8) perplexity.activations = Activations::kQ8;
+  request.task = {options.task, options.shots_file, options.shots, options.limit};
   request.automatic_bos = !options.no_bos;
   request.prompts_path = options.prompts;
   request.tokenizer_path = options.tokenizer;
@@ -109,8 +111,10 @@ void run_eval(Session& session) {
     request.base =
         std::make_shared<const Model>(open_language_model(session, options.base, inputs));
   }
-  if (!options.text.empty()) inputs.push_back(options.text);
-  if (!options.prompts.empty()) inputs.push_back(options.prompts);
+  for (const std::string& file :
+       {options.text, options.task, options.shots_file, options.prompts}) {
+    if (!file.empty()) inputs.push_back(file);
+  }
   if (!options.save_logits.empty()) {
     request.save.path = options.save_logits;
     request.save.output = output_options(options, inputs);

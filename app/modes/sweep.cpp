@@ -30,7 +30,9 @@ std::string options_text(const Options& options) {
     if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
   }
   if (!options.kinds.empty()) {
-    text += fmt::format(" --with {} --text {}", fmt::join(options.kinds, ","), options.text);
+    text += fmt::format(" --with {}", fmt::join(options.kinds, ","));
+    if (!options.text.empty()) text += " --text " + options.text;
+    if (!options.task.empty()) text += " --task " + options.task;
   }
   if (options.all_weights) text += " --all-weights";
   for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
@@ -242,7 +244,9 @@ void run_sweep(Session& session) {
   const SweepPlan plan = plan_sweep(model, request);
   std::optional<SweepEvaluation> evaluation;
   if (!options.kinds.empty()) {
-    inputs.push_back(options.text);
+    for (const std::string& file : {options.text, options.task, options.shots_file}) {
+      if (!file.empty()) inputs.push_back(file);
+    }
     evaluation.emplace(plan, evaluation_request(options));
   }
   Table table(options, options.dry_run ? forecast_columns() : result_columns(), inputs);

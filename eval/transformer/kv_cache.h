@@ -27,6 +27,8 @@ class KvCache {
   std::size_t size() const { return size_; }
   std::size_t room() const { return positions_; }
   void clear() { size_ = 0; }
+  /// Forgets all positions but the first `count`, of which there are at least so many.
+  void truncate(std::size_t count) { size_ = count; }
 
   /// Keys and values [count, kv_heads · head_dim] of positions size() + i.
   void store(std::size_t layer, std::size_t count, const float* keys, const float* values);
