@@ -395,7 +395,7 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   const bool sweep_evaluates = options.mode == Mode::kSweep && !options.kinds.empty();
   for (const OptionSpec* spec : given) {
-    const bool of_one_model = spec->name == "--nll" || spec->name == "--save-logits";
+    const bool of_one_model = spec->name == "--nll" || spec->name.substr(0, 6) == "--save";
     if (sweep_evaluates && spec->only_with == Mode::kEval && !of_one_model) continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
       const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;

@@ -98,12 +98,9 @@ EvaluationRequest evaluation_request(const Options& options) {
   return request;
 }
 
-void run_eval(Session& session) {
+void open_evaluation_files(Session& session, EvaluationRequest& request,
+                           std::vector<std::string>& inputs) {
   const Options& options = session.options();
-  const std::string& path = options.paths.front();
-  std::vector<std::string> inputs;
-  const Model model = open_language_model(session, path, inputs);
-  EvaluationRequest request = evaluation_request(options);
   if (SavedLogits::is_one(options.base)) {
     request.saved_base = options.base;
     inputs.push_back(options.base);
@@ -115,6 +112,15 @@ void run_eval(Session& session) {
        {options.text, options.task, options.shots_file, options.prompts}) {
     if (!file.empty()) inputs.push_back(file);
   }
+}
+
+void run_eval(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  std::vector<std::string> inputs;
+  const Model model = open_language_model(session, path, inputs);
+  EvaluationRequest request = evaluation_request(options);
+  open_evaluation_files(session, request, inputs);
   if (!options.save_logits.empty()) {
     request.save.path = options.save_logits;
     request.save.output = output_options(options, inputs);

@@ -22,5 +22,8 @@ void run_results(Session& session);
 
 /// What the options of --eval and of --sweep --with ask for.
 EvaluationRequest evaluation_request(const Options& options);
+/// Opens kld's base for it, and adds the files that it reads.
+void open_evaluation_files(Session& session, EvaluationRequest& request,
+                           std::vector<std::string>& inputs);
 
 }  // namespace qi

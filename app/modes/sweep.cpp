@@ -33,6 +33,7 @@ std::string options_text(const Options& options) {
     text += fmt::format(" --with {}", fmt::join(options.kinds, ","));
     if (!options.text.empty()) text += " --text " + options.text;
     if (!options.task.empty()) text += " --task " + options.task;
+    if (!options.base.empty()) text += " --base " + options.base;
   }
   if (options.all_weights) text += " --all-weights";
   for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
@@ -244,10 +245,9 @@ void run_sweep(Session& session) {
   const SweepPlan plan = plan_sweep(model, request);
   std::optional<SweepEvaluation> evaluation;
   if (!options.kinds.empty()) {
-    for (const std::string& file : {options.text, options.task, options.shots_file}) {
-      if (!file.empty()) inputs.push_back(file);
-    }
-    evaluation.emplace(plan, evaluation_request(options));
+    EvaluationRequest asked = evaluation_request(options);
+    open_evaluation_files(session, asked, inputs);
+    evaluation.emplace(plan, std::move(asked));
   }
   Table table(options, options.dry_run ? forecast_columns() : result_columns(), inputs);
   table.title(model_line(*model, options.ascii));

@@ -101,6 +101,26 @@ TEST_F(SweepEvaluations, AreRowsOfTheRunAndNeverMadeTwice) {
   EXPECT_TRUE(results.evaluations(latest).empty());
 }
 
+TEST_F(SweepEvaluations, DivergeFromTheModelAsItIsStored) {
+  request_.kinds = {"kld"};
+  const std::int64_t first = sweep();
+  ASSERT_TRUE(evaluate(first));
+  const auto means = [&] {
+    std::vector<double> values;
+    for (const EvalRow& row : rows_) {
+      if (row.kind == "kld") values.push_back(row.measured.value);
+    }
+    return values;
+  };
+  const std::vector<double> found = means();
+  ASSERT_EQ(found.size(), 2);
+  EXPECT_GT(found[0], 20 * found[1]);
+  EXPECT_GT(found[1], 0);
+  ASSERT_TRUE(evaluate(sweep()));
+  EXPECT_TRUE(progress_.empty());
+  EXPECT_EQ(means(), found);
+}
+
 TEST_F(SweepEvaluations, KeepFinishedWindowsWhenCancelled) {
   const std::int64_t run = sweep();
   std::atomic<bool> cancel{false};
