@@ -28,6 +28,7 @@
 
 #include "engine/format/open.h"
 #include "engine/quant/ggml_quantize.h"
+#include "engine/stats/parallel.h"
 #include "eval/transformer/transformer.h"
 #include "tests/support/gguf_builder.h"
 
@@ -190,12 +191,11 @@ void bench_prefill(int rounds, unsigned threads) {
 }
 
 /// Sums of the bytes of all weights but the embedding, on all cores.
-void read_weights(const Model& model, ThreadPool& pool) {
+void read_weights(const Model& model, unsigned threads) {
   constexpr std::uint64_t kPiece = std::uint64_t{1} << 17;
   static std::atomic<std::uint64_t> total;
   const File& file = *model.files.front();
-  Buffer scratch;  // not needed: the file is mapped
-  const auto body = [&](WorkBuffers&, std::uint64_t i) {
+  const auto body = [&](Buffer& scratch, std::uint64_t i) {
     const std::uint64_t begin = i * kPiece;
     const auto bytes = file.kept_bytes(begin, std::min(kPiece, file.size() - begin), scratch);
     std::array<std::uint64_t, 16> sums{};
@@ -206,7 +206,8 @@ void read_weights(const Model& model, ThreadPool& pool) {
     }
     total += std::accumulate(sums.begin(), sums.end(), std::uint64_t{0});
   };
-  pool.each(false, nullptr, file.size() / kPiece, body);
+  for_each_index(
+      threads, nullptr, file.size() / kPiece, [] { return Buffer{}; }, body);
 }
 
 void bench_decode(DType type, int rounds, unsigned threads) {
@@ -215,7 +216,6 @@ void bench_decode(DType type, int rounds, unsigned threads) {
   const Model model = random_model(type, layers);
   const double bytes = layer_bytes * static_cast<double>(layers) +
                        static_cast<double>(stored_bytes(type, kVocab * kHidden).value());
-  ThreadPool pool(threads);
   for (const Activations activations : {Activations::kF32, Activations::kQ8}) {
     if (activations == Activations::kQ8 && q8_block(type, kHidden) == 0) continue;
     const Transformer transformer(model, open_reader, {threads}, activations);
@@ -227,11 +227,11 @@ void bench_decode(DType type, int rounds, unsigned threads) {
       transformer.logits(states, [](const Transformer::LogitBlock&) {});
     };
     token();
-    read_weights(model, pool);
+    read_weights(model, threads);
     constexpr int kTokens = 4;
     std::vector<double> decode, read, ratios;
     for (int round = 0; round < rounds; ++round) {
-      read.push_back(seconds_of([&] { read_weights(model, pool); }) * bytes /
+      read.push_back(seconds_of([&] { read_weights(model, threads); }) * bytes /
                      static_cast<double>(model.files.front()->size()));
       decode.push_back(seconds_of([&] {
                          for (int i = 0; i < kTokens; ++i) token();

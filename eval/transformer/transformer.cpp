@@ -27,6 +27,8 @@ constexpr std::uint64_t kBlockElements = std::uint64_t{1} << 21;
 constexpr std::size_t kMany = 9;
 // Of stored rows a thread takes at a time: little beside a matrix, much beside taking them.
 constexpr std::uint64_t kDotBytes = std::uint64_t{1} << 17;
+// Operations that decoding a number takes, about.
+constexpr std::uint64_t kDecodingCost = 16;
 // Positions whose MLP is computed at a time: it is several times as wide as the state.
 constexpr std::size_t kMlpPositions = 512;
 
@@ -35,7 +37,10 @@ std::uint64_t block_rows(const Matrix& matrix, std::uint64_t most) {
 }
 
 std::uint64_t rows_at_a_time(const Matrix& matrix, std::size_t positions) {
-  if (positions < kMany) return std::max<std::uint64_t>(1, kDotBytes / matrix.row_bytes());
+  if (positions < kMany) {
+    return matrix.decodes() ? kDecodedRows
+                            : std::max<std::uint64_t>(1, kDotBytes / matrix.row_bytes());
+  }
   return block_rows(matrix, std::clamp(matrix.rows() / kPieces, kFewestRows, kMostRows));
 }
 
@@ -298,7 +303,9 @@ bool Transformer::products(std::initializer_list<Product> list, Input& input) co
     const std::uint64_t step = rows_at_a_time(matrix, input.count);
     parts.push_back({linear, input.vectors(matrix), out, pieces, step});
     pieces += (matrix.rows() + step - 1) / step;
-    operations += input.count * matrix.rows() * matrix.cols();
+    const std::uint64_t cost =
+        std::max<std::uint64_t>(input.count, matrix.decodes() ? kDecodingCost : 1);
+    operations += cost * matrix.rows() * matrix.cols();
   }
   return workers_.each(pieces, operations, [&](WorkBuffers& buffers, std::uint64_t i) {
     std::size_t at = parts.size() - 1;

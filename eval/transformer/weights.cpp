@@ -12,9 +12,6 @@
 namespace qi {
 namespace {
 
-// Of rows that are decoded before they are multiplied: they are to stay in the nearest caches.
-constexpr std::uint64_t kDecodedNumbers = 16384;
-
 /// Finds weights by their GGUF names, whatever the model calls them, and checks their shapes.
 class Finder {
  public:
@@ -144,7 +141,7 @@ void Matrix::dots(std::uint64_t first, std::uint64_t count, const DotVectors& ve
       row_dots(dots_type_, reader.stored_rows(first, count), count, vectors, out, stride);
       return reader.check();
     }
-    const std::uint64_t most = std::clamp<std::uint64_t>(kDecodedNumbers / cols(), 1, count);
+    const std::uint64_t most = std::min(kDecodedRows, count);
     buffer.resize(std::max<std::size_t>(buffer.size(), most * cols()));
     for (std::uint64_t done = 0; done < count; done += most) {
       const std::uint64_t rows = std::min(most, count - done);

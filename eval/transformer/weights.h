@@ -21,6 +21,10 @@ namespace qi {
 using OpenWeight =
     std::function<std::unique_ptr<WeightReader>(const Model& model, const Weight& weight)>;
 
+/// How many rows dots() decodes at a time, where it has to: few, and what a coder made into one
+/// (4-D blocks of zfp) stays together.
+inline constexpr std::uint64_t kDecodedRows = 64;
+
 /// A stored matrix [rows, cols]. Any number of threads read it at once.
 class Matrix {
  public:
@@ -39,6 +43,8 @@ class Matrix {
             std::vector<float>& buffer, float* out, std::size_t stride) const;
   /// What dots() asks of x in 8 bits (row_dots.h); 0: it takes none.
   std::size_t q8_block() const { return q8_block_; }
+  /// dots() decodes rows before it multiplies them.
+  bool decodes() const { return dots_type_ == DType::kUnknown; }
   /// Of a row, as stored.
   std::uint64_t row_bytes() const;
 
