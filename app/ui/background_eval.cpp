@@ -7,9 +7,12 @@
 #include <thread>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "app/ui/own_priority.h"
 #include "engine/format/open.h"
 #include "eval/results.h"
+#include "eval/saved_logits.h"
 #include "eval/sweep_evaluation.h"
 
 namespace qi {
@@ -66,10 +69,24 @@ std::optional<std::vector<ResultRow>> rows_of(const SweepPlan& plan,
   return totals;
 }
 
+std::shared_ptr<const Model> base_model(const std::string& path) {
+  const Catalog catalog = find_models(path);
+  if (catalog.models.size() != 1) {
+    throw Error(ErrorCode::kUsage, fmt::format("{} models", catalog.models.size()),
+                "one, as the base", path);
+  }
+  return std::make_shared<const Model>(open_model(catalog.models.front()));
+}
+
 void evaluate(const BackgroundEval::What& what, UnitContext& context,
               const EvaluationEvents& events) {
   EvaluationRequest request = what.request;
   request.cancel = context.cancel();
+  if (SavedLogits::is_one(what.base_path)) {
+    request.saved_base = what.base_path;
+  } else if (!what.base_path.empty()) {
+    request.base = base_model(what.base_path);
+  }
   if (what.config) {
     SweepRequest covered;
     covered.configs = {*what.config};

@@ -25,7 +25,8 @@ class BackgroundEval {
   struct What {
     std::shared_ptr<const Model> model;
     std::optional<MethodConfig> config;  // nothing: as stored
-    EvaluationRequest request;           // `cancel` is the job's
+    EvaluationRequest request;           // `cancel` is the job's, the base `base_path`'s
+    std::string base_path;               // a model, or saved logits; empty: none
     std::string database;
     ResultRun run;  // for the record
   };

@@ -58,7 +58,7 @@ FormList eval_form() {
   std::vector<FormSection> kinds;
   for (const EvalKind& kind : evaluation_kinds()) {
     kinds.push_back(
-        {std::string(kind.name), std::string(kind.description), {}, kinds.empty(), false});
+        {std::string(kind.name), std::string(kind.description), {}, kind.name == "ppl", false});
   }
   for (const OptionSpec& option : option_table()) {
     const bool of_eval = option.only_with == Mode::kEval || option.or_with == Mode::kEval;
@@ -78,8 +78,12 @@ FormList eval_form() {
 }
 
 /// As they are given in batch: one parser, one set of refusals.
-std::vector<std::string> arguments_of(const EvalForm::Choice& choice, const std::string& path) {
-  std::vector<std::string> out = {"--eval", fmt::format("{}", fmt::join(choice.kinds, ","))};
+std::vector<std::string> arguments_of(const EvalForm::Choice& choice,
+                                      const std::optional<MethodConfig>& config,
+                                      const std::string& path) {
+  std::vector<std::string> out = {"--eval"};
+  if (config) out = {"--sweep", config->family, "--with"};
+  out.push_back(fmt::format("{}", fmt::join(choice.kinds, ",")));
   for (const auto& [name, text] : choice.options) {
     out.push_back("--" + name);
     if (!text.empty()) out.push_back(text);
@@ -120,10 +124,11 @@ void Program::show_eval() {
   } else if (!from_eval) {
     eval_config_.reset();
   }
-  const auto check = [path = path_](const EvalForm::Choice& choice) -> std::string {
+  const auto check = [config = eval_config_,
+                      path = path_](const EvalForm::Choice& choice) -> std::string {
     if (choice.kinds.empty()) return "no kind is switched on: Enter switches one";
     try {
-      parse_options(arguments_of(choice, path));
+      parse_options(arguments_of(choice, config, path));
       return "";
     } catch (const Error& error) {
       const bool says = !error.expected.empty() && !error.expected.starts_with("see ");
@@ -143,11 +148,12 @@ void Program::start_eval() {
   trim_history();
   const EvalForm::Choice choice = form->choice();
   eval_choice_ = std::make_unique<FormList>(form->form());
-  const Options options = parse_options(arguments_of(choice, path_));
+  const Options options = parse_options(arguments_of(choice, eval_config_, path_));
   BackgroundEval::What what;
   what.model = model_->table().shared_model();
   what.config = eval_config_;
   what.request = evaluation_request(options);
+  what.base_path = options.base;
   what.request.threads = options_.threads;
   what.database = database_path();
   what.run.model = what.model->name;
