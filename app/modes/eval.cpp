@@ -141,7 +141,7 @@ void run_eval(Session& session) {
   events.on_progress = [&](const EvaluationProgress& now) {
     if (!progress) progress.emplace(std::string(now.kind), options.quiet, options.ascii, false);
     progress->update(now.done, now.total,
-                     now.value ? fmt::format("{} {:.4f}", now.kind, *now.value) : "");
+                     now.value ? fmt::format("{} {:.5g}", now.kind, *now.value) : "");
   };
   events.on_row = [&](const EvalRow& row) {
     progress.reset();
