@@ -23,7 +23,6 @@
 #include "eval/results_db.h"
 #include "views/diff_screen.h"
 #include "views/eval_form.h"
-#include "views/eval_screen.h"
 #include "views/heatmap_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"

@@ -53,8 +53,8 @@ FormField field_of(const OptionSpec& option) {
 }
 
 FormList eval_form() {
-  FormSection text{"text", "what is read", {}, false, true};
-  FormSection model{"model", "how the model runs", {}, false, true};
+  FormSection text{"input", "what is read", {}, false, true};
+  FormSection model{"compute", "how the model runs", {}, false, true};
   std::vector<FormSection> kinds;
   for (const EvalKind& kind : evaluation_kinds()) {
     kinds.push_back(

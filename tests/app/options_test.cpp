@@ -122,7 +122,8 @@ TEST(Options, Evaluations) {
   EXPECT_TRUE(options.llama_cpp_protocol && options.no_bos && options.redo && !options.kv_f16);
   EXPECT_EQ(options.context, 256);
   EXPECT_THAT(usage_error({"--eval", "ppl", "m"}), HasSubstr("without --text"));
-  EXPECT_THAT(usage_error({"--eval", "bleu", "m", "--text", "t"}), HasSubstr("called bleu: kld, ppl, task"));
+  EXPECT_THAT(usage_error({"--eval", "bleu", "m", "--text", "t"}),
+              HasSubstr("called bleu: kld, ppl, task"));
   EXPECT_THAT(usage_error({"--eval", "ppl", "m", "--text", "t", "--protocol", "gguf"}),
               HasSubstr("--protocol gguf"));
   EXPECT_THAT(usage_error({"--list", "m", "--redo"}), HasSubstr("without --sweep"));

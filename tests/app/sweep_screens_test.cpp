@@ -324,5 +324,55 @@ TEST(BackgroundSweep, CancellingLeavesTheDatabaseToTheQueue) {
   EXPECT_GT(count(database, "result"), 0);
 }
 
+// From the model's screen and from a sweep's: what configurations do to the model joins the plot.
+TEST(EvalScreens, TheModelAndOneOfItsConfigurations) {
+  Driven ui(kWap);
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  ui.type("E");
+  ASSERT_EQ(ui.program().context(), kInForm);
+  EXPECT_TRUE(ui.sees("without --text FILE")) << ui.screen();
+  ui.type("r");
+  EXPECT_EQ(ui.program().context(), kInForm);  // nothing to read yet
+  set_option(ui, "text", kWap + "/eval.txt");
+  set_option(ui, "context", "64");
+  set_option(ui, "limit", "3");
+  ui.type("r");
+  EXPECT_EQ(ui.program().context(), kInEval);
+  ASSERT_TRUE(ui.shows("1 row")) << ui.screen();
+  EXPECT_TRUE(ui.sees("as stored")) << ui.screen();
+  ui.press(KeyCode::kEscape);
+
+  ui.type("r");
+  ASSERT_TRUE(to_line(ui, "zfp"));
+  set_option(ui, "rates", "8");
+  ui.type("r");
+  ASSERT_TRUE(ui.shows("28 of 28 rows"));
+  ui.type("E");  // of the configuration under the cursor; what was typed is still there
+  ASSERT_EQ(ui.program().context(), kInForm);
+  EXPECT_TRUE(ui.sees("Evaluate  wap  zfp 2D rate 8")) << ui.screen();
+  ui.type("r");
+  ASSERT_TRUE(ui.shows("2 rows")) << ui.screen();
+  EXPECT_TRUE(ui.sees("zfp 2D rate 8  ")) << ui.screen();
+  ui.press(KeyCode::kEscape);
+  ASSERT_EQ(ui.program().context(), kInSweep);
+  const auto on_axis = [&] {
+    for (int i = 0; i < 20 && !ui.sees("perplexity over"); ++i) ui.type("a");
+    return ui.sees("perplexity over");
+  };
+  EXPECT_TRUE(on_axis()) << ui.screen();
+  EXPECT_EQ(count(ui.database(), "run_evaluation"), 2);
+}
+
+TEST(EvalScreens, WhatCannotBeEvaluatedSaysWhy) {
+  Driven ui(kStories);  // a file without its folder has neither config nor tokenizer
+  ASSERT_TRUE(ui.shows("all 47 weights analysed"));
+  ui.type("E");
+  set_option(ui, "text", "/nowhere/text");
+  ui.type("r");
+  ASSERT_TRUE(
+      ui.until([&] { return ui.program().context() == kInEval && !ui.sees("is finished yet"); }));
+  EXPECT_TRUE(ui.sees("/nowhere/text: no such file")) << ui.screen();
+}
+
 }  // namespace
 }  // namespace qi

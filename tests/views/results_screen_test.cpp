@@ -194,7 +194,7 @@ TEST(PlannerScreen, PlansForATarget) {
   EXPECT_TRUE(screen.plan());
   press(screen, "a");
   EXPECT_FALSE(screen.plan());  // nobody measured outputs
-  press(screen, "a");  // nothing was evaluated
+  press(screen, "a");           // nothing was evaluated
   EXPECT_FALSE(screen.plan());
   press(screen, "a");
   screen.set_target("2");
