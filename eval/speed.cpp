@@ -24,7 +24,7 @@ constexpr std::size_t kFewestTokens = 4;
 // Of the mixes: a long prompt and one token, four fifths prompt, a short one and hundreds.
 constexpr std::size_t kMixTokens = 512;
 
-constexpr std::array<SpeedMeasureInfo, 15> kMeasures = {{
+constexpr std::array<SpeedMeasureInfo, 15> kSpeedMeasures = {{
     {"prefill", "ms a token of the prompts, one prompt at a time"},
     {"decode", "ms a generated token, one prompt at a time"},
     {"sequential", "ms a prompt with all its generated tokens, one prompt at a time"},
@@ -46,21 +46,21 @@ double seconds_since(steady_clock::time_point begin) {
   return duration<double>(steady_clock::now() - begin).count();
 }
 
-double sum_of(std::span<const double> x) {
+double time_sum(std::span<const double> x) {
   return std::accumulate(x.begin(), x.end(), 0.0);
 }
 
 /// The mean of `factor` · x, and its standard error where there are two at least.
-SpeedMeasure mean_of(std::string_view name, std::span<const double> x, double factor) {
+SpeedMeasure mean_time(std::string_view name, std::span<const double> x, double factor) {
   SpeedMeasure out;
   out.name = name;
   const auto n = static_cast<double>(x.size());
-  const double mean = sum_of(x) / n;
+  const double mean = time_sum(x) / n;
   double squares = 0;
   for (const double value : x) squares += (value - mean) * (value - mean);
   out.value = factor * mean;
   if (x.size() > 1) out.standard_error = factor * std::sqrt(squares / (n - 1) / n);
-  out.seconds = sum_of(x);
+  out.seconds = time_sum(x);
   return out;
 }
 
@@ -68,7 +68,7 @@ SpeedMeasure mean_of(std::string_view name, std::span<const double> x, double fa
 SpeedMeasure quantile_of(std::string_view name, std::vector<double> x, double share) {
   std::sort(x.begin(), x.end());
   const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(x.size())));
-  return {name, 1e3 * x[std::max<std::size_t>(rank, 1) - 1], std::nullopt, x.size(), sum_of(x)};
+  return {name, 1e3 * x[std::max<std::size_t>(rank, 1) - 1], std::nullopt, x.size(), time_sum(x)};
 }
 
 /// Prompts that were run and continued side by side.
@@ -76,7 +76,7 @@ struct Generation {
   std::vector<double> prefill;  // seconds, of each prompt
   double first_token = 0;       // until the first tokens of all are there
   std::vector<double> steps;    // of every step behind them
-  double all() const { return first_token + sum_of(steps); }
+  double all() const { return first_token + time_sum(steps); }
 };
 
 class Speedometer {
@@ -141,7 +141,7 @@ std::size_t fitted(std::size_t tokens, double share) {
 }  // namespace
 
 std::span<const SpeedMeasureInfo> speed_measures() {
-  return kMeasures;
+  return kSpeedMeasures;
 }
 
 std::vector<Tokens> random_prompts(std::uint64_t vocab, std::size_t prompts, std::size_t tokens) {
@@ -183,7 +183,7 @@ std::optional<SpeedPlan> plan_speed(const Transformer& transformer, std::vector<
   if (!speedometer.generate(trial, 2)) return std::nullopt;
   const auto tried = speedometer.generate(trial, 3);
   if (!tried) return std::nullopt;
-  const double token_s = sum_of(tried->steps) / 2;
+  const double token_s = time_sum(tried->steps) / 2;
   const double prompt_token_s = tried->prefill.front() / static_cast<double>(trial.front().size());
   const auto some = [](std::size_t tokens) { return std::max<std::size_t>(tokens, 1); };
   plan.mixes = {{"mix.prompt", some(room - 1), 1},
@@ -232,12 +232,12 @@ bool measure_speed(const Transformer& transformer, const SpeedPlan& plan,
     steps.insert(steps.end(), one->steps.begin(), one->steps.end());
     requests.push_back(one->all());
   }
-  give(mean_of("prefill", prefill,
-               1e3 * static_cast<double>(n) / static_cast<double>(prompt_tokens)),
+  give(mean_time("prefill", prefill,
+                 1e3 * static_cast<double>(n) / static_cast<double>(prompt_tokens)),
        prompt_tokens);
-  if (!steps.empty()) give(mean_of("decode", steps, 1e3), steps.size());
-  give(mean_of("sequential", requests, 1e3), prompt_tokens + generated);
-  give(mean_of("sequential.first_token", first, 1e3), prompt_tokens);
+  if (!steps.empty()) give(mean_time("decode", steps, 1e3), steps.size());
+  give(mean_time("sequential", requests, 1e3), prompt_tokens + generated);
+  give(mean_time("sequential.first_token", first, 1e3), prompt_tokens);
   if (!steps.empty()) {
     give(quantile_of("sequential.p50", steps, 0.50), steps.size());
     give(quantile_of("sequential.p95", steps, 0.95), steps.size());
@@ -249,12 +249,12 @@ bool measure_speed(const Transformer& transformer, const SpeedPlan& plan,
   const double all = batch->all();
   const std::array<double, 1> whole = {all};
   const std::array<double, 1> begun = {batch->first_token};
-  give(mean_of("batch", whole, 1e3), prompt_tokens + generated);
-  give(mean_of("batch.first_token", begun, 1e3), prompt_tokens);
+  give(mean_time("batch", whole, 1e3), prompt_tokens + generated);
+  give(mean_time("batch.first_token", begun, 1e3), prompt_tokens);
   const std::size_t stepped = n * batch->steps.size();
   if (stepped > 0) {
-    const double seconds = sum_of(batch->steps);
-    give(mean_of("batch.step", batch->steps, 1e3), stepped);
+    const double seconds = time_sum(batch->steps);
+    give(mean_time("batch.step", batch->steps, 1e3), stepped);
     give({"throughput", static_cast<double>(stepped) / seconds, std::nullopt, 0, seconds}, stepped);
   }
   give({"throughput.total", static_cast<double>(prompt_tokens + generated) / all, std::nullopt, 0,
@@ -267,7 +267,7 @@ bool measure_speed(const Transformer& transformer, const SpeedPlan& plan,
     if (!one) return false;
     const std::size_t tokens = mix.prompt + mix.generated;
     const std::array<double, 1> time = {one->all()};
-    give(mean_of(mix.name, time, 1e3 / static_cast<double>(tokens)), tokens);
+    give(mean_time(mix.name, time, 1e3 / static_cast<double>(tokens)), tokens);
   }
   return true;
 }

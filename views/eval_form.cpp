@@ -12,8 +12,8 @@
 namespace qi {
 namespace {
 
-constexpr int kAbove = 2;  // rows above the list
-constexpr int kBelow = 3;  // rows below it, and a rule
+constexpr int kFormAbove = 2;  // rows above the list
+constexpr int kFormBelow = 3;  // rows below it, and a rule
 
 }  // namespace
 
@@ -41,7 +41,8 @@ void EvalForm::look() {
 }
 
 void EvalForm::arrange() {
-  form_.arrange({0, kAbove, size().width, std::max(0, size().height - kAbove - kBelow - 2)});
+  form_.arrange(
+      {0, kFormAbove, size().width, std::max(0, size().height - kFormAbove - kFormBelow - 2)});
 }
 
 std::string EvalForm::why_not(Command command) const {
@@ -100,13 +101,13 @@ Request EvalForm::mouse(const Key& key) {
 void EvalForm::paint(Canvas& canvas, const Glyphs& glyphs) const {
   paint_title(canvas, glyphs, "Evaluate  " + subject_, "");
   form_.paint(canvas, glyphs);
-  const int rule = size().height - kBelow - 2;
+  const int rule = size().height - kFormBelow - 2;
   const int room = size().width - 2;
   canvas.fill({0, rule, size().width, 1}, glyphs.horizontal, {Ink::kRule});
   if (!problem_.empty()) {
     int line = rule;
     for (const std::string& part : wrap(problem_, room)) {
-      if (line < rule + kBelow) canvas.text(bounds(), 1, ++line, part, {Ink::kError});
+      if (line < rule + kFormBelow) canvas.text(bounds(), 1, ++line, part, {Ink::kError});
     }
   } else {
     canvas.text(bounds(), 1, rule + 1,

@@ -11,12 +11,12 @@
 namespace qi {
 namespace {
 
-constexpr int kNameCells = 20;
+constexpr int kFieldNameCells = 20;
 constexpr int kValueCells = 28;  // of a field's text, where the screen is wide
 constexpr int kHelpCells = 40;   // with less room help stands below the list alone
 constexpr int kSectionMargin = 2;
 constexpr int kFieldMargin = 6;
-constexpr int kValueAt = kSectionMargin + kNameCells + 2;
+constexpr int kValueAt = kSectionMargin + kFieldNameCells + 2;
 
 std::string help_of(const FormField& field) {
   return field.values.empty() ? field.help : fmt::format("{}: {}", field.help, field.values);

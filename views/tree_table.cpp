@@ -32,7 +32,7 @@ constexpr std::array kColumns = {
     TreeColumnInfo{TreeColumn::kAnalysed, "analysed", "analysed", 8, 9},
 };
 
-constexpr int kGap = 2;
+constexpr int kTreeGap = 2;
 constexpr int kNarrow = 34;  // below this there is room for a module and its size only
 constexpr int kNarrowModule = 12;
 
@@ -63,14 +63,14 @@ std::vector<ColumnPlace> place_tree_columns(const WeightTable& table, const Colu
     wishes.push_back(wish);
   }
   // Two names share what is left over: the module takes it all, so the other one asks for half.
-  int used = -kGap;
-  for (const ColumnWish& wish : wishes) used += wish.width + kGap;
+  int used = -kTreeGap;
+  for (const ColumnWish& wish : wishes) used += wish.width + kTreeGap;
   for (ColumnWish& wish : wishes) {
     if (wish.id == static_cast<int>(TreeColumn::kWorstName)) {
       wish.width += std::clamp((width - used) / 2, 0, 24);
     }
   }
-  return place_columns(std::max(0, width), kGap, wishes);
+  return place_columns(std::max(0, width), kTreeGap, wishes);
 }
 
 std::string tree_title(TreeColumn column, const WeightTable& table, const ColumnFit& fit) {

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 const std::string kWapFolder = test::kData + "/models/wap";
 
-std::shared_ptr<const Model> model_at(const std::string& path) {
+std::shared_ptr<const Model> opened_model(const std::string& path) {
   return std::make_shared<const Model>(open_model(find_models(path).models.front()));
 }
 
@@ -100,7 +100,7 @@ class Divergence : public testing::Test {
 
   test::TempDir dir_;
   int databases_ = 0;
-  std::shared_ptr<const Model> base_ = model_at(kWapFolder);
+  std::shared_ptr<const Model> base_ = opened_model(kWapFolder);
 };
 
 TEST_F(Divergence, OfStoredAndQuantizedModelsAsOthersComputedIt) {
@@ -113,7 +113,7 @@ TEST_F(Divergence, OfStoredAndQuantizedModelsAsOthersComputedIt) {
     EXPECT_NEAR(rows.at("kld.ppl").value / of_text["a_first4096"]["ppl"].get<double>(), 1, 1e-4);
     EXPECT_NEAR(rows.at("kld.base_ppl").value, 37.9371, 1e-4);
   };
-  const auto int8 = model_at(kWapFolder + "/wap-int8");  // has no tokenizer of its own
+  const auto int8 = opened_model(kWapFolder + "/wap-int8");  // has no tokenizer of its own
   check(run(*int8, request(16)), reference["stored_variants"]["int8"], 1e-4);
 
   SweepRequest grid;
@@ -132,7 +132,7 @@ TEST_F(Divergence, IsNothingFromItselfAndTheSameForAnyNumberOfThreads) {
   EXPECT_EQ(same.at("kld.max").value, 0);
   EXPECT_EQ(same.at("kld.same_top").value, 1);
   EXPECT_EQ(same.at("kld.ppl_ratio").value, 1);
-  const auto int8 = model_at(kWapFolder + "/wap-int8");
+  const auto int8 = opened_model(kWapFolder + "/wap-int8");
   EvaluationRequest asked = request(2);
   const Rows two = run(*int8, asked);
   for (const unsigned threads : {1u, 3u}) {
@@ -143,7 +143,7 @@ TEST_F(Divergence, IsNothingFromItselfAndTheSameForAnyNumberOfThreads) {
 }
 
 TEST_F(Divergence, FromSavedLogitsIsThatOfTheModelTheyAreOf) {
-  const auto int8 = model_at(kWapFolder + "/wap-int8");
+  const auto int8 = opened_model(kWapFolder + "/wap-int8");
   EvaluationRequest saving = request(3);
   saving.save.path = dir_ / "top64";
   const Rows live = run(*int8, saving);
@@ -218,7 +218,7 @@ TEST_F(Divergence, SavedLogitsThatAreDamagedOrOfSomethingElseAreRefused) {
 TEST_F(Divergence, RefusesBasesThatCannotBeHeldAgainstTheModel) {
   const std::string stories = test::kData + "/models/stories260K";
   EvaluationRequest asked = request(1);
-  asked.base = model_at(stories);
+  asked.base = opened_model(stories);
   EXPECT_EQ(refusal(*base_, asked),
             "inconsistent: the base's tokenizer makes other tokens of the text");
   asked.tokenizer_path = stories;
@@ -232,11 +232,11 @@ TEST_F(Divergence, RefusesBasesThatCannotBeHeldAgainstTheModel) {
   }
   asked = request(1);
   asked.text_path = stories + "/eval.txt";
-  asked.base = model_at(stories);
-  EXPECT_EQ(run(*model_at(bare), asked).at("kld").value, 0);
-  asked.base = model_at(bare);
-  EXPECT_EQ(run(*model_at(stories), asked).at("kld").value, 0);
-  EXPECT_EQ(refusal(*model_at(bare), asked).substr(0, 8), "missing:");
+  asked.base = opened_model(stories);
+  EXPECT_EQ(run(*opened_model(bare), asked).at("kld").value, 0);
+  asked.base = opened_model(bare);
+  EXPECT_EQ(run(*opened_model(stories), asked).at("kld").value, 0);
+  EXPECT_EQ(refusal(*opened_model(bare), asked).substr(0, 8), "missing:");
 }
 
 }  // namespace

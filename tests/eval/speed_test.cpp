@@ -13,10 +13,10 @@
 namespace qi {
 namespace {
 
-const std::string kStories = QI_TEST_DATA "/models/stories260K";
+const std::string kStoriesModel = QI_TEST_DATA "/models/stories260K";
 
 TEST(Speed, EveryMeasureOnceAndWhatItCounts) {
-  const Model model = open_model(find_models(kStories).models.front());
+  const Model model = open_model(find_models(kStoriesModel).models.front());
   const Transformer transformer(model, open_reader, {2});
   auto plan = plan_speed(transformer, {}, KvType::kF16, 0);
   ASSERT_TRUE(plan);
@@ -61,7 +61,7 @@ TEST(Speed, EveryMeasureOnceAndWhatItCounts) {
 }
 
 TEST(Speed, PlansForTheContextTheTimeAndTheGivenPrompts) {
-  const Model model = open_model(find_models(kStories).models.front());
+  const Model model = open_model(find_models(kStoriesModel).models.front());
   const Transformer transformer(model, open_reader, {1});
   const auto short_plan = plan_speed(transformer, {}, KvType::kF32, 1e-9);
   ASSERT_TRUE(short_plan);
@@ -80,7 +80,7 @@ TEST(Speed, PlansForTheContextTheTimeAndTheGivenPrompts) {
 }
 
 TEST(Speed, StopsWhenAsked) {
-  const Model model = open_model(find_models(kStories).models.front());
+  const Model model = open_model(find_models(kStoriesModel).models.front());
   std::atomic<bool> cancel{false};
   const Transformer transformer(model, open_reader, {2, &cancel});
   const auto plan = plan_speed(transformer, {}, KvType::kF32, 0);
@@ -94,7 +94,7 @@ TEST(Speed, StopsWhenAsked) {
 TEST(Speed, RowsOfTheEvaluation) {
   const test::TempDir dir;
   std::ofstream(dir / "prompts.txt") << "Once upon a time\n\nThere was a dog\r\n";
-  const Model model = open_model(find_models(kStories).models.front());
+  const Model model = open_model(find_models(kStoriesModel).models.front());
   EvaluationRequest request;
   request.kinds = {"speed"};
   request.prompts_path = dir / "prompts.txt";

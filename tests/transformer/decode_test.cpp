@@ -29,7 +29,7 @@ Tokens some_tokens(std::size_t count) {
   return ids;
 }
 
-std::vector<float> all_logits(const Transformer& transformer, std::span<const float> states) {
+std::vector<float> logits_of_all(const Transformer& transformer, std::span<const float> states) {
   const std::size_t count = states.size() / transformer.architecture().hidden;
   std::vector<float> out(count * transformer.vocab());
   EXPECT_TRUE(transformer.logits(states, [&](const Transformer::LogitBlock& block) {
@@ -45,7 +45,7 @@ std::vector<float> logits_of_window(const Transformer& transformer, const Tokens
   KvCache cache(transformer.architecture(), ids.size(), KvType::kF32, KvLayers::kCurrent);
   std::vector<float> states;
   EXPECT_TRUE(transformer.run(ids, cache, states));
-  return all_logits(transformer, states);
+  return logits_of_all(transformer, states);
 }
 
 std::vector<float> logits_one_by_one(const Transformer& transformer, const Tokens& ids) {
@@ -53,7 +53,7 @@ std::vector<float> logits_one_by_one(const Transformer& transformer, const Token
   std::vector<float> out, states;
   for (const std::int32_t id : ids) {
     EXPECT_TRUE(transformer.run({&id, 1}, cache, states));
-    const std::vector<float> logits = all_logits(transformer, states);
+    const std::vector<float> logits = logits_of_all(transformer, states);
     out.insert(out.end(), logits.begin(), logits.end());
   }
   return out;
@@ -181,7 +181,7 @@ TEST(Decode, TheLikeliestTokenIsTheFirstOfTheLargest) {
   ASSERT_TRUE(transformer.run(ids, cache, states));
   Tokens likeliest;
   ASSERT_TRUE(likeliest_tokens(transformer, states, likeliest));
-  const std::vector<float> logits = all_logits(transformer, states);
+  const std::vector<float> logits = logits_of_all(transformer, states);
   ASSERT_EQ(likeliest.size(), ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto row = logits.begin() + static_cast<std::ptrdiff_t>(i * transformer.vocab());
