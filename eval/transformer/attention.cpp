@@ -8,7 +8,7 @@
 namespace qi {
 namespace {
 
-constexpr std::size_t kTile = 64;  // positions that share their products
+constexpr std::size_t kTile = 256;  // positions that share their products
 
 }  // namespace
 
