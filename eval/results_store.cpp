@@ -309,12 +309,13 @@ std::int64_t ResultsStore::put_result(const UnitRecord& unit, bool redo) {
 }
 
 // What the unit's claim was for is there now, so the claim stays until release(): one page less to
-// write.
+// write. Not where what is there does not count: a unit of the same content would wait for it.
 void ResultsStore::finish(const UnitRecord& unit, bool redo) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
     SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
     insert_row(unit, put_result(unit, redo));
+    if (redo) drop_claim(unit.key);
     transaction.commit();
   });
 }

@@ -307,6 +307,12 @@ TEST_F(SweepTest, EqualWeightsAreMeasuredOnce) {
     ASSERT_EQ(came.rows.size(), 2u);
     EXPECT_EQ(came.rows.at(0).mse, came.rows.at(1).mse);
     EXPECT_EQ(count(db, "result"), 1);
+    // Measured again, the second of them does not wait for ever for the first.
+    Came again;
+    run(plan_sweep(model, request({"rtn"}, {{"group-sizes", {"row"}}})), db, again, threads, true);
+    EXPECT_EQ(again.rows.size(), 2u);
+    EXPECT_EQ(count(db, "result"), 1);
+    EXPECT_EQ(count(db, "claim"), 0);
   }
 }
 
