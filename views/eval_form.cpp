@@ -1,7 +1,5 @@
 #include "views/eval_form.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,16 +8,11 @@
 #include "views/widgets.h"
 
 namespace qi {
-namespace {
-
-constexpr int kFormAbove = 2;  // rows above the list
-constexpr int kFormBelow = 3;  // rows below it, and a rule
-
-}  // namespace
-
 EvalForm::EvalForm(std::string subject, FormList form, Check check)
-    : subject_(std::move(subject)), form_(std::move(form)), check_(std::move(check)) {
-  look();
+    : FormScreen(std::move(form), Ask::kStartEval),
+      subject_(std::move(subject)),
+      check_(std::move(check)) {
+  problem_ = escape(check_(choice()));
 }
 
 EvalForm::Choice EvalForm::choice() const {
@@ -36,78 +29,24 @@ EvalForm::Choice EvalForm::choice() const {
   return out;
 }
 
-void EvalForm::look() {
+void EvalForm::changed() {
   problem_ = escape(check_(choice()));
 }
 
-void EvalForm::arrange() {
-  form_.arrange(
-      {0, kFormAbove, size().width, std::max(0, size().height - kFormAbove - kFormBelow - 2)});
-}
-
 std::string EvalForm::why_not(Command command) const {
-  switch (command) {
-    case Command::kStart:
-      return problem_;
-    case Command::kReset:
-      return form_.why_not_reset();
-    case Command::kExport:
-      return "a form is no table";
-    default:
-      return "";
-  }
-}
-
-Request EvalForm::run(Command command) {
-  if (form_.move(command)) return {};
-  switch (command) {
-    case Command::kEnter:
-      if (form_.change()) look();
-      return {};
-    case Command::kReset:
-      form_.reset();
-      look();
-      return {};
-    case Command::kStart:
-      return Ask::kStartEval;
-    case Command::kShowResults:
-      return Ask::kShowResults;
-    case Command::kBack:
-      return Ask::kBack;
-    default:
-      return {};
-  }
-}
-
-Request EvalForm::typed(const Key& key, Command command) {
-  switch (form_.type(key, command)) {
-    case FormList::Typed::kChanged:
-      look();
-      break;
-    case FormList::Typed::kNoKey:
-      set_notice(fmt::format("{}: Enter keeps the value, Esc leaves it", escape(key_name(key))));
-      break;
-    case FormList::Typed::kNothing:
-      break;
-  }
-  return {};
-}
-
-Request EvalForm::mouse(const Key& key) {
-  if (form_.mouse(key)) look();
-  return {};
+  return command == Command::kStart ? problem_ : FormScreen::why_not(command);
 }
 
 void EvalForm::paint(Canvas& canvas, const Glyphs& glyphs) const {
   paint_title(canvas, glyphs, "Evaluate  " + subject_, "");
   form_.paint(canvas, glyphs);
-  const int rule = size().height - kFormBelow - 2;
+  const int rule = rule_row();
   const int room = size().width - 2;
   canvas.fill({0, rule, size().width, 1}, glyphs.horizontal, {Ink::kRule});
   if (!problem_.empty()) {
     int line = rule;
     for (const std::string& part : wrap(problem_, room)) {
-      if (line < rule + kFormBelow) canvas.text(bounds(), 1, ++line, part, {Ink::kError});
+      if (line < rule + kRowsBelow) canvas.text(bounds(), 1, ++line, part, {Ink::kError});
     }
   } else {
     canvas.text(bounds(), 1, rule + 1,

@@ -7,12 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "views/form_list.h"
-#include "views/screen.h"
+#include "views/form_screen.h"
 
 namespace qi {
 
-class EvalForm final : public Screen {
+class EvalForm final : public FormScreen {
  public:
   /// What is chosen: kinds, and options with what was typed for them.
   struct Choice {
@@ -25,22 +24,16 @@ class EvalForm final : public Screen {
   /// `subject`: what is evaluated, printable. Sections that are not fixed are the kinds.
   EvalForm(std::string subject, FormList form, Check check);
 
-  Context context() const override { return form_.editing() ? kInField : kInForm; }
   std::string why_not(Command command) const override;
   Choice choice() const;
   /// To begin another one with.
   const FormList& form() const { return form_; }
 
  private:
-  void arrange() override;
   void paint(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request run(Command command) override;
-  Request mouse(const Key& key) override;
-  Request typed(const Key& key, Command command) override;
-  void look();
+  void changed() override;
 
   std::string subject_;
-  FormList form_;
   Check check_;
   std::string problem_;  // printable
 };

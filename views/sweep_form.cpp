@@ -15,9 +15,6 @@
 namespace qi {
 namespace {
 
-constexpr int kTop = 2;      // rows above the list
-constexpr int kOutlook = 3;  // rows below it, and a rule
-
 // "4, 8" → {"4", "8"}; blanks around commas are no part of a value.
 std::vector<std::string> list_of(std::string_view text) {
   std::vector<std::string> out;
@@ -132,12 +129,12 @@ SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> we
 
 SweepForm::SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32_t> weights,
                      bool marked, unsigned threads, std::span<const MethodFamily> families)
-    : model_(std::move(model)),
+    : FormScreen(FormList(sections_of(families)), Ask::kStartSweep),
+      model_(std::move(model)),
       weights_(std::move(weights)),
       marked_(marked),
       threads_(std::max(1u, threads)),
-      families_(families),
-      form_(sections_of(families)) {
+      families_(families) {
   look_ahead();
 }
 
@@ -203,66 +200,10 @@ void SweepForm::look_ahead() {
   }
 }
 
-void SweepForm::arrange() {
-  form_.arrange({0, kTop, size().width, std::max(0, size().height - kTop - kOutlook - 2)});
-}
-
-// --- keys
-
 std::string SweepForm::why_not(Command command) const {
-  switch (command) {
-    case Command::kStart:
-      if (!outlook_.problem.empty()) return outlook_.problem;
-      return outlook_.rows > 0 ? "" : "no family is switched on";
-    case Command::kEnter:
-      return form_.empty() ? "there are no families" : "";
-    case Command::kReset:
-      return form_.why_not_reset();
-    case Command::kExport:
-      return "a form is no table";
-    default:
-      return "";
-  }
-}
-
-Request SweepForm::run(Command command) {
-  if (form_.move(command)) return {};
-  switch (command) {
-    case Command::kEnter:
-      if (form_.change()) look_ahead();
-      return {};
-    case Command::kReset:
-      form_.reset();
-      look_ahead();
-      return {};
-    case Command::kStart:
-      return Ask::kStartSweep;
-    case Command::kShowResults:
-      return Ask::kShowResults;
-    case Command::kBack:
-      return Ask::kBack;
-    default:
-      return {};
-  }
-}
-
-Request SweepForm::typed(const Key& key, Command command) {
-  switch (form_.type(key, command)) {
-    case FormList::Typed::kChanged:
-      look_ahead();
-      break;
-    case FormList::Typed::kNoKey:
-      set_notice(fmt::format("{}: Enter keeps the value, Esc leaves it", escape(key_name(key))));
-      break;
-    case FormList::Typed::kNothing:
-      break;
-  }
-  return {};
-}
-
-Request SweepForm::mouse(const Key& key) {
-  if (form_.mouse(key)) look_ahead();
-  return {};
+  if (command != Command::kStart) return FormScreen::why_not(command);
+  if (!outlook_.problem.empty()) return outlook_.problem;
+  return outlook_.rows > 0 ? "" : "no family is switched on";
 }
 
 // --- drawing
@@ -280,7 +221,7 @@ void SweepForm::paint(Canvas& canvas, const Glyphs& glyphs) const {
 }
 
 void SweepForm::paint_outlook(Canvas& canvas, const Glyphs& glyphs) const {
-  const int rule = size().height - kOutlook - 2;
+  const int rule = rule_row();
   canvas.fill({0, rule, size().width, 1}, glyphs.horizontal, {Ink::kRule});
   const SweepOutlook& ahead = outlook_;
   const int room = size().width - 2;
@@ -290,7 +231,7 @@ void SweepForm::paint_outlook(Canvas& canvas, const Glyphs& glyphs) const {
   if (!ahead.problem.empty()) {
     int number = 0;
     for (const std::string& part : wrap(ahead.problem, room)) {
-      if (number < kOutlook) line(number++, part, Ink::kError);
+      if (number < kRowsBelow) line(number++, part, Ink::kError);
     }
     return;
   }

@@ -14,8 +14,7 @@
 #include "engine/format/imatrix.h"
 #include "engine/methods/method.h"
 #include "engine/tensor/model.h"
-#include "views/form_list.h"
-#include "views/screen.h"
+#include "views/form_screen.h"
 
 namespace qi {
 
@@ -40,13 +39,12 @@ SweepOutlook sweep_outlook(const Model& model, std::span<const std::uint32_t> we
                            std::span<const MethodFamily* const> families, const GridOptions& grid,
                            const SweepSpeeds& speeds, const ImportanceMatrix* importance = nullptr);
 
-class SweepForm final : public Screen {
+class SweepForm final : public FormScreen {
  public:
   /// `weights`: indices into model->weights, at least one; `marked`: they are the marked ones.
   SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32_t> weights, bool marked,
             unsigned threads, std::span<const MethodFamily> families = method_families());
 
-  Context context() const override { return form_.editing() ? kInField : kInForm; }
   std::string why_not(Command command) const override;
 
   void set_speeds(SweepSpeeds speeds);
@@ -59,11 +57,8 @@ class SweepForm final : public Screen {
   const SweepOutlook& outlook() const { return outlook_; }
 
  private:
-  void arrange() override;
   void paint(Canvas& canvas, const Glyphs& glyphs) const override;
-  Request run(Command command) override;
-  Request mouse(const Key& key) override;
-  Request typed(const Key& key, Command command) override;
+  void changed() override { look_ahead(); }
 
   void read_importance();
   void look_ahead();
@@ -74,7 +69,6 @@ class SweepForm final : public Screen {
   bool marked_;
   unsigned threads_;
   std::span<const MethodFamily> families_;
-  FormList form_;                // a section a family
   std::string importance_path_;  // that was read
   std::shared_ptr<const ImportanceMatrix> importance_;
   std::string importance_problem_;  // printable: why it could not be
