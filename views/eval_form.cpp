@@ -8,6 +8,7 @@
 #include "views/widgets.h"
 
 namespace qi {
+
 EvalForm::EvalForm(std::string subject, FormList form, Check check)
     : FormScreen(std::move(form), Ask::kStartEval),
       subject_(std::move(subject)),
