@@ -58,7 +58,7 @@ bool glob_match(std::string_view pattern, std::string_view text) {
   std::size_t p = 0;
   std::size_t t = 0;
   std::size_t star = std::string_view::npos;  // pattern position after the last star seen
-  std::size_t star_text = 0;                  // where its run ends for now
+  std::size_t star_text = 0;                  // where its run ends so far
   while (t < text.size()) {
     const CodePoint point = character(text, t);
     if (p < pattern.size() && pattern[p] == '*') {
