@@ -16,24 +16,31 @@ ENGINE = {
     "engine/format": ["engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
     "engine/stats": ["engine/codec", "engine/tensor", "engine/io", "engine/text"],
     "engine/jobs": ["engine/io", "engine/text"],
-    "engine/methods": ["engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
+    "engine/matrix": ["engine/io", "engine/text"],
+    "engine/calibrated": ["engine/matrix", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
+    "engine/methods": ["engine/calibrated", "engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
 }
 ENGINE["engine"] = list(ENGINE)
 ARROWS = dict(ENGINE)
 ARROWS["eval/tokenizer"] = ["engine"] + list(ENGINE)
 ARROWS["eval/transformer"] = ["engine"] + list(ENGINE)
-ARROWS["eval"] = ["eval/tokenizer", "eval/transformer"] + ARROWS["eval/tokenizer"]
-ARROWS["views"] = ["eval"] + ARROWS["eval"]
+ARROWS["eval/check"] = ARROWS["eval/results"] = ARROWS["eval/tokenizer"]
+ARROWS["eval/evaluation"] = ["eval/check", "eval/results", "eval/tokenizer", "eval/transformer"] + (
+    ARROWS["eval/tokenizer"]
+)
+ARROWS["eval/calibration"] = ["eval/tokenizer", "eval/transformer"] + ARROWS["eval/tokenizer"]
+ARROWS["eval/sweep"] = ["eval/evaluation", "eval/calibration"] + ARROWS["eval/evaluation"]
+ARROWS["views"] = ["eval/sweep"] + ARROWS["eval/sweep"]
 ARROWS["views/term"] = ["views"] + ARROWS["views"]
 ARROWS["app"] = ["views/term"] + ARROWS["views/term"]
 
 # library header: where alone it may stand
 ONLY_IN = [
     (re.compile(r"(n?curses|term)\.h|ncursesw?/"), "views/term/"),
-    (re.compile(r"SQLiteCpp/|sqlite3\.h"), "eval/results"),
+    (re.compile(r"SQLiteCpp/|sqlite3\.h"), "eval/results/"),
     (re.compile(r"CLI/"), "app/"),
     (re.compile(r"pcre2\.h"), "eval/tokenizer/"),
-    (re.compile(r"(cblas|dlfcn)\.h"), "eval/transformer/blas.cpp"),
+    (re.compile(r"(cblas|dlfcn)\.h"), "engine/matrix/blas.cpp"),
 ]
 
 

@@ -2,7 +2,7 @@
 
 #include "app/session.h"
 #include "engine/format/open.h"
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 namespace qi {
 

@@ -13,7 +13,7 @@
 #include "app/options.h"
 #include "engine/jobs/job_queue.h"
 #include "engine/stats/statistics.h"
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 
 namespace qi {
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "app/rows.h"
-#include "eval/eval_row.h"
+#include "eval/results/eval_row.h"
 
 namespace qi {
 

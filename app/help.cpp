@@ -12,7 +12,7 @@
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
 #include "engine/text/width.h"
-#include "eval/speed.h"
+#include "eval/evaluation/speed.h"
 
 namespace qi {
 namespace {

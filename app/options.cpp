@@ -14,7 +14,7 @@
 
 #include "engine/format/qstore_writer.h"
 #include "engine/io/error.h"
-#include "eval/eval_kind.h"
+#include "eval/evaluation/eval_kind.h"
 
 namespace qi {
 namespace {

@@ -5,8 +5,8 @@
 #include <span>
 
 #include "app/rows.h"
-#include "eval/result_row.h"
-#include "eval/sweep.h"
+#include "eval/results/result_row.h"
+#include "eval/sweep/sweep.h"
 
 namespace qi {
 

@@ -10,7 +10,7 @@
 
 #include "app/help.h"
 #include "engine/codec/plane_kernels.h"
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 #include "views/term/terminal.h"
 
 namespace qi {

@@ -21,10 +21,10 @@
 
 #include "engine/codec/zfp_codec.h"
 #include "engine/format/open.h"
-#include "eval/content_hash.h"
-#include "eval/measure.h"
-#include "eval/results_store.h"
-#include "eval/sweep.h"
+#include "eval/results/content_hash.h"
+#include "eval/results/results_store.h"
+#include "eval/sweep/measure.h"
+#include "eval/sweep/sweep.h"
 #include "tests/support/trained_like.h"
 
 namespace {

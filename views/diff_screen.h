@@ -11,7 +11,7 @@
 
 #include "engine/jobs/job_queue.h"
 #include "engine/tensor/model.h"
-#include "eval/diff.h"
+#include "eval/check/diff.h"
 #include "views/name_fit.h"
 #include "views/table_screen.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/jobs/job_queue.h"
-#include "eval/eval_row.h"
+#include "eval/results/eval_row.h"
 #include "views/scatter.h"
 #include "views/table_screen.h"
 

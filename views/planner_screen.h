@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/planner.h"
+#include "eval/results/planner.h"
 #include "views/name_fit.h"
 #include "views/result_source.h"
 #include "views/table_screen.h"

@@ -7,7 +7,7 @@
 
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
-#include "eval/pareto.h"
+#include "eval/results/pareto.h"
 
 namespace qi {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "eval/result_row.h"
+#include "eval/results/result_row.h"
 
 namespace qi {
 

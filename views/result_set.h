@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "eval/result_row.h"
+#include "eval/results/result_row.h"
 #include "views/name_search.h"
 #include "views/result_columns.h"
 

@@ -12,7 +12,7 @@
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "engine/text/width.h"
-#include "eval/row_sums.h"
+#include "eval/results/row_sums.h"
 #include "views/weight_text.h"
 #include "views/widgets.h"
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "engine/jobs/job_queue.h"
-#include "eval/eval_row.h"
-#include "eval/row_sums.h"
+#include "eval/results/eval_row.h"
+#include "eval/results/row_sums.h"
 #include "views/result_source.h"
 #include "views/scatter.h"
 #include "views/table_screen.h"

@@ -10,7 +10,7 @@
 
 #include "engine/jobs/job_queue.h"
 #include "engine/tensor/model.h"
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 #include "views/name_fit.h"
 #include "views/table_screen.h"
 

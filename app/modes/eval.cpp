@@ -11,10 +11,10 @@
 #include "app/signals.h"
 #include "app/weight_rows.h"
 #include "engine/format/open.h"
-#include "eval/evaluation.h"
-#include "eval/machine.h"
-#include "eval/results_db.h"
-#include "eval/saved_logits.h"
+#include "eval/evaluation/evaluation.h"
+#include "eval/evaluation/saved_logits.h"
+#include "eval/results/machine.h"
+#include "eval/results/results_db.h"
 
 namespace qi {
 namespace {

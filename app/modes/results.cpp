@@ -1,4 +1,4 @@
-#include "eval/results.h"
+#include "eval/results/results.h"
 
 #include <unistd.h>
 
@@ -8,8 +8,8 @@
 #include "app/eval_rows.h"
 #include "app/modes/modes.h"
 #include "app/result_rows.h"
-#include "eval/pareto.h"
-#include "eval/results_db.h"
+#include "eval/results/pareto.h"
+#include "eval/results/results_db.h"
 
 namespace qi {
 namespace {

@@ -1,4 +1,4 @@
-#include "eval/sweep.h"
+#include "eval/sweep/sweep.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -16,8 +16,8 @@
 #include "app/signals.h"
 #include "app/weight_rows.h"
 #include "engine/text/numbers.h"
-#include "eval/results_db.h"
-#include "eval/sweep_evaluation.h"
+#include "eval/results/results_db.h"
+#include "eval/sweep/sweep_evaluation.h"
 
 namespace qi {
 namespace {

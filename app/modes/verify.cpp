@@ -1,4 +1,4 @@
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 #include "app/modes/modes.h"
 #include "app/progress.h"

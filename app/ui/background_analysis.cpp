@@ -7,7 +7,7 @@
 
 #include "app/ui/own_priority.h"
 #include "engine/format/open.h"
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 namespace qi {
 namespace {

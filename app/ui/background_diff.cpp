@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/ui/own_priority.h"
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 namespace qi {
 namespace {

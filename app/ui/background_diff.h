@@ -16,7 +16,7 @@
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
 #include "engine/text/glob.h"
-#include "eval/diff.h"
+#include "eval/check/diff.h"
 #include "views/diff_screen.h"
 
 namespace qi {

@@ -11,9 +11,9 @@
 
 #include "app/ui/own_priority.h"
 #include "engine/format/open.h"
-#include "eval/results.h"
-#include "eval/saved_logits.h"
-#include "eval/sweep_evaluation.h"
+#include "eval/evaluation/saved_logits.h"
+#include "eval/results/results.h"
+#include "eval/sweep/sweep_evaluation.h"
 
 namespace qi {
 namespace {

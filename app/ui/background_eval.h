@@ -12,8 +12,8 @@
 
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
-#include "eval/evaluation.h"
-#include "eval/result_row.h"
+#include "eval/evaluation/evaluation.h"
+#include "eval/results/result_row.h"
 
 namespace qi {
 

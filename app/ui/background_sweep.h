@@ -13,8 +13,8 @@
 
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
-#include "eval/eval_row.h"
-#include "eval/sweep.h"
+#include "eval/results/eval_row.h"
+#include "eval/sweep/sweep.h"
 
 namespace qi {
 

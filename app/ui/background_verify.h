@@ -12,7 +12,7 @@
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
 #include "engine/tensor/model.h"
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 namespace qi {
 

@@ -6,7 +6,7 @@
 
 #include "app/ui/own_priority.h"
 #include "engine/format/open.h"
-#include "eval/diff.h"
+#include "eval/check/diff.h"
 
 namespace qi {
 namespace {

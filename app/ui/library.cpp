@@ -3,7 +3,7 @@
 #include <chrono>
 #include <optional>
 
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 
 namespace qi {
 namespace {

@@ -20,7 +20,7 @@
 #include "app/ui/background_verify.h"
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 #include "views/diff_screen.h"
 #include "views/eval_form.h"
 #include "views/heatmap_screen.h"

@@ -17,7 +17,7 @@
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 #include "views/compare_screen.h"
 #include "views/heatmap_screen.h"
 #include "views/planner_screen.h"

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include "app/ui/own_priority.h"
-#include "eval/model_damage.h"
-#include "eval/results.h"
+#include "eval/results/model_damage.h"
+#include "eval/results/results.h"
 
 namespace qi {
 

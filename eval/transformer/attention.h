@@ -5,8 +5,8 @@
 
 #include <cstddef>
 
+#include "engine/matrix/workers.h"
 #include "eval/transformer/kv_cache.h"
-#include "eval/transformer/workers.h"
 
 namespace qi {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "engine/io/file.h"
+#include "engine/matrix/blas.h"
 #include "eval/transformer/architecture.h"
-#include "eval/transformer/blas.h"
 
 namespace qi {
 

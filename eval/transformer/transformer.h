@@ -12,9 +12,9 @@
 #include <span>
 #include <vector>
 
+#include "engine/matrix/workers.h"
 #include "eval/transformer/kv_cache.h"
 #include "eval/transformer/weights.h"
-#include "eval/transformer/workers.h"
 
 namespace qi {
 

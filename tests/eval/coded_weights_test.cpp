@@ -1,6 +1,6 @@
 // Models with a configuration applied in memory: the values that a file would give, and the
 // perplexities that others computed of them.
-#include "eval/coded_weights.h"
+#include "eval/sweep/coded_weights.h"
 
 #include <algorithm>
 #include <cstring>
@@ -8,8 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/evaluation.h"
-#include "eval/measure.h"
+#include "eval/evaluation/evaluation.h"
+#include "eval/sweep/measure.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"

@@ -1,4 +1,4 @@
-#include "eval/diff.h"
+#include "eval/check/diff.h"
 
 #include <cstring>
 #include <map>

@@ -1,5 +1,5 @@
 // Divergence between models as others computed it, from live bases and saved logits.
-#include "eval/divergence.h"
+#include "eval/evaluation/divergence.h"
 
 #include <cmath>
 #include <filesystem>
@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/coded_weights.h"
-#include "eval/saved_logits.h"
+#include "eval/evaluation/saved_logits.h"
+#include "eval/sweep/coded_weights.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"

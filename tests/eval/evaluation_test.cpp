@@ -1,5 +1,5 @@
 // Perplexity from files to a row, held against what others computed, and what goes wrong.
-#include "eval/evaluation.h"
+#include "eval/evaluation/evaluation.h"
 
 #include <cmath>
 #include <filesystem>

@@ -1,4 +1,4 @@
-#include "eval/pareto.h"
+#include "eval/results/pareto.h"
 
 #include <cmath>
 #include <limits>

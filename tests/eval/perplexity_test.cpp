@@ -1,4 +1,4 @@
-#include "eval/perplexity.h"
+#include "eval/evaluation/perplexity.h"
 
 #include <cmath>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "eval/planner.h"
+#include "eval/results/planner.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/io/error.h"
-#include "eval/model_damage.h"
+#include "eval/results/model_damage.h"
 
 namespace qi {
 namespace {

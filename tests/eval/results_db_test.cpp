@@ -1,4 +1,4 @@
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 
 #include <signal.h>
 #include <sys/stat.h>

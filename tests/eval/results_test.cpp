@@ -1,4 +1,4 @@
-#include "eval/results.h"
+#include "eval/results/results.h"
 
 #include <cmath>
 
@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "eval/results_db.h"
+#include "eval/results/results_db.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 

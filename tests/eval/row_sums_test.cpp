@@ -1,11 +1,11 @@
-#include "eval/row_sums.h"
+#include "eval/results/row_sums.h"
 
 #include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "eval/results.h"
+#include "eval/results/results.h"
 
 namespace qi {
 namespace {

@@ -1,12 +1,12 @@
 // What is measured and how it is counted, not how fast it was.
-#include "eval/speed.h"
+#include "eval/evaluation/speed.h"
 
 #include <fstream>
 
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/evaluation.h"
+#include "eval/evaluation/evaluation.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 

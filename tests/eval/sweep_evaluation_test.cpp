@@ -1,10 +1,10 @@
 // Configurations of a sweep over a whole model: rows of the sweep's run, found again, interrupted.
-#include "eval/sweep_evaluation.h"
+#include "eval/sweep/sweep_evaluation.h"
 
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/results.h"
+#include "eval/results/results.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"

@@ -1,4 +1,4 @@
-#include "eval/sweep.h"
+#include "eval/sweep/sweep.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -15,9 +15,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/content_hash.h"
-#include "eval/measure.h"
-#include "eval/results.h"
+#include "eval/results/content_hash.h"
+#include "eval/results/results.h"
+#include "eval/sweep/measure.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"

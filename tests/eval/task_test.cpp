@@ -1,5 +1,5 @@
 // Tasks beside what others make of their texts, choices and answers.
-#include "eval/task.h"
+#include "eval/evaluation/task.h"
 
 #include <map>
 #include <numeric>
@@ -7,10 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "engine/format/open.h"
-#include "eval/generation.h"
-#include "eval/logit_tile.h"
-#include "eval/task_file.h"
-#include "eval/task_score.h"
+#include "eval/evaluation/generation.h"
+#include "eval/evaluation/logit_tile.h"
+#include "eval/evaluation/task_file.h"
+#include "eval/evaluation/task_score.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"

@@ -1,4 +1,4 @@
-#include "eval/verify.h"
+#include "eval/check/verify.h"
 
 #include <cstring>
 #include <limits>

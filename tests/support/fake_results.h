@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "eval/result_row.h"
+#include "eval/results/result_row.h"
 
 namespace qi::test {
 
