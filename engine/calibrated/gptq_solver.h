@@ -40,12 +40,13 @@ struct GptqOptions {
   auto operator<=>(const GptqOptions&) const = default;
 };
 
-/// weight: [rows, cols]. The factor must be that of factor_gptq() with the same act_order and
-/// percdamp.
-CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& factor,
-                 const GptqOptions& options, const Workers& workers, SolverReport& report);
+/// The factor that a matrix with these options takes; it serves all whose options ask for the same.
+FactorOptions gptq_factor_options(const GptqOptions& options, std::uint64_t cols);
 HessianFactor factor_gptq(const Hessian& hessian, const GptqOptions& options,
                           const Workers& workers);
+/// weight: [rows, cols]. Cancelled: what comes out means nothing.
+CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& factor,
+                 const GptqOptions& options, const Workers& workers, SolverReport& report);
 /// Both in one.
 CodedMatrix gptq(const float* weight, std::uint64_t rows, std::uint64_t cols,
                  const Hessian& hessian, const GptqOptions& options, const Workers& workers,
