@@ -1,5 +1,7 @@
 #include "engine/calibrated/column_kernels.h"
 
+#include "engine/calibrated/real_grid.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/calibrated/column_kernels.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -154,9 +156,9 @@ void ShrunkGrids(const float* columns, std::size_t count, std::size_t rows, cons
   }
 }
 
-/// SpQR's first-level grid of a range.
-struct RealGrid {
-  HWY_INLINE RealGrid(Floats low, Floats high, float top_code, bool symmetric)
+/// real_grid() of each lane.
+struct RealGrids {
+  HWY_INLINE RealGrids(Floats low, Floats high, float top_code, bool symmetric)
       : top(splat(top_code)) {
     if (symmetric) {
       high = hn::Max(hn::Abs(low), high);
@@ -169,7 +171,7 @@ struct RealGrid {
     zero = symmetric ? splat((top_code + 1) / 2) : hn::Div(hn::Neg(low), scale);
   }
   HWY_INLINE Floats squared_error(Floats x, Floats weight) const {
-    const Floats q = quantized<false>(x, scale, zero, top, splat(0), splat(1e-9f));
+    const Floats q = quantized<false>(x, scale, zero, top, splat(0), splat(kLeastDivisor));
     const Floats error = hn::Mul(hn::Sub(hn::Mul(scale, hn::Sub(q, zero)), x), weight);
     return hn::Mul(error, error);
   }
@@ -177,7 +179,8 @@ struct RealGrid {
 };
 
 void InlierRanges(const float* columns, std::size_t count, std::size_t rows, const float* weights,
-                  float top, bool symmetric, float threshold, float* low, float* high) {
+                  int bits, bool symmetric, float threshold, float* low, float* high) {
+  const auto top = static_cast<float>((1 << bits) - 1);
   const std::size_t lanes = hn::Lanes(kFloats);
   for (std::size_t r = 0; r < rows; r += lanes) {
     const auto number = [&](std::size_t c)
@@ -196,11 +199,11 @@ void InlierRanges(const float* columns, std::size_t count, std::size_t rows, con
       at_most = hn::IfThenElse(more, at, at_most);
     }
     const auto same = hn::Eq(at_least, at_most);
-    const RealGrid all(least, most, top, symmetric);
-    const RealGrid without_least(second_least, hn::IfThenElse(same, second_most, most), top,
+    const RealGrids all(least, most, top, symmetric);
+    const RealGrids without_least(second_least, hn::IfThenElse(same, second_most, most), top,
+                                  symmetric);
+    const RealGrids without_most(hn::IfThenElse(same, second_least, least), second_most, top,
                                  symmetric);
-    const RealGrid without_most(hn::IfThenElse(same, second_least, least), second_most, top,
-                                symmetric);
     Floats base = splat(0), low_sum = base, high_sum = base;
     for (std::size_t c = 0; c < count; ++c) {
       const Floats x = number(c), at = splat(static_cast<float>(c)), weight = splat(weights[c]);

@@ -50,8 +50,8 @@ struct ColumnKernels {
   /// low, high of a group of SpQR without its likely outliers (leave-one-out), each counted as the
   /// mean of the others. weights: [count], of columns.
   void (*inlier_ranges)(const float* columns, std::size_t count, std::size_t rows,
-                        const float* weights, float top, bool symmetric, float threshold,
-                        float* low, float* high);
+                        const float* weights, int bits, bool symmetric, float threshold, float* low,
+                        float* high);
 };
 
 const ColumnKernels& column_kernels();

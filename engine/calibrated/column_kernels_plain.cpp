@@ -5,12 +5,12 @@
 #include <limits>
 
 #include "engine/calibrated/column_kernels.h"
+#include "engine/calibrated/real_grid.h"
 
 namespace qi {
 namespace {
 
 constexpr float kInfinite = std::numeric_limits<float>::infinity();
-constexpr float kLeastScale = 1e-9f;  // SpQR's divisor
 
 float between(float x, float low, float high) {
   return std::min(std::max(x, low), high);
@@ -100,27 +100,14 @@ void shrunk_grids(const float* columns, std::size_t count, std::size_t rows, con
   }
 }
 
-/// SpQR's first-level grid of a range.
-struct RealGrid {
-  RealGrid(float low, float high, float top_code, bool symmetric) : top(top_code) {
-    if (symmetric) {
-      high = std::max(std::abs(low), high);
-      low = low < 0 ? -high : low;
-    }
-    if (low == high) low = -1, high = 1;
-    scale = (high - low) / top;
-    zero = symmetric ? (top + 1) / 2 : -low / scale;
-  }
-  float squared_error(float x, float weight) const {
-    const float q = std::nearbyint(between(x / std::max(scale, kLeastScale) + zero, 0, top));
-    const float error = (scale * (q - zero) - x) * weight;
-    return error * error;
-  }
-  float top, scale, zero;
-};
+float squared_error(const RealGrid& grid, int bits, float x, float weight) {
+  const float q = static_cast<float>(real_code(grid, x, bits));
+  const float error = (grid.scale * (q - grid.zero) - x) * weight;
+  return error * error;
+}
 
 void inlier_ranges(const float* columns, std::size_t count, std::size_t rows, const float* weights,
-                   float top, bool symmetric, float threshold, float* low, float* high) {
+                   int bits, bool symmetric, float threshold, float* low, float* high) {
   for (std::size_t r = 0; r < rows; ++r) {
     const auto number = [&](std::size_t c) { return columns[c * rows + r]; };
     // Without one number the grid is another only if that is the least or the greatest.
@@ -134,21 +121,23 @@ void inlier_ranges(const float* columns, std::size_t count, std::size_t rows, co
       if (x > most) most = x, at_most = c;
     }
     const bool same = at_least == at_most;
-    const RealGrid all(least, most, top, symmetric);
-    const RealGrid without_least(second_least, same ? second_most : most, top, symmetric);
-    const RealGrid without_most(same ? second_least : least, second_most, top, symmetric);
+    const RealGrid all = real_grid(least, most, bits, symmetric);
+    const RealGrid without_least =
+        real_grid(second_least, same ? second_most : most, bits, symmetric);
+    const RealGrid without_most =
+        real_grid(same ? second_least : least, second_most, bits, symmetric);
     float base = 0, low_sum = 0, high_sum = 0;
     for (std::size_t c = 0; c < count; ++c) {
-      base += all.squared_error(number(c), weights[c]);
-      low_sum += c == at_least ? 0.0f : without_least.squared_error(number(c), weights[c]);
-      high_sum += c == at_most ? 0.0f : without_most.squared_error(number(c), weights[c]);
+      base += squared_error(all, bits, number(c), weights[c]);
+      low_sum += c == at_least ? 0.0f : squared_error(without_least, bits, number(c), weights[c]);
+      high_sum += c == at_most ? 0.0f : squared_error(without_most, bits, number(c), weights[c]);
     }
     float kept = 0, sum = 0;
     low[r] = kInfinite, high[r] = -kInfinite;
     for (std::size_t c = 0; c < count; ++c) {
       const float gain = c == at_least  ? base - low_sum
                          : c == at_most ? base - high_sum
-                                        : all.squared_error(number(c), weights[c]);
+                                        : squared_error(all, bits, number(c), weights[c]);
       if (gain > threshold) continue;
       kept += 1, sum += number(c);
       low[r] = std::min(low[r], number(c)), high[r] = std::max(high[r], number(c));

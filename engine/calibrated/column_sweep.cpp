@@ -73,6 +73,59 @@ double Slab::total_loss() const {
   return sum;
 }
 
+void Slab::give(std::uint64_t first_row, const HessianFactor& factor,
+                const std::vector<float>& scales, const std::vector<float>& zeros,
+                CodedMatrix& coded) const {
+  constexpr std::uint64_t kTile = 64;  // codes: a line of the slab's cache
+  for (std::uint64_t first = 0; first < rows; first += kTile) {
+    const std::uint64_t end = std::min(rows, first + kTile);
+    for (std::uint64_t k = 0; k < factor.cols; ++k) {
+      const std::uint8_t* column = codes.data() + k * lanes;
+      std::uint8_t* const out = coded.codes.data() + first_row * coded.cols + factor.order[k];
+      for (std::uint64_t r = first; r < end; ++r) out[r * coded.cols] = column[r];
+    }
+  }
+  for (std::uint64_t r = 0; r < rows; ++r) {
+    const std::uint64_t at = (first_row + r) * coded.groups;
+    for (std::uint64_t g = 0; g < coded.groups; ++g) {
+      coded.scales[at + g] = scales[g * lanes + r];
+      coded.zeros[at + g] = zeros[g * lanes + r];
+    }
+  }
+}
+
+CodedMatrix empty_codes(std::uint64_t rows, std::uint64_t cols, int bits, std::uint64_t group) {
+  CodedMatrix coded;
+  coded.rows = rows;
+  coded.cols = cols;
+  coded.bits = bits;
+  coded.groups = group == 0 ? 1 : ceil_div(cols, group);
+  coded.codes.resize(rows * cols);
+  coded.scales.resize(rows * coded.groups);
+  coded.zeros.resize(rows * coded.groups);
+  coded.group_of.resize(cols);
+  for (std::uint64_t j = 0; j < cols && group != 0; ++j) {
+    coded.group_of[j] = static_cast<std::uint32_t>(j / group);
+  }
+  return coded;
+}
+
+SolverReport report_of(const HessianFactor& factor, const std::vector<double>& losses) {
+  SolverReport report;
+  for (const double loss : losses) report.loss += loss;
+  report.damping = factor.percdamp;
+  report.warning = factor.warning;
+  report.rounded = !factor.solvable();
+  return report;
+}
+
+void check_columns(const Hessian& hessian, std::uint64_t cols) {
+  if (hessian.cols() == cols) return;
+  throw Error(ErrorCode::kBadShape,
+              fmt::format("a Hessian of {} columns for {}", hessian.cols(), cols),
+              "as many as the matrix has");
+}
+
 void transpose_columns(const float* from, std::uint64_t rows, std::uint64_t from_stride,
                        const std::vector<std::uint32_t>& columns, float* to,
                        std::uint64_t to_stride) {

@@ -15,6 +15,8 @@
 
 #include "engine/calibrated/column_kernels.h"
 #include "engine/calibrated/hessian_factor.h"
+#include "engine/calibrated/solver_report.h"
+#include "engine/quant/coded_matrix.h"
 
 namespace qi {
 
@@ -32,8 +34,18 @@ struct Slab {
   /// weight: the matrix, [.., cols]. Dead columns become zeros.
   void fill(const float* weight, std::uint64_t first_row, std::uint64_t row_count,
             const HessianFactor& factor);
+  /// Its codes and the grids' [groups, lanes] scales and zeros, into the rows of `coded`.
+  void give(std::uint64_t first_row, const HessianFactor& factor, const std::vector<float>& scales,
+            const std::vector<float>& zeros, CodedMatrix& coded) const;
   double total_loss() const;
 };
+
+/// A matrix to be coded: its fields sized, group_of of the natural order.
+CodedMatrix empty_codes(std::uint64_t rows, std::uint64_t cols, int bits, std::uint64_t group);
+/// What is known of all slabs.
+SolverReport report_of(const HessianFactor& factor, const std::vector<double>& losses);
+/// Throws kBadShape unless the Hessian has as many columns as the matrix.
+void check_columns(const Hessian& hessian, std::uint64_t cols);
 
 /// Rows of a slab of a matrix with so many, a multiple of `run`.
 std::uint64_t slab_rows(std::uint64_t rows, std::uint64_t run);

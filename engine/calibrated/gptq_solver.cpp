@@ -135,16 +135,12 @@ CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& f
   const std::uint64_t n = factor.cols;
   assert(factor.options == gptq_factor_options(options, n));
   const bool on_the_way = options.group != 0 && !options.static_groups;
-  CodedMatrix coded;
-  coded.rows = rows;
-  coded.cols = n;
-  coded.bits = options.bits;
+  CodedMatrix coded = empty_codes(rows, n, options.bits, options.group);
   coded.symmetric = options.symmetric;
-  coded.groups = options.group == 0 ? 1 : ceil_div(n, options.group);
-  coded.codes.resize(rows * n);
-  coded.scales.resize(rows * coded.groups);
-  coded.zeros.resize(rows * coded.groups);
-  coded.group_of.resize(n);
+  if (options.act_order) coded.order = factor.order;
+  for (std::uint64_t k = 0; k < n && on_the_way; ++k) {
+    coded.group_of[factor.order[k]] = static_cast<std::uint32_t>(k / options.group);
+  }
 
   const std::uint64_t height = slab_rows(rows, 1);
   std::vector<double> losses(ceil_div(rows, height));
@@ -157,39 +153,16 @@ CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& f
     sweep_columns(slab, factor,
                   {on_the_way ? options.group : 0, options.block, options.fresh_grids}, coder);
     losses[piece] = slab.total_loss() / 2;
-    for (std::uint64_t r = 0; r < slab.rows; ++r) {
-      const std::uint64_t row = first + r;
-      for (std::uint64_t k = 0; k < n; ++k) {
-        coded.codes[row * n + factor.order[k]] = slab.codes[k * slab.lanes + r];
-      }
-      for (std::uint64_t g = 0; g < coded.groups; ++g) {
-        coded.scales[row * coded.groups + g] = coder.scales()[g * slab.lanes + r];
-        coded.zeros[row * coded.groups + g] = coder.zeros()[g * slab.lanes + r];
-      }
-    }
-    if (piece == 0) {
-      for (std::uint64_t k = 0; k < n; ++k) {
-        coded.group_of[factor.order[k]] = static_cast<std::uint32_t>(coder.group_of(k));
-      }
-    }
+    slab.give(first, factor, coder.scales(), coder.zeros(), coded);
   });
-  if (options.act_order) coded.order = factor.order;
-  report = {};
-  for (const double loss : losses) report.loss += loss;
-  report.damping = factor.percdamp;
-  report.warning = factor.warning;
-  report.rounded = !factor.solvable();
+  report = report_of(factor, losses);
   return coded;
 }
 
 CodedMatrix gptq(const float* weight, std::uint64_t rows, std::uint64_t cols,
                  const Hessian& hessian, const GptqOptions& options, const Workers& workers,
                  SolverReport& report) {
-  if (hessian.cols() != cols) {
-    throw Error(ErrorCode::kBadShape,
-                fmt::format("a Hessian of {} columns for {}", hessian.cols(), cols),
-                "as many as the matrix has");
-  }
+  check_columns(hessian, cols);
   return gptq(weight, rows, factor_gptq(hessian, options, workers), options, workers, report);
 }
 

@@ -6,21 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "engine/calibrated/hessian_factor.h"
+#include "engine/calibrated/solver_report.h"
 #include "engine/quant/coded_matrix.h"
 #include "engine/quant/rtn.h"
 
 namespace qi {
-
-/// What a solver has to say beside its codes.
-struct SolverReport {
-  double loss = 0;       // ½ Σ of squared column errors over U's diagonal, as upstream prints it
-  double damping = 0;    // percdamp that the factorization needed
-  std::string warning;   // empty: all as asked
-  bool rounded = false;  // there was no factor: rounded to the nearest
-};
 
 struct GptqOptions {
   int bits = 4;             // 1 … 8
