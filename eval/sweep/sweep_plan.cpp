@@ -36,7 +36,12 @@ void check_options(const SweepRequest& request) {
 std::vector<MethodConfig> configs_of(const SweepRequest& request) {
   std::vector<MethodConfig> configs;
   for (const std::string& name : request.families) {
-    for (Params& params : family_of(name).expand(request.grid)) {
+    const MethodFamily& family = family_of(name);
+    if (family.calibrated) {
+      throw Error(ErrorCode::kUsage, fmt::format("{} needs a calibration text", name),
+                  "families that take a matrix alone");
+    }
+    for (Params& params : family.expand(request.grid)) {
       MethodConfig config{name, std::move(params)};
       if (std::find(configs.begin(), configs.end(), config) == configs.end()) {
         configs.push_back(std::move(config));
