@@ -8,6 +8,8 @@
 #include "engine/io/error.h"
 #include "engine/io/file.h"
 #include "engine/io/xxh3.h"
+#include "eval/tokenizer/tokenizer.h"
+#include "eval/transformer/weights.h"
 
 namespace qi {
 namespace {
@@ -91,21 +93,27 @@ CalibrationText cut_calibration(std::vector<std::int32_t> tokens, const Calibrat
 }
 
 CalibrationText read_calibration(const std::string& path, const CalibrationOptions& options,
-                                 const Architecture& architecture,
-                                 const std::function<const Tokenizer&()>& tokenizer) {
+                                 const Model& model, const std::string& tokenizer_path) {
+  const Architecture architecture = read_architecture(model);
+  const Weight* embedding = find_by_gguf_name(model, "token_embd.weight");
+  const std::uint64_t vocab = embedding != nullptr ? embedding->rows() : architecture.vocab;
   const std::optional<std::string> text = read_text_file(path, kMaxCalibrationBytes, File::open);
   if (!text) throw Error(ErrorCode::kIo, "no such file", "a calibration text", path);
-  std::vector<std::int32_t> tokens;
-  // What is wrong with the tokenizer is no fault of the text.
-  const Tokenizer* with = is_token_file(path) ? nullptr : &tokenizer();
+  std::unique_ptr<Tokenizer> tokenizer;  // what is wrong with it is no fault of the text
+  if (!is_token_file(path)) {
+    tokenizer = tokenizer_path.empty() ? load_tokenizer(model) : load_tokenizer_at(tokenizer_path);
+  }
   try {
-    if (with == nullptr) {
+    std::vector<std::int32_t> tokens;
+    if (tokenizer == nullptr) {
       tokens = parse_ids(*text);
     } else {
-      tokens = with->encode(*text);
-      if (with->add_bos() && with->bos()) tokens.insert(tokens.begin(), *with->bos());
+      tokens = tokenizer->encode(*text);
+      if (tokenizer->add_bos() && tokenizer->bos()) {
+        tokens.insert(tokens.begin(), *tokenizer->bos());
+      }
     }
-    return cut_calibration(std::move(tokens), options, architecture.vocab, architecture.context);
+    return cut_calibration(std::move(tokens), options, vocab, architecture.context);
   } catch (const Error& error) {
     if (!error.file.empty() || error.code == ErrorCode::kUsage) throw;
     throw Error(error.code, error.message, error.expected, path, error.offset);
