@@ -21,6 +21,7 @@
 #include "engine/stats/error_metrics.h"
 #include "engine/tensor/weight_reader.h"
 #include "eval/calibration/calibration_text.h"
+#include "eval/transformer/architecture.h"
 
 namespace qi {
 
