@@ -1,11 +1,10 @@
 #include "engine/calibrated/column_sweep.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include <fmt/format.h>
 
+#include "engine/calibrated/checks.h"
 #include "engine/io/checked.h"
 #include "engine/io/error.h"
 #include "engine/matrix/blas.h"
@@ -15,19 +14,6 @@ namespace {
 
 constexpr std::uint64_t kSlabRows = 256;
 constexpr std::uint64_t kLeaf = 32;  // columns that pass their errors on one by one
-
-void refuse_non_finite_weights(const float* row, std::uint64_t cols, std::uint64_t number) {
-  constexpr std::uint32_t kExponent = 0x7F800000;
-  bool bad = false;
-  for (std::uint64_t c = 0; c < cols; ++c) {
-    bad |= (std::bit_cast<std::uint32_t>(row[c]) & kExponent) == kExponent;
-  }
-  if (!bad) return;
-  std::uint64_t c = 0;
-  while (std::isfinite(row[c])) ++c;
-  throw Error(ErrorCode::kBadValue, fmt::format("{} in row {}, column {}", row[c], number, c),
-              "weights that are finite");
-}
 
 /// columns [begin, end) += factor · feedback of columns [from, to), which is `what`.
 void hand_on(Slab& slab, const HessianFactor& factor, float sign, const float* what,
@@ -55,9 +41,7 @@ void Slab::fill(const float* weight, std::uint64_t first_row, std::uint64_t row_
   codes.assign(n * lanes, 0);
   error.assign(factor.options.panel * lanes, 0.0f);
   loss.assign(lanes, 0.0f);
-  for (std::uint64_t r = first_row; r < first_row + rows; ++r) {
-    refuse_non_finite_weights(weight + r * n, n, r);
-  }
+  refuse_non_finite_weights(weight + first_row * n, rows, n, first_row);
   transpose_columns(weight + first_row * n, rows, n, factor.order, current.data(), lanes);
   for (std::uint64_t k = 0; k < n; ++k) {
     if (factor.dead[factor.order[k]] != 0) {

@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/calibrated/checks.h"
 #include "engine/io/checked.h"
-#include "engine/io/error.h"
 #include "engine/matrix/blas.h"
 #include "engine/matrix/cholesky.h"
 
@@ -23,13 +23,7 @@ constexpr double kLeastDamping = 0.01;  // after none at all
 std::vector<float> checked_diagonal(const Hessian& hessian) {
   std::vector<float> diagonal = hessian.diagonal();
   // A number that is not finite makes its square, and so its place on the diagonal, not finite.
-  for (std::size_t j = 0; j < diagonal.size(); ++j) {
-    if (!std::isfinite(diagonal[j])) {
-      throw Error(ErrorCode::kBadValue,
-                  fmt::format("{} in the Hessian at column {}", diagonal[j], j),
-                  "calibration inputs that are finite");
-    }
-  }
+  refuse_non_finite_columns(diagonal, "the Hessian");
   return diagonal;
 }
 
