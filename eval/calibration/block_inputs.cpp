@@ -20,7 +20,7 @@ void BlockInputs::add(LayerInput input, const float* x, std::uint64_t cols,
                       const Workers& workers) {
   if (gathering_.only && gathering_.only != input) return;
   Statistics& s = inputs_[static_cast<std::size_t>(input)];
-  const std::uint64_t count = text_.length;
+  const std::uint64_t count = length_;
   if (gathering_.hessians) {
     if (!s.hessian) s.hessian.emplace(cols);
     s.hessian->add(x, count, workers);
@@ -30,14 +30,14 @@ void BlockInputs::add(LayerInput input, const float* x, std::uint64_t cols,
     s.ranges->add(x, count);
   }
   if (gathering_.tokens) {
-    const std::uint64_t step = std::max<std::uint64_t>(1, text_.tokens.size() / kSampledTokens);
+    const std::uint64_t step = std::max<std::uint64_t>(1, tokens_ / kSampledTokens);
     for (std::uint64_t t = 0; t < count; ++t) {
       if ((s.seen + t) % step == 0)
         s.tokens.insert(s.tokens.end(), x + t * cols, x + t * cols + cols);
     }
   }
   if (gathering_.modules && (input == LayerInput::kQkv || input == LayerInput::kGateUp)) {
-    s.all.reserve(text_.tokens.size() * cols);
+    s.all.reserve(tokens_ * cols);
     s.all.insert(s.all.end(), x, x + count * cols);
   }
   s.seen += count;

@@ -31,9 +31,9 @@ inline constexpr std::uint64_t kSampledTokens = 512;
 class BlockInputs {
  public:
   BlockInputs(const CalibrationText& text, const Gathering& gathering)
-      : text_(text), gathering_(gathering) {}
+      : length_(text.length), tokens_(text.tokens.size()), gathering_(gathering) {}
 
-  /// x [text.length, cols] of a sample, all of them in order.
+  /// x [length, cols] of a sample, all of them in order.
   void add(LayerInput input, const float* x, std::uint64_t cols, const Workers& workers);
 
   const Hessian& hessian(LayerInput input) const { return *at(input).hessian; }
@@ -52,7 +52,8 @@ class BlockInputs {
   };
   const Statistics& at(LayerInput input) const { return inputs_[static_cast<std::size_t>(input)]; }
 
-  const CalibrationText& text_;
+  std::uint64_t length_;  // of a sample
+  std::uint64_t tokens_;  // of all
   Gathering gathering_;
   std::array<Statistics, kLayerInputs> inputs_;
 };

@@ -19,6 +19,11 @@ std::unique_ptr<BlockMethod> method_of(const MethodConfig& config) {
 
 }  // namespace
 
+bool is_calibrated(std::string_view family) {
+  const MethodFamily* const known = find_family(family);
+  return known != nullptr && known->calibrated;
+}
+
 bool is_block_linear(const Weight& weight) {
   switch (weight.role) {
     case Role::kQ:
