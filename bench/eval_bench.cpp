@@ -200,6 +200,8 @@ void read_weights(const Model& model, unsigned threads) {
     const auto bytes = file.kept_bytes(begin, std::min(kPiece, file.size() - begin), scratch);
     std::array<std::uint64_t, 16> sums{};
     for (std::size_t at = 0; at + sizeof(sums) <= bytes.size(); at += sizeof(sums)) {
+      __builtin_prefetch(bytes.data() + at + 512);  // without: a fifth slower
+      __builtin_prefetch(bytes.data() + at + 576);
       std::array<std::uint64_t, 16> words;
       std::memcpy(words.data(), bytes.data() + at, sizeof(words));
       for (std::size_t k = 0; k < words.size(); ++k) sums[k] += words[k];
@@ -258,8 +260,9 @@ int main(int argc, char** argv) {
   if (asked("prefill")) bench_prefill(rounds, threads);
   fmt::print("\n{:>6} {:>11} {:>9} {:>10} {:>8} {:>9} {:>6}   {} threads\n", "type", "activations",
              "GB", "tokens/s", "GB/s", "reading", "ratio", threads);
-  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0,
-                           DType::kQ4K, DType::kQ5K, DType::kQ6K, DType::kQ3K}) {
+  for (const DType type :
+       {DType::kF32, DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ5_0,
+        DType::kQ2K, DType::kQ3K, DType::kQ4K, DType::kQ5K, DType::kQ6K}) {
     if (asked(info(type).name)) bench_decode(type, rounds, threads);
   }
   return 0;
