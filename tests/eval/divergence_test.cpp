@@ -11,6 +11,7 @@
 #include "engine/format/open.h"
 #include "eval/evaluation/saved_logits.h"
 #include "eval/sweep/coded_weights.h"
+#include "tests/support/broken_weight.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -93,8 +94,9 @@ class Divergence : public testing::Test {
     return rows;
   }
 
-  std::string refusal(const Model& model, const EvaluationRequest& asked) {
-    const auto error = test::error_of([&] { run(model, asked); });
+  std::string refusal(const Model& model, const EvaluationRequest& asked,
+                      const OpenWeight& open = open_reader) {
+    const auto error = test::error_of([&] { run(model, asked, open); });
     return error ? std::string(class_word(error->code)) + ": " + error->message : "none";
   }
 
@@ -139,6 +141,28 @@ TEST_F(Divergence, IsNothingFromItselfAndTheSameForAnyNumberOfThreads) {
     asked.threads = threads;
     const Rows other = run(*int8, asked);
     for (const auto& [kind, measured] : two) EXPECT_EQ(other.at(kind).value, measured.value);
+  }
+}
+
+TEST_F(Divergence, LeavesThePerplexityToWhoAsksForBoth) {
+  const auto int8 = opened_model(kWapFolder + "/wap-int8");
+  EvaluationRequest asked = request(2);
+  asked.kinds = {"ppl", "kld"};
+  for (const bool redo : {false, true}) {
+    asked.redo = redo;
+    std::uint64_t steps = 0;
+    EvaluationEvents events;
+    events.on_progress = [&](const EvaluationProgress& now) { steps += now.kind == "ppl"; };
+    const Rows both = run(*int8, asked, open_reader, events);
+    EXPECT_LE(steps, 1);
+    EvaluationRequest alone = request(2);
+    alone.kinds = {"ppl"};
+    const EvalMeasures ppl = run(*int8, alone).at("ppl");
+    EXPECT_NEAR(both.at("ppl").value / ppl.value, 1, 1e-12);
+    EXPECT_NEAR(both.at("ppl").standard_error.value() / ppl.standard_error.value(), 1, 1e-10);
+    EXPECT_EQ(both.at("ppl").tokens, ppl.tokens);
+    EXPECT_EQ(both.at("ppl").value, both.at("kld.ppl").value);
+    EXPECT_GT(both.at("ppl").seconds, 0);
   }
 }
 
@@ -213,6 +237,15 @@ TEST_F(Divergence, SavedLogitsThatAreDamagedOrOfSomethingElseAreRefused) {
   asked.perplexity.limit = 1;
   asked.text_path = kWapFolder + "/calib.txt";
   EXPECT_EQ(refusal(*base_, asked).substr(0, 36), "inconsistent: logits of another text");
+}
+
+TEST_F(Divergence, RefusesNumbersThatAreNotFiniteNamingTheLayer) {
+  EvaluationRequest asked = request(1);
+  asked.base = nullptr;  // as it is stored
+  EXPECT_EQ(refusal(*base_, asked, test::with_nan("model.layers.1.mlp.down_proj.weight")),
+            "bad_value: the MLP of layer 1 gives numbers that are not finite");
+  EXPECT_EQ(refusal(*base_, asked, test::with_nan("model.layers.0.self_attn.o_proj.weight")),
+            "bad_value: the attention of layer 0 gives numbers that are not finite");
 }
 
 TEST_F(Divergence, RefusesBasesThatCannotBeHeldAgainstTheModel) {
