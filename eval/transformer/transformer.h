@@ -8,13 +8,10 @@
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <span>
 #include <vector>
 
-#include "engine/matrix/workers.h"
-#include "eval/transformer/kv_cache.h"
-#include "eval/transformer/weights.h"
+#include "eval/transformer/layer.h"
 
 namespace qi {
 
@@ -52,20 +49,9 @@ class Transformer {
               const std::function<void(const LogitBlock&)>& sink) const;
 
  private:
-  struct Sequence;
-  struct Input;
-  struct Scratch;
-  struct Product;
-  bool run(std::span<const std::int32_t> ids, std::span<const Sequence> sequences,
+  bool run(std::span<const std::int32_t> ids, std::span<const LayerSequence> sequences,
            std::vector<float>& states, const std::function<void()>& after_layer) const;
-  bool attention(std::size_t layer, std::span<const Sequence> sequences, std::vector<float>& states,
-                 Scratch& scratch) const;
-  bool mlp(std::size_t layer, std::vector<float>& states, Scratch& scratch) const;
   void embed(std::span<const std::int32_t> ids, float* out) const;
-  void normalize(const std::vector<float>& weight, std::size_t count, std::size_t width,
-                 const float* x, float* out) const;
-  bool products(std::initializer_list<Product> list, Input& input) const;
-  void check_finite(std::span<const float> numbers, std::string_view where) const;
 
   const Model& model_;
   Architecture architecture_;
