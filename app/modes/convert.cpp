@@ -32,7 +32,7 @@ constexpr std::array kConvertColumns = {
 void run_convert(Session& session) {
   const Options& options = session.options();
   ConvertOptions convert;
-  convert.type = target_type(options.convert_type);
+  convert.type = target_type(options.target);
   if (!options.convert_output.ends_with(".safetensors")) {
     throw Error(ErrorCode::kUsage, "--convert " + options.convert_output,
                 "a name that ends in .safetensors");

@@ -14,6 +14,7 @@ void run_verify(Session& session);
 void run_show(Session& session);
 void run_diff(Session& session);
 void run_convert(Session& session);
+void run_quantize(Session& session);
 void run_encode(Session& session);
 void run_decode(Session& session);
 void run_sweep(Session& session);

@@ -18,12 +18,12 @@ constexpr std::array kSchemes = {
     QuantScheme{.name = "INT8-W8A16",
                 .summary = "GPTQ, 8 bits a row; compressed-tensors",
                 .family = "gptq",
-                .params = "bits=8;group=row;style=full;symmetric=yes"},
+                .options = "wbits=8;sym;styles=full"},
     QuantScheme{.name = "INT8-W8A8",
                 .summary = "SmoothQuant, 8 bits a row, dynamic tokens; compressed-tensors",
                 .layout = Layout::kInt8,
                 .family = "smoothquant",
-                .params = "",
+                .options = "",
                 .int8_activations = true},
     QuantScheme{.name = "INT8-W8A16-RTN",
                 .summary = "rounded to nearest, 8 bits a row; compressed-tensors"},
@@ -33,7 +33,8 @@ constexpr std::array kSchemes = {
         .bits = 4,
         .group = 128,
         .family = "gptq",
-        .params = "act_order=yes;bits=4;group=128;static_groups=yes;style=full;symmetric=yes"},
+        .options = "wbits=4;groupsize=128;sym;act-order;static-groups;styles=full",
+                .act_order = true},
     QuantScheme{.name = "INT4-W4A16-AWQ",
                 .summary = "AWQ, 4 bits, groups of 128; AutoAWQ's gemm",
                 .layout = Layout::kAwq,
@@ -42,7 +43,7 @@ constexpr std::array kSchemes = {
                 .symmetric = false,
                 .style = RtnStyle::kAwq,
                 .family = "awq",
-                .params = "bits=4;group=128"},
+                .options = "w_bit=4;q_group_size=128"},
     QuantScheme{.name = "gptq",
                 .summary = "GPTQ, 4 bits, groups of 128; AutoGPTQ's own layout",
                 .layout = Layout::kGptq,
@@ -50,7 +51,7 @@ constexpr std::array kSchemes = {
                 .group = 128,
                 .style = RtnStyle::kMinmax,
                 .family = "gptq",
-                .params = "bits=4;group=128;style=minmax;symmetric=yes"},
+                .options = "wbits=4;groupsize=128;sym"},
     QuantScheme{.name = "spqr",
                 .summary = "SpQR, 3 bits, groups of 16, outliers; its exported layout",
                 .layout = Layout::kSpqr,
@@ -58,8 +59,9 @@ constexpr std::array kSchemes = {
                 .group = 16,
                 .symmetric = false,
                 .family = "spqr",
-                .params = "bits=3;group=16;outlier_threshold=0.2;permutation=act_order;percdamp=1;"
-                          "qq_group=16;qq_scale_bits=3;qq_zero_bits=3"},
+                .options = "wbits=3;groupsize=16;perchannel;qq_scale_bits=3;qq_zero_bits=3;"
+                           "qq_groupsize=16;outlier_threshold=0.2;permutation_order=act_order;"
+                           "percdamp=1"},
     QuantScheme{.name = "llm_int8",
                 .summary = "LLM.int8(), a row maximum each; bitsandbytes",
                 .layout = Layout::kLlmInt8},
@@ -103,7 +105,7 @@ OrderedJson compressed_config(const QuantScheme& scheme, const QuantizedModules&
   OrderedJson weights =
       compressed_arguments(type, scheme.bits, scheme.group == 0 ? "channel" : "group");
   if (scheme.group != 0) weights["group_size"] = scheme.group;
-  if (scheme.params.find("act_order=yes") != std::string_view::npos) {
+  if (scheme.act_order) {
     weights["actorder"] = "static";  // groups are runs of columns all the same
   }
   OrderedJson activations = nullptr;

@@ -23,10 +23,11 @@ struct QuantScheme {
   std::uint64_t group = 0;  // 0: the row
   bool symmetric = true;
   RtnStyle style = RtnStyle::kFull;  // of grids that are rounded to without a method
-  /// Of the calibrated method, and what it is told beyond its defaults ("bits=4;group=128");
+  /// The calibrated method and the options of its grid that make this scheme, "wbits=4;sym";
   /// empty: rows are quantized as they are.
   std::string_view family = {};
-  std::string_view params = {};
+  std::string_view options = {};
+  bool act_order = false;  // compressed-tensors: columns were coded in another order
   bool int8_activations = false;  // compressed-tensors: tokens are quantized at run time
 };
 

@@ -20,14 +20,26 @@ namespace {
 constexpr std::uint64_t kMaxConfigText = 16'777'216;
 
 // What loaders look for beside the weights.
-constexpr std::array<std::string_view, 20> kSideFiles = {
-    "generation_config.json",   "tokenizer.json",     "tokenizer_config.json",
-    "special_tokens_map.json",  "added_tokens.json",  "tokenizer.model",
-    "tokenizer.tiktoken",       "spiece.model",       "vocab.json",
-    "vocab.txt",                "merges.txt",         "chat_template.jinja",
-    "chat_template.json",       "processor_config.json", "preprocessor_config.json",
-    "video_preprocessor_config.json", "LICENSE",      "LICENSE.txt",
-    "NOTICE",                   "USE_POLICY.md"};
+constexpr std::array<std::string_view, 20> kSideFiles = {"generation_config.json",
+                                                         "tokenizer.json",
+                                                         "tokenizer_config.json",
+                                                         "special_tokens_map.json",
+                                                         "added_tokens.json",
+                                                         "tokenizer.model",
+                                                         "tokenizer.tiktoken",
+                                                         "spiece.model",
+                                                         "vocab.json",
+                                                         "vocab.txt",
+                                                         "merges.txt",
+                                                         "chat_template.jinja",
+                                                         "chat_template.json",
+                                                         "processor_config.json",
+                                                         "preprocessor_config.json",
+                                                         "video_preprocessor_config.json",
+                                                         "LICENSE",
+                                                         "LICENSE.txt",
+                                                         "NOTICE",
+                                                         "USE_POLICY.md"};
 
 class ModelQuantizer {
  public:
@@ -75,8 +87,8 @@ class ModelQuantizer {
         if (planned.quantized) done += weight.params;
         if (kept) continue;
         if (planned.quantized) {
-          QuantizedWeight quantized = quantize_rows(*request_.scheme, plan_.format, model_, weight,
-                                                    request_.workers);
+          QuantizedWeight quantized =
+              quantize_rows(*request_.scheme, plan_.format, model_, weight, request_.workers);
           if (quantized.parts.empty()) return false;
           digests[weight.name] = std::move(quantized.digest);
           for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
@@ -98,9 +110,9 @@ class ModelQuantizer {
   void add_plain(const Weight& weight, std::vector<ShardTensor>& tensors) const {
     for (const Part& part : weight.parts) {
       const Tensor& tensor = model_.tensor(part);
-      tensors.push_back({tensor.name, tensor.dtype, tensor.shape,
-                         source_of_file(model_.files[tensor.file], tensor.offset,
-                                        tensor.size_bytes)});
+      tensors.push_back(
+          {tensor.name, tensor.dtype, tensor.shape,
+           source_of_file(model_.files[tensor.file], tensor.offset, tensor.size_bytes)});
     }
   }
 

@@ -1,10 +1,11 @@
-// A whole model as a checkpoint directory of one scheme: its linear layers quantized block by block,
-// by their rows alone or as a calibrated method leaves them, everything else as it is; shards, index,
-// configuration, tokenizer files. What was written is read back and held against what was meant, bit
-// for bit, before the folder gets its name. An interrupted run goes on at the block where it was.
-// Refuses models that are no safetensors or already quantized, matrices the layout cannot hold where
-// a method would quantize them all, and places that AtomicFolder refuses (kUsage).
-// Memory: one block as it is stored, and what the method takes. One thread calls; events come on it.
+// A whole model as a checkpoint directory of one scheme: its linear layers quantized block by
+// block, by their rows alone or as a calibrated method leaves them, everything else as it is;
+// shards, index, configuration, tokenizer files. What was written is read back and held against
+// what was meant, bit for bit, before the folder gets its name. An interrupted run goes on at the
+// block where it was. Refuses models that are no safetensors or already quantized, matrices the
+// layout cannot hold where a method would quantize them all, and places that AtomicFolder refuses
+// (kUsage). Memory: one block as it is stored, and what the method takes. One thread calls; events
+// come on it.
 #pragma once
 
 #include <cstdint>
@@ -52,9 +53,9 @@ struct QuantizeResult {
   std::uint64_t quantized = 0;  // weights
   std::uint64_t left = 0;       // linear layers among the others
   std::uint64_t kept_blocks = 0;
-  std::uint64_t bytes = 0;      // of all tensors
+  std::uint64_t bytes = 0;  // of all tensors
   std::uint64_t bytes_in = 0;
-  bool cancelled = false;       // OUT.partial has what was finished
+  bool cancelled = false;  // OUT.partial has what was finished
 };
 
 /// The configuration of the scheme's method, with the user's options where they leave the layout as

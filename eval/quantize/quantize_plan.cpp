@@ -65,7 +65,8 @@ void check_place(const QuantizeRequest& request) {
   const fs::path source = fs::weakly_canonical(request.model->path);
   if (!fs::is_directory(source)) return;
   const fs::path place = fs::weakly_canonical(fs::absolute(request.output));
-  const auto [end, unused] = std::mismatch(source.begin(), source.end(), place.begin(), place.end());
+  const auto [end, unused] =
+      std::mismatch(source.begin(), source.end(), place.begin(), place.end());
   if (end == source.end()) {
     refuse("lies inside the model that is read", "a folder elsewhere", request.output);
   }

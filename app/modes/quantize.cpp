@@ -1,0 +1,88 @@
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "app/modes/modes.h"
+#include "app/progress.h"
+#include "app/signals.h"
+#include "engine/io/atomic_folder.h"
+#include "eval/quantize/quantize_model.h"
+
+namespace qi {
+namespace {
+
+// Rows that say what was written: the same three writers as everywhere.
+constexpr std::array kQuantizeColumns = {
+    Column{"model", "model", ColumnKind::kText, 90},
+    Column{"file", "written", ColumnKind::kText, 100},
+    Column{"scheme", "scheme", ColumnKind::kLabel, 80},
+    Column{"weights", "quantized", ColumnKind::kInteger, 75},
+    Column{"bytes_in", "before", ColumnKind::kBytes, 80},
+    Column{"bytes_out", "after", ColumnKind::kBytes, 80},
+    Column{"ratio", "ratio", ColumnKind::kFixed2, 75},
+};
+
+const QuantScheme& named_scheme(const std::string& name) {
+  if (const QuantScheme* scheme = find_quant_scheme(name)) return *scheme;
+  std::vector<std::string_view> names;
+  for (const QuantScheme& scheme : quant_schemes()) names.push_back(scheme.name);
+  throw Error(
+      ErrorCode::kUsage, "--to " + name,
+      fmt::format("{}; or a ggml type with an OUT that ends in .gguf", fmt::join(names, ", ")));
+}
+
+void run_checkpoint(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  QuantizeRequest request;
+  request.scheme = &named_scheme(options.target);
+  request.output = options.quantize_output;
+  request.restart = options.force;
+  check_output_folder(request.output);
+  const Catalog catalog = session.find(path);
+  const Model model = session.open_only(path, catalog);
+  request.model = &model;
+  request.workers = {options.threads, &cancel_requested()};
+  if (!session.filter().empty()) {
+    request.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
+  }
+  Table table(options, kQuantizeColumns, input_paths(path, catalog));
+  Progress progress("quantize", options.quiet, options.ascii, false);
+  QuantizeEvents events;
+  events.on_note = [&](const std::string& text) {
+    progress.clear();
+    session.messages().note(text);
+  };
+  events.on_progress = [&](const QuantizeProgress& now) {
+    ProgressState state;
+    state.done = static_cast<std::uint64_t>(now.done * 1e6);
+    state.total = 1'000'000;
+    state.units_done = now.block;
+    state.units_total = now.blocks;
+    state.note = std::string(now.stage);
+    progress.update(state);
+  };
+  const QuantizeResult result = quantize_model(request, events);
+  progress.clear();
+  if (result.cancelled) {
+    session.messages().note(
+        fmt::format("{}.partial has the finished blocks: the same command goes "
+                    "on from there",
+                    request.output));
+    throw Interrupted{};
+  }
+  table.row({Field(model.name), Field(request.output), Field(std::string(request.scheme->name)),
+             Field(result.quantized), Field(result.bytes_in), Field(result.bytes),
+             Field(static_cast<double>(result.bytes_in) / static_cast<double>(result.bytes))});
+  table.finish();
+}
+
+}  // namespace
+
+void run_quantize(Session& session) {
+  run_checkpoint(session);
+}
+
+}  // namespace qi
