@@ -7,6 +7,7 @@
 namespace qi {
 
 struct EvaluationRequest;
+struct QuantizeRequest;
 
 void run_list(Session& session);
 void run_stats(Session& session);
@@ -26,5 +27,10 @@ EvaluationRequest evaluation_request(const Options& options);
 /// Opens kld's base for it, and adds the files that it reads.
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
+
+/// What the options of --quantize ask for, without the model and what must be read.
+QuantizeRequest quantize_request(const Options& options);
+/// Reads the calibration text for it.
+void read_quantize_inputs(const Options& options, QuantizeRequest& request);
 
 }  // namespace qi
