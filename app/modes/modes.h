@@ -21,6 +21,9 @@ void run_sweep(Session& session);
 void run_eval(Session& session);
 void run_results(Session& session);
 
+/// --convert and --quantize to a GGUF of --to TYPE.
+void run_gguf(Session& session, const std::string& output);
+
 /// What the options of --eval and of --sweep --with ask for.
 EvaluationRequest evaluation_request(const Options& options);
 /// Opens kld's base for it, and adds the files that it reads.
