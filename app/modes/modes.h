@@ -6,6 +6,7 @@
 
 namespace qi {
 
+struct CalibrationText;
 struct EvaluationRequest;
 
 void run_list(Session& session);
@@ -29,5 +30,9 @@ EvaluationRequest evaluation_request(const Options& options);
 /// Opens kld's base for it, and adds the files that it reads.
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
+
+/// What --calibration names, cut for the model; says when it is short.
+std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
+                                                        std::vector<std::string>& inputs);
 
 }  // namespace qi
