@@ -56,9 +56,8 @@ HWY_INLINE Bytes FifthBits(std::uint32_t bits) {
                                                            1, 1, 1, 1, 1, 1, 1, 1};
   alignas(16) static constexpr std::uint8_t kMasks[16] = {1, 2, 4, 8, 16, 32, 64, 128,
                                                           1, 2, 4, 8, 16, 32, 64, 128};
-  alignas(16) std::uint8_t pair[16] = {static_cast<std::uint8_t>(bits),
-                                       static_cast<std::uint8_t>(bits >> 8)};
-  const Bytes spread = hn::TableLookupBytes(hn::Load(kU8, pair), hn::Load(kU8, kSpread));
+  const Bytes pairs = hn::BitCast(kU8, hn::Set(kU16, static_cast<std::uint16_t>(bits)));
+  const Bytes spread = hn::TableLookupBytes(pairs, hn::Load(kU8, kSpread));
   return hn::IfThenElseZero(hn::TestBit(spread, hn::Load(kU8, kMasks)), hn::Set(kU8, 16));
 }
 

@@ -32,6 +32,8 @@ std::size_t q8_block(DType type, std::size_t cols) {
     case DType::kQ5_1:
     case DType::kIQ4NL:
       return 32;
+    case DType::kQ2K:
+    case DType::kQ3K:
     case DType::kQ4K:
     case DType::kQ5K:
     case DType::kQ6K:
@@ -76,22 +78,27 @@ void row_dots_plain(DType type, const StoredRows& rows, std::size_t count,
 }
 
 void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
-                 float* scales, float* sums) {
-  simd::quantize_q8(x, count, block, codes, scales, sums);
+                 float* scales, std::int16_t* half_sums) {
+  simd::quantize_q8(x, count, block, codes, scales, half_sums);
 }
 
 void Q8Vectors::set(const float* x, std::size_t count, std::size_t block) {
   codes.resize(count);
   scales.resize(count / 32);
   sums.resize(count / 32);
-  quantize_q8(x, count, block, codes.data(), scales.data(), sums.data());
+  half_sums.resize(count / 16);
+  quantize_q8(x, count, block, codes.data(), scales.data(), half_sums.data());
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    sums[i] = scales[i] * static_cast<float>(half_sums[2 * i] + half_sums[2 * i + 1]);
+  }
 }
 
 void round_to_q8(const float* x, std::size_t count, std::size_t block, float* out) {
   std::array<std::int8_t, 256> codes;
-  std::array<float, 8> scales, sums;
+  std::array<float, 8> scales;
+  std::array<std::int16_t, 16> half_sums;
   for (std::size_t at = 0; at < count; at += block) {
-    quantize_q8(x + at, block, block, codes.data(), scales.data(), sums.data());
+    quantize_q8(x + at, block, block, codes.data(), scales.data(), half_sums.data());
     for (std::size_t i = 0; i < block; ++i) {
       out[at + i] = scales.front() * static_cast<float>(codes[i]);
     }
@@ -99,22 +106,19 @@ void round_to_q8(const float* x, std::size_t count, std::size_t block, float* ou
 }
 
 void quantize_q8_plain(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
-                       float* scales, float* sums) {
+                       float* scales, std::int16_t* half_sums) {
   for (std::size_t at = 0; at < count; at += block) {
     float max = 0;
     for (std::size_t i = at; i < at + block; ++i) {
       max = std::isfinite(x[i]) ? std::max(max, std::abs(x[i])) : kInfinite;
     }
     const Q8Scale scale = q8_scale(max);
-    for (std::size_t group = at; group < at + block; group += 32) {
-      int sum = 0;
-      for (std::size_t i = group; i < group + 32; ++i) {
-        const float code = std::isfinite(max) ? std::nearbyint(x[i] * scale.inverse) : 0.0f;
-        codes[i] = static_cast<std::int8_t>(code);
-        sum += codes[i];
-      }
-      scales[group / 32] = scale.scale;
-      sums[group / 32] = scale.scale * static_cast<float>(sum);
+    std::fill_n(scales + at / 32, block / 32, scale.scale);
+    std::fill_n(half_sums + at / 16, block / 16, std::int16_t{0});
+    for (std::size_t i = at; i < at + block; ++i) {
+      const float code = std::isfinite(max) ? std::nearbyint(x[i] * scale.inverse) : 0.0f;
+      codes[i] = static_cast<std::int8_t>(code);
+      half_sums[i / 16] = static_cast<std::int16_t>(half_sums[i / 16] + codes[i]);
     }
   }
 }

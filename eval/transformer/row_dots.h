@@ -23,19 +23,20 @@ struct Q8Vectors {
   /// x: [positions, cols], `count` numbers in all (quantize_q8()).
   void set(const float* x, std::size_t count, std::size_t block);
 
-  std::vector<std::int8_t> codes;  // −127 … 127; [positions, cols]
-  std::vector<float> scales;       // [positions, cols / 32]
-  std::vector<float> sums;         // scale · Σ codes, alike
+  std::vector<std::int8_t> codes;       // −127 … 127; [positions, cols]
+  std::vector<float> scales;            // [positions, cols / 32]
+  std::vector<float> sums;              // scale · Σ codes, alike
+  std::vector<std::int16_t> half_sums;  // Σ codes of every 16; [positions, cols / 16]
 };
 
 /// Codes of `count` numbers, blocks of 32 or 256 of which share a scale (Q8_0 and Q8_K of ggml, but
 /// for the scale, which stays float32): scale = max |x| / 127, code = x / scale to the nearest,
-/// ties to even. Numbers that are not finite make the scale of their block NaN. `count` is a
-/// multiple of `block`.
+/// ties to even, and the sums of every 16 codes. Numbers that are not finite make the scale of
+/// their block NaN. `count` is a multiple of `block`.
 void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
-                 float* scales, float* sums);
+                 float* scales, std::int16_t* half_sums);
 void quantize_q8_plain(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
-                       float* scales, float* sums);
+                       float* scales, std::int16_t* half_sums);
 
 /// scale · code of `count` numbers.
 void round_to_q8(const float* x, std::size_t count, std::size_t block, float* out);

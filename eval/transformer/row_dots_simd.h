@@ -30,6 +30,6 @@ namespace qi::simd {
 void row_dots(DType type, const StoredRows& rows, std::size_t count, const DotVectors& vectors,
               float* out, std::size_t stride);
 void quantize_q8(const float* x, std::size_t count, std::size_t block, std::int8_t* codes,
-                 float* scales, float* sums);
+                 float* scales, std::int16_t* half_sums);
 
 }  // namespace qi::simd

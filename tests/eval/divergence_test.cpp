@@ -11,6 +11,7 @@
 #include "engine/format/open.h"
 #include "eval/evaluation/saved_logits.h"
 #include "eval/sweep/coded_weights.h"
+#include "tests/support/broken_weight.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -93,8 +94,9 @@ class Divergence : public testing::Test {
     return rows;
   }
 
-  std::string refusal(const Model& model, const EvaluationRequest& asked) {
-    const auto error = test::error_of([&] { run(model, asked); });
+  std::string refusal(const Model& model, const EvaluationRequest& asked,
+                      const OpenWeight& open = open_reader) {
+    const auto error = test::error_of([&] { run(model, asked, open); });
     return error ? std::string(class_word(error->code)) + ": " + error->message : "none";
   }
 
@@ -213,6 +215,15 @@ TEST_F(Divergence, SavedLogitsThatAreDamagedOrOfSomethingElseAreRefused) {
   asked.perplexity.limit = 1;
   asked.text_path = kWapFolder + "/calib.txt";
   EXPECT_EQ(refusal(*base_, asked).substr(0, 36), "inconsistent: logits of another text");
+}
+
+TEST_F(Divergence, RefusesNumbersThatAreNotFiniteNamingTheLayer) {
+  EvaluationRequest asked = request(1);
+  asked.base = nullptr;  // as it is stored
+  EXPECT_EQ(refusal(*base_, asked, test::with_nan("model.layers.1.mlp.down_proj.weight")),
+            "bad_value: the MLP of layer 1 gives numbers that are not finite");
+  EXPECT_EQ(refusal(*base_, asked, test::with_nan("model.layers.0.self_attn.o_proj.weight")),
+            "bad_value: the attention of layer 0 gives numbers that are not finite");
 }
 
 TEST_F(Divergence, RefusesBasesThatCannotBeHeldAgainstTheModel) {

@@ -11,6 +11,7 @@
 #include "eval/evaluation/logit_tile.h"
 #include "eval/evaluation/task_file.h"
 #include "eval/evaluation/task_score.h"
+#include "tests/support/broken_weight.h"
 #include "tests/support/data.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -144,7 +145,8 @@ class Tasks : public testing::Test {
   }
 
   using Rows = std::map<std::string, EvalRow>;
-  Rows run(const EvaluationRequest& asked, const std::function<void(std::uint64_t)>& at = {}) {
+  Rows run(const EvaluationRequest& asked, const std::function<void(std::uint64_t)>& at = {},
+           const OpenWeight& open = open_reader) {
     ResultsStore results(database_);
     EvalStore store(database_, results, [&] { return results.begin_run({}, {}); });
     Rows rows;
@@ -155,7 +157,7 @@ class Tasks : public testing::Test {
       ++steps_;
       if (at) at(now.done);
     };
-    const EvaluatedWeights weights{open_reader, std::nullopt, 0, {}};
+    const EvaluatedWeights weights{open, std::nullopt, 0, {}};
     Evaluation(model_, asked).run(weights, store, events);
     return rows;
   }
@@ -260,6 +262,31 @@ TEST_F(Tasks, SharesOfRightAnswersAndInterruptedRuns) {
   asked.task = {kTasks + "piqa.jsonl", kTasks + "arc.jsonl", {}, 0};
   EXPECT_EQ(test::class_of([&] { run(asked); }), "inconsistent");
   EXPECT_TRUE(run(request("gsm8k.jsonl")).contains("task.exact_match"));
+}
+
+TEST_F(Tasks, AreTheSameForAnyNumberOfThreads) {
+  for (const char* task : {"hellaswag.jsonl", "gsm8k.jsonl"}) {
+    EvaluationRequest asked = request(task);
+    asked.redo = true;
+    const Rows two = run(asked);
+    for (const unsigned threads : {1u, 3u}) {
+      asked.threads = threads;
+      const Rows other = run(asked);
+      for (const auto& [kind, row] : two) {
+        EXPECT_EQ(other.at(kind).measured.value, row.measured.value) << kind;
+        EXPECT_EQ(other.at(kind).measured.tokens, row.measured.tokens) << kind;
+      }
+    }
+  }
+}
+
+TEST_F(Tasks, RefuseNumbersThatAreNotFiniteNamingTheLayer) {
+  for (const char* task : {"hellaswag.jsonl", "gsm8k.jsonl"}) {
+    const auto error = test::error_of(
+        [&] { run(request(task), {}, test::with_nan("model.layers.1.mlp.down_proj.weight")); });
+    ASSERT_TRUE(error) << task;
+    EXPECT_EQ(error->message, "the MLP of layer 1 gives numbers that are not finite");
+  }
 }
 
 }  // namespace
