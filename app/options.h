@@ -77,6 +77,10 @@ struct Options {
   bool pareto = false;
   bool evaluations = false;
 
+  std::string calibration;                // --sweep: a text or token ids
+  std::uint64_t calibration_samples = 0;  // 0: the default
+  std::uint64_t calibration_length = 0;   // tokens; 0: as the model has it
+
   std::vector<std::string> kinds;  // --eval, --sweep --with
   std::string text;
   std::string tokenizer;

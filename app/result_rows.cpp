@@ -177,22 +177,16 @@ Row forecast_cells(const SweepPlan& plan, const SweepTotal& total, unsigned thre
   const bool known = bytes_out && weights > 0;
   const std::string failed =
       fmt::format("{} of {} weights do not fit", failing, total.units.size());
-  return {Field(plan.model->name),
-          Field(),
-          Field(std::string_view("*")),
-          Field(total.config.family),
-          field_if(!total.config.params.empty(), total.config.params.text()),
-          Field(),
-          Field(),
-          Field(weights),
-          Field(bytes_in),
-          known ? Field(*bytes_out) : Field(),
-          known ? Field(*bytes_out + unfit_bytes + total.other_bytes) : Field(),
-          known ? bits(*bytes_out, weights) : Field(),
-          known ? ratio(bytes_in, *bytes_out) : Field(),
-          Field(largest * std::max(1u, threads) + kSweepFixedBytes),
-          Field(std::string_view(failing == 0 ? "planned" : "error")),
-          field_if(failing > 0, failed)};
+  return {
+      Field(plan.model->name), Field(), Field(std::string_view("*")), Field(total.config.family),
+      field_if(!total.config.params.empty(), total.config.params.text()), Field(), Field(),
+      Field(weights), Field(bytes_in), known ? Field(*bytes_out) : Field(),
+      known ? Field(*bytes_out + unfit_bytes + total.other_bytes) : Field(),
+      known ? bits(*bytes_out, weights) : Field(), known ? ratio(bytes_in, *bytes_out) : Field(),
+      // Calibrated ones take all threads one after the other.
+      Field(largest * (is_calibrated(total.config.family) ? 1u : std::max(1u, threads)) +
+            kSweepFixedBytes),
+      Field(std::string_view(failing == 0 ? "planned" : "error")), field_if(failing > 0, failed)};
 }
 
 }  // namespace qi

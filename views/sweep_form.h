@@ -43,7 +43,7 @@ class SweepForm final : public FormScreen {
  public:
   /// `weights`: indices into model->weights, at least one; `marked`: they are the marked ones.
   SweepForm(std::shared_ptr<const Model> model, std::vector<std::uint32_t> weights, bool marked,
-            unsigned threads, std::span<const MethodFamily> families = method_families());
+            unsigned threads, std::span<const MethodFamily> families = uncalibrated_families());
 
   std::string why_not(Command command) const override;
 

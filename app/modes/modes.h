@@ -6,6 +6,7 @@
 
 namespace qi {
 
+struct CalibrationText;
 struct EvaluationRequest;
 struct QuantizeRequest;
 
@@ -22,6 +23,9 @@ void run_sweep(Session& session);
 void run_eval(Session& session);
 void run_results(Session& session);
 
+/// --convert and --quantize to a GGUF of --to TYPE.
+void run_gguf(Session& session, const std::string& output);
+
 /// What the options of --eval and of --sweep --with ask for.
 EvaluationRequest evaluation_request(const Options& options);
 /// Opens kld's base for it, and adds the files that it reads.
@@ -32,5 +36,8 @@ void open_evaluation_files(Session& session, EvaluationRequest& request,
 QuantizeRequest quantize_request(const Options& options);
 /// Reads the calibration text for it.
 void read_quantize_inputs(const Options& options, QuantizeRequest& request);
+/// What --calibration names, cut for the model; says when it is short.
+std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
+                                                        std::vector<std::string>& inputs);
 
 }  // namespace qi

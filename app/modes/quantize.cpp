@@ -7,6 +7,7 @@
 #include "app/modes/modes.h"
 #include "app/progress.h"
 #include "app/signals.h"
+#include "engine/checkpoint/gguf_writer.h"
 #include "engine/io/atomic_folder.h"
 #include "eval/quantize/quantize_model.h"
 
@@ -81,7 +82,48 @@ void run_checkpoint(Session& session) {
 
 }  // namespace
 
+void run_gguf(Session& session, const std::string& output) {
+  const Options& options = session.options();
+  if (!is_gguf_target(options.target)) {
+    throw Error(ErrorCode::kUsage, "--to " + options.target,
+                "F32, BF16, F16, a ggml type or a mixture such as Q4_K_M");
+  }
+  const std::string& path = options.paths.front();
+  const Catalog catalog = session.find(path);
+  std::vector<std::string> inputs = input_paths(path, catalog);
+  GgufOptions gguf;
+  gguf.to = options.target;
+  std::optional<ImportanceMatrix> importance;
+  if (const auto file = options.grid.find("imatrix"); file != options.grid.end()) {
+    inputs.push_back(file->second.front());
+    gguf.importance_name = file->second.front();
+    importance = ImportanceMatrix::read(gguf.importance_name);
+    session.warn(importance->warnings(), gguf.importance_name);
+    gguf.importance = &*importance;
+  }
+  gguf.output = output_options(options, inputs);
+  check_output(output, gguf.output);
+  const Model model = session.open_only(path, catalog);
+  if (!session.filter().empty()) {
+    gguf.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
+  }
+  Table table(options, kQuantizeColumns, inputs);
+  Progress progress(std::string(mode_word(options.mode)), options.quiet, options.ascii, false);
+  gguf.progress = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  gguf.workers = {options.threads, &cancel_requested()};
+  const GgufResult result = write_gguf(model, output, gguf);
+  progress.clear();
+  if (result.cancelled) throw Interrupted{};
+  for (const std::string& note : result.notes) session.messages().note(note);
+  table.row({Field(model.name), Field(output), Field(options.target), Field(result.quantized),
+             Field(result.bytes_in), Field(result.bytes),
+             Field(static_cast<double>(result.bytes_in) / static_cast<double>(result.bytes))});
+  table.finish();
+}
+
 void run_quantize(Session& session) {
+  const std::string& output = session.options().quantize_output;
+  if (output.ends_with(".gguf")) return run_gguf(session, output);
   run_checkpoint(session);
 }
 

@@ -16,6 +16,7 @@
 #include "app/signals.h"
 #include "app/weight_rows.h"
 #include "engine/text/numbers.h"
+#include "eval/evaluation/eval_inputs.h"
 #include "eval/results/results_db.h"
 #include "eval/sweep/sweep_evaluation.h"
 
@@ -29,6 +30,7 @@ std::string options_text(const Options& options) {
     text += fmt::format(" --{}", name);
     if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
   }
+  if (!options.calibration.empty()) text += " --calibration " + options.calibration;
   if (!options.kinds.empty()) {
     text += fmt::format(" --with {}", fmt::join(options.kinds, ","));
     if (!options.text.empty()) text += " --text " + options.text;
@@ -108,16 +110,32 @@ void dry_run(Session& session, const SweepPlan& plan, Table& table) {
   table.finish();
 }
 
+std::string database_path(const Options& options) {
+  std::string path = options.database.empty() ? default_results_path() : options.database;
+  if (path.empty()) {
+    throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
+  }
+  return path;
+}
+
+/// 16 hex digits of everything that the model is.
+std::string model_hash(Session& session, const Model& model) {
+  EvaluationRequest request;
+  request.cancel = &cancel_requested();
+  ResultsStore store(database_path(session.options()));
+  const std::optional<std::string> hash = EvalInputs(model, request).hash_of(model, store);
+  if (!hash) throw Interrupted{};
+  return hash->substr(0, 16);
+}
+
 class SweepRun {
  public:
   SweepRun(Session& session, SweepPlan plan, Table& table)
       : session_(session), table_(table), rows_(plan.units.size()), totals_(plan.totals.size()) {
     const Options& options = session.options();
     SweepOptions how;
-    how.database = database_ = options.database.empty() ? default_results_path() : options.database;
-    if (how.database.empty()) {
-      throw Error(ErrorCode::kUsage, "no place for the results database", "--db FILE");
-    }
+    how.database = database_ = database_path(options);
+    if (!options.kinds.empty()) how.calibrated = calibrated_;
     JobQueue::Options queue_options;
     queue_options.threads = options.threads;
     how.threads =
@@ -189,6 +207,7 @@ class SweepRun {
                        now.value ? fmt::format("{} {:.4f}", now.kind, *now.value) : "");
     };
     table_.flush();
+    evaluation.use(calibrated_);
     const bool whole = evaluation.run(total_rows_, database_, sweep_->run(), events);
     progress.reset();
     if (options.csv || options.json) {
@@ -215,11 +234,26 @@ class SweepRun {
   RowsToCome rows_, totals_;
   std::vector<ResultRow> total_rows_;
   std::size_t errors_ = 0;
+  std::shared_ptr<CalibratedCache> calibrated_ = std::make_shared<CalibratedCache>();
   std::optional<Sweep> sweep_;
   std::optional<JobQueue> queue_;  // ends before the sweep does
 };
 
 }  // namespace
+
+std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
+                                                        std::vector<std::string>& inputs) {
+  const Options& options = session.options();
+  inputs.push_back(options.calibration);
+  CalibrationOptions how;
+  if (options.calibration_samples > 0) how.samples = options.calibration_samples;
+  how.length = options.calibration_length;
+  const auto text = std::make_shared<const CalibrationText>(
+      read_calibration(options.calibration, how, model, options.tokenizer));
+  if (!text->warning.empty())
+    session.warn({{options.calibration, text->warning}}, options.calibration);
+  return text;
+}
 
 void run_sweep(Session& session) {
   const Options& options = session.options();
@@ -238,6 +272,10 @@ void run_sweep(Session& session) {
     inputs.push_back(file->second.front());
     file->second = {importance->digest()};
     request.importance = importance;
+  }
+  if (!options.calibration.empty()) {
+    request.calibration = calibration_text(session, *model, inputs);
+    if (!options.dry_run) request.model_hash = model_hash(session, *model);
   }
   if (!session.filter().empty()) {
     request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };

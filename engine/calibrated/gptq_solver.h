@@ -6,21 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "engine/calibrated/hessian_factor.h"
+#include "engine/calibrated/solver_report.h"
 #include "engine/quant/coded_matrix.h"
 #include "engine/quant/rtn.h"
 
 namespace qi {
-
-/// What a solver has to say beside its codes.
-struct SolverReport {
-  double loss = 0;       // ½ Σ of squared column errors over U's diagonal, as upstream prints it
-  double damping = 0;    // percdamp that the factorization needed
-  std::string warning;   // empty: all as asked
-  bool rounded = false;  // there was no factor: rounded to the nearest
-};
 
 struct GptqOptions {
   int bits = 4;             // 1 … 8
@@ -40,12 +32,13 @@ struct GptqOptions {
   auto operator<=>(const GptqOptions&) const = default;
 };
 
-/// weight: [rows, cols]. The factor must be that of factor_gptq() with the same act_order and
-/// percdamp.
-CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& factor,
-                 const GptqOptions& options, const Workers& workers, SolverReport& report);
+/// The factor that a matrix with these options takes; it serves all whose options ask for the same.
+FactorOptions gptq_factor_options(const GptqOptions& options, std::uint64_t cols);
 HessianFactor factor_gptq(const Hessian& hessian, const GptqOptions& options,
                           const Workers& workers);
+/// weight: [rows, cols]. Cancelled: what comes out means nothing.
+CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& factor,
+                 const GptqOptions& options, const Workers& workers, SolverReport& report);
 /// Both in one.
 CodedMatrix gptq(const float* weight, std::uint64_t rows, std::uint64_t cols,
                  const Hessian& hessian, const GptqOptions& options, const Workers& workers,

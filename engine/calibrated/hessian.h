@@ -23,7 +23,7 @@ class Hessian {
   std::uint64_t cols() const { return cols_; }
   std::uint64_t sequences() const { return sequences_; }
   std::uint64_t tokens() const { return tokens_; }
-  /// [cols, cols], of which only the numbers on and below the diagonal are there; above: zeros.
+  /// [cols, cols], of which only the numbers on and below the diagonal mean anything.
   std::span<const float> lower() const { return lower_; }
   std::vector<float> diagonal() const;
   /// Σ over rows of (a − b) H (a − b)ᵀ; a, b: [rows, cols]. It is 2/N times the squared output

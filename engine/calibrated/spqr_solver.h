@@ -34,12 +34,15 @@ struct SpqrOptions {
   auto operator<=>(const SpqrOptions&) const = default;
 };
 
-/// weight: [rows, cols]. Groups are those of the coding order (CodedMatrix::order).
-CodedMatrix spqr(const float* weight, std::uint64_t rows, const HessianFactor& factor,
-                 const SpqrOptions& options, const Workers& workers, SolverReport& report);
-/// The matrix is looked at for the spearman order alone; the factor serves others else.
+/// The factor that a matrix with these options takes. But for spearman's order, which looks at the
+/// matrix, it serves all whose options ask for the same.
+FactorOptions spqr_factor_options(const SpqrOptions& options, std::uint64_t cols);
 HessianFactor factor_spqr(const Hessian& hessian, const float* weight, std::uint64_t rows,
                           const SpqrOptions& options, const Workers& workers);
+/// weight: [rows, cols]. Cancelled: what comes out means nothing. Groups are those of the coding
+/// order (CodedMatrix::order).
+CodedMatrix spqr(const float* weight, std::uint64_t rows, const HessianFactor& factor,
+                 const SpqrOptions& options, const Workers& workers, SolverReport& report);
 /// Both in one.
 CodedMatrix spqr(const float* weight, std::uint64_t rows, std::uint64_t cols,
                  const Hessian& hessian, const SpqrOptions& options, const Workers& workers,

@@ -27,7 +27,7 @@ struct QuantScheme {
   /// empty: rows are quantized as they are.
   std::string_view family = {};
   std::string_view options = {};
-  bool act_order = false;  // compressed-tensors: columns were coded in another order
+  bool act_order = false;         // compressed-tensors: columns were coded in another order
   bool int8_activations = false;  // compressed-tensors: tokens are quantized at run time
 };
 

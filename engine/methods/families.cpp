@@ -1,6 +1,7 @@
 // The table of families: one line each, from a file of its own.
 #include "engine/methods/families.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -19,9 +20,20 @@ std::span<const MethodFamily> method_families() {
       nvfp4_family(),
       nf4_family(),
       lossless_family(),
+      gptq_family(),
+      awq_family(),
+      smoothquant_family(),
+      spqr_family(),
   };
   // clang-format on
   return kFamilies;
+}
+
+std::span<const MethodFamily> uncalibrated_families() {
+  const auto all = method_families();
+  const auto first = std::find_if(all.begin(), all.end(),
+                                  [](const MethodFamily& family) { return family.calibrated; });
+  return all.first(static_cast<std::size_t>(first - all.begin()));
 }
 
 std::string config_label(const MethodConfig& config) {

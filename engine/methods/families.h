@@ -15,5 +15,9 @@ MethodFamily mxfp4_family();
 MethodFamily nvfp4_family();
 MethodFamily nf4_family();
 MethodFamily lossless_family();
+MethodFamily gptq_family();
+MethodFamily awq_family();
+MethodFamily smoothquant_family();
+MethodFamily spqr_family();
 
 }  // namespace qi

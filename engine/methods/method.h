@@ -106,7 +106,7 @@ struct MethodFamily {
   /// Nothing when a coder can be made; else why not, for the row's error ("a row of 172 is no
   /// multiple of 32"). Throws kUsage for parameters that expand() would not give.
   std::string (*unfit)(const Params& params, const MatrixInfo& matrix);
-  /// Throws as unfit() tells, as Error kBadShape, kBadDtype or kMissing.
+  /// Throws as unfit() tells, as Error kBadShape, kBadDtype or kMissing. Null: see `calibrated`.
   std::unique_ptr<MethodCoder> (*make)(const Params& params, const MatrixInfo& matrix);
   /// Bytes out, where parameters and shape alone tell.
   std::optional<std::uint64_t> (*predict)(const Params& params, const MatrixInfo& matrix);
@@ -115,10 +115,15 @@ struct MethodFamily {
   /// What a row of this matrix should say although all is well ("stored as Q5_0: a row of 172 is no
   /// multiple of 256"); empty: nothing. Null: a family that never has anything to say.
   std::string (*note)(const Params& params, const MatrixInfo& matrix) = nullptr;
+  /// Whether it needs what a calibration text does to the whole model, so that there is no coder
+  /// for a matrix alone.
+  bool calibrated = false;
 };
 
-/// In the order they are listed.
+/// In the order they are listed, those that need a calibration text last.
 std::span<const MethodFamily> method_families();
+/// Those that do not.
+std::span<const MethodFamily> uncalibrated_families();
 /// Null where no family is called so.
 const MethodFamily* find_family(std::string_view name);
 

@@ -14,12 +14,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/io/error.h"
 #include "engine/matrix/workers.h"
 #include "engine/methods/method.h"
 #include "engine/quant/coded_matrix.h"
 #include "engine/stats/error_metrics.h"
 #include "engine/tensor/weight_reader.h"
 #include "eval/calibration/calibration_text.h"
+#include "eval/transformer/architecture.h"
 
 namespace qi {
 
@@ -64,6 +66,8 @@ struct CalibratedEvents {
   /// block all of whose weights are there is run with them and not quantized again.
   std::function<std::unique_ptr<WeightReader>(const Weight& weight)> finished;
   std::function<void(const CalibratedProgress& progress)> on_progress;
+  /// Of several configurations this one cannot go on, the others do. Empty: it is thrown.
+  std::function<void(const Error& error)> on_failed;
 };
 
 /// Whether the family is one of these.
@@ -71,13 +75,23 @@ bool is_calibrated(std::string_view family);
 /// Whether `weight` is one of the matrices that they quantize: the linear layers of the blocks.
 bool is_block_linear(const Weight& weight);
 
-/// False: cancelled.
+struct CalibratedJob {
+  MethodConfig config;
+  CalibratedEvents events;
+};
+/// Several configurations of one model and text, which share what is the same for them: AWQ and
+/// SmoothQuant the walk through the original model, GPTQ and SpQR what the first block gets. False:
+/// cancelled.
+bool quantize_calibrated(const Model& model, std::span<const CalibratedJob> jobs,
+                         const CalibrationText& text, const Workers& workers);
+/// One of them.
 bool quantize_calibrated(const Model& model, const MethodConfig& config,
                          const CalibrationText& text, const Workers& workers,
                          const CalibratedEvents& events);
 
-/// Upper estimate of the bytes that takes, the mapped model not counted.
+/// Upper estimate of the bytes that takes, the mapped model not counted: the states of `tokens`
+/// tokens in sequences of `length`, one block's weights and the statistics of its inputs.
 std::uint64_t calibrated_memory(const Architecture& architecture, const MethodConfig& config,
-                                const CalibrationText& text);
+                                std::uint64_t tokens, std::uint64_t length);
 
 }  // namespace qi

@@ -6,13 +6,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "eval/tokenizer/tokenizer.h"
-#include "eval/transformer/architecture.h"
+#include "engine/tensor/model.h"
 
 namespace qi {
 
@@ -41,11 +40,11 @@ bool is_token_file(std::string_view path);
 CalibrationText cut_calibration(std::vector<std::int32_t> tokens, const CalibrationOptions& options,
                                 std::uint64_t vocab, std::uint64_t context);
 
-/// Reads a file; `tokenizer` is asked for when it is a text. A BOS stands at the begin of the text
-/// where the tokenizer puts one there. Throws as the tokenizer and kBadSchema for a file of ids
-/// that is none; all errors name the file.
+/// Reads a file for a model, whose own tokenizer a text is given to, or that at `tokenizer_path`. A
+/// BOS stands at the begin of the text where the tokenizer puts one there. Throws as
+/// load_tokenizer() and read_architecture(), kBadEncoding for text that is not UTF-8 and kBadSchema
+/// for a file of ids that is none; errors name the file.
 CalibrationText read_calibration(const std::string& path, const CalibrationOptions& options,
-                                 const Architecture& architecture,
-                                 const std::function<const Tokenizer&()>& tokenizer);
+                                 const Model& model, const std::string& tokenizer_path = "");
 
 }  // namespace qi

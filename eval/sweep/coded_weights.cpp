@@ -10,6 +10,7 @@
 #include "engine/io/checked.h"
 #include "engine/io/error.h"
 #include "engine/stats/parallel.h"
+#include "eval/calibration/calibrated_weights.h"
 #include "eval/check/verify.h"
 #include "eval/sweep/measure.h"
 
@@ -298,6 +299,10 @@ std::uint64_t coded_bytes(const SweepPlan& plan, const SweepTotal& total) {
     const SweepUnit& unit = plan.units[u];
     const SweepForecast known = forecast(plan, unit);
     if (!known.unfit.empty()) continue;
+    if (is_calibrated(plan.configs[unit.config].family)) {
+      sum += held_bytes(*plan.weights[unit.weight]);
+      continue;
+    }
     const MatrixInfo matrix = matrix_of(plan, *plan.weights[unit.weight]);
     const auto coder = coder_of(plan.configs[unit.config], matrix);
     if (coder->lossless()) continue;

@@ -14,6 +14,7 @@
 #include "eval/results/content_hash.h"
 #include "eval/results/machine.h"
 #include "eval/results/results_store.h"
+#include "eval/sweep/calibrated_measure.h"
 #include "eval/sweep/measure.h"
 
 namespace qi {
@@ -54,6 +55,9 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     units_of.resize(plan.weights.size());
     for (std::uint32_t u = 0; u < plan.units.size(); ++u) {
       units_of[plan.units[u].weight].push_back(u);
+      if (!is_calibrated_unit(u)) continue;
+      calibrated.push_back(u);
+      calibrated_size += plan.weights[plan.units[u].weight]->size_bytes;
     }
     std::uint64_t bytes = kTogetherBytes;
     for (std::uint32_t w = 0; w < plan.weights.size(); ++w) {
@@ -95,6 +99,11 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     Unit queued;
     queued.label = fmt::format("{} {}", weight.name, config_label(plan.configs[unit.config]));
     queued.bytes = weight.size_bytes;
+    if (is_calibrated_unit(u)) {
+      // The first that runs measures all of them, with all threads, when the others are done.
+      queued.bytes = u == calibrated.front() ? calibrated_size : 0;
+      queued.priority = -1;
+    }
     queued.run = [self = shared_from_this(), u](UnitContext& context) {
       self->guarded([&] { self->run_unit(u, context); });
       if (context.cancelled()) self->guarded([&] { self->store.release(); });
@@ -219,7 +228,12 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     return statuses[u];
   }
 
+  bool is_calibrated_unit(std::uint32_t u) const {
+    return is_calibrated(plan.configs[plan.units[u].config].family);
+  }
+
   void run_unit(std::uint32_t u, UnitContext& context) {
+    if (is_calibrated_unit(u)) return run_calibrated(context);
     std::optional<UnitRecord> record = measured_unit(u, context);
     if (!record) return;
     store.finish(*record, options.redo);
@@ -246,12 +260,52 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
     } catch (...) {
       const Error error = caught_error();
       if (ends_the_sweep(error, options.database)) throw;
-      UnitRecord record = record_of(u);
-      record.row.ok = false;
-      record.row.error = reason_of(error);
-      store.fail(record);
-      publish(u, std::move(record.row));
+      fail(u, error);
       return std::nullopt;
+    }
+  }
+
+  void fail(std::uint32_t u, const Error& error) {
+    UnitRecord record = record_of(u);
+    record.row.ok = false;
+    record.row.error = reason_of(error);
+    store.fail(record);
+    publish(u, std::move(record.row));
+  }
+
+  /// All units of calibrated configurations that are this run's, in one walk through the model.
+  void run_calibrated(UnitContext& context) {
+    const std::lock_guard walking(walk_mutex);
+    std::vector<std::uint32_t> units;
+    for (const std::uint32_t u : calibrated) {
+      try {
+        if (context.cancelled() || !prepare(plan.units[u].weight, context)) return;
+        if (status_of(u) == Status::kMine) units.push_back(u);
+      } catch (...) {
+        const Error error = caught_error();
+        if (ends_the_sweep(error, options.database)) throw;
+        fail(u, error);
+      }
+    }
+    if (units.empty()) return;
+    CalibratedMeasureEvents events;
+    events.progress = [&](std::uint64_t bytes) { context.add_progress(bytes); };
+    events.on_failed = [&](std::uint32_t u, const Error& error) { fail(u, error); };
+    events.on_measured = [&](std::uint32_t u, const CalibratedMatrix& matrix) {
+      UnitRecord record = record_of(u);
+      fill_calibrated(plan, matrix, record.row);
+      store.finish(record, options.redo);
+      publish(u, std::move(record.row));
+    };
+    try {
+      measure_calibrated(plan, units, Workers{options.threads, context.cancel()},
+                         options.calibrated.get(), events);
+    } catch (...) {
+      const Error error = caught_error();
+      if (ends_the_sweep(error, options.database)) throw;
+      for (const std::uint32_t u : units) {
+        if (status_of(u) == Status::kMine) fail(u, error);
+      }
     }
   }
 
@@ -350,6 +404,9 @@ struct Sweep::State : std::enable_shared_from_this<Sweep::State> {
   std::deque<Group> groups;
   std::vector<Group*> group_of;  // by weight
   std::vector<std::vector<std::uint32_t>> units_of;
+  std::vector<std::uint32_t> calibrated;  // units of calibrated configurations
+  std::uint64_t calibrated_size = 0;      // bytes of their weights
+  std::mutex walk_mutex;                  // held by who measures these
 
   std::mutex mutex;  // guards those up to the empty line
   std::vector<Status> statuses;

@@ -16,6 +16,7 @@
 #include "engine/jobs/job_queue.h"
 #include "engine/quant/ggml_mixture.h"
 #include "engine/tensor/model.h"
+#include "eval/calibration/calibrated_model.h"
 #include "eval/results/result_row.h"
 
 namespace qi {
@@ -30,6 +31,11 @@ struct SweepRequest {
   std::function<bool(const Weight&)> selected;
   /// What the grid's "imatrix" stands for there with its digest.
   std::shared_ptr<const ImportanceMatrix> importance = {};
+  /// What calibrated families (gptq, awq, smoothquant, spqr) look at; their rows have its digest.
+  std::shared_ptr<const CalibrationText> calibration = {};
+  /// The whole model's, which their rows have, too: what they do to a weight depends on all others.
+  /// Empty: not known, for a plan that is only looked at.
+  std::string model_hash = {};
 };
 
 /// Whether the default selection holds it: a matrix or stack of matrices of a layer (not
@@ -56,6 +62,8 @@ struct SweepPlan {
   std::vector<SweepUnit> units;        // weight after weight, the order rows are listed in
   std::vector<SweepTotal> totals;
   std::shared_ptr<const ImportanceMatrix> importance;
+  std::shared_ptr<const CalibrationText> calibration;
+  std::optional<Architecture> architecture;  // where there are calibrated configurations
 };
 
 /// A weight of the plan as methods see it, its importance with it.
@@ -63,8 +71,9 @@ MatrixInfo matrix_of(const SweepPlan& plan, const Weight& weight);
 
 /// ggml's mixtures (`mixture=Q4_K_M`) become a `type=` for each weight by llama-quantize's rules,
 /// over all weights that these name unless some are `selected`; the total keeps the mixture's name.
+/// Calibrated families cover the linear layers of the blocks alone.
 /// Throws kUsage (unknown family, a grid's own refusals, an option that no family of `request` has,
-/// no configuration, no weight).
+/// no configuration, no weight, a calibrated family without a text) and as read_architecture().
 SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& request);
 
 /// What is known before measuring.
@@ -75,12 +84,14 @@ struct SweepForecast {
 };
 SweepForecast forecast(const SweepPlan& plan, const SweepUnit& unit);
 /// Bytes one worker holds while it measures the unit: a strip of rows, or the whole weight where it
-/// can only be coded whole. 0 when unfit.
+/// can only be coded whole; of a calibrated one what its whole configuration takes. 0 when unfit.
 std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit);
 /// What the program holds besides.
 inline constexpr std::uint64_t kSweepFixedBytes = 64 << 20;
 /// Upper estimate of bytes the sweep holds at a time with `threads` workers.
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads);
+
+class CalibratedCache;
 
 struct SweepOptions {
   std::string database;  // path
@@ -88,6 +99,8 @@ struct SweepOptions {
   bool redo = false;     // measures also what the database already has
   std::string options;   // as given, for the record of the run
   std::string versions;  // of program and libraries, for the record of the run
+  /// Keeps what calibrated configurations made of the model. May be null.
+  std::shared_ptr<CalibratedCache> calibrated = {};
   /// A row is finished and on the disk (also one that was there before). Called once a unit, on
   /// pool threads, perhaps at the same time; must be quick.
   std::function<void(std::size_t unit, const ResultRow& row)> on_row;

@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "engine/format/open.h"
 #include "eval/evaluation/eval_inputs.h"
+#include "eval/sweep/calibrated_measure.h"
 #include "eval/sweep/coded_weights.h"
 
 namespace qi {
@@ -18,8 +20,9 @@ struct CodingCancelled {};
 /// A configuration's weights, coded when the first of them is opened.
 class LazyWeights {
  public:
-  LazyWeights(const SweepPlan& plan, const SweepTotal& total, CodingOptions options)
-      : plan_(plan), total_(total), options_(std::move(options)) {}
+  LazyWeights(const SweepPlan& plan, const SweepTotal& total, CodingOptions options,
+              CalibratedCache& cache)
+      : plan_(plan), total_(total), options_(std::move(options)), cache_(cache) {}
 
   std::unique_ptr<WeightReader> open(const Model& model, const Weight& weight) {
     return opener()(model, weight);
@@ -28,7 +31,10 @@ class LazyWeights {
  private:
   const OpenWeight& opener() {
     const std::lock_guard lock(mutex_);
-    if (!open_) {
+    if (open_) return open_;
+    if (is_calibrated(total_.config.family)) {
+      open_ = calibrated();
+    } else {
       const auto coded = CodedWeights::make(plan_, total_, options_);
       if (coded == nullptr) throw CodingCancelled{};
       open_ = coded->open();
@@ -36,9 +42,30 @@ class LazyWeights {
     return open_;
   }
 
+  /// Of the weights that the total covers; the others are as stored.
+  OpenWeight calibrated() const {
+    std::shared_ptr<const CalibratedWeights> made = cache_.take(total_.config);
+    if (made == nullptr) {
+      const auto progress = [&](double done) {
+        const auto bytes = plan_.model->size_bytes();
+        options_.progress(static_cast<std::uint64_t>(done * static_cast<double>(bytes)), bytes);
+      };
+      made = calibrate(plan_, total_, Workers{options_.threads, options_.cancel}, progress);
+    }
+    if (made == nullptr) throw CodingCancelled{};
+    std::set<std::string_view> covered;
+    for (const std::uint32_t u : total_.units) {
+      covered.insert(plan_.weights[plan_.units[u].weight]->name);
+    }
+    return [open = made->open(), covered](const Model& model, const Weight& weight) {
+      return covered.contains(weight.name) ? open(model, weight) : open_reader(model, weight);
+    };
+  }
+
   const SweepPlan& plan_;
   const SweepTotal& total_;
   CodingOptions options_;
+  CalibratedCache& cache_;
   std::mutex mutex_;
   OpenWeight open_;
 };
@@ -94,7 +121,7 @@ bool SweepEvaluation::evaluate(std::size_t total, const ResultRow& sums, EvalSto
   coding.progress = [&](std::uint64_t done, std::uint64_t all) {
     progress({"coding", done, all, std::nullopt});
   };
-  const auto weights = std::make_shared<LazyWeights>(plan_, asked, std::move(coding));
+  const auto weights = std::make_shared<LazyWeights>(plan_, asked, std::move(coding), *calibrated_);
   EvaluatedWeights evaluated;
   evaluated.open = [weights](const Model& model, const Weight& weight) {
     return weights->open(model, weight);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "eval/evaluation/evaluation.h"
+#include "eval/sweep/calibrated_cache.h"
 #include "eval/sweep/sweep.h"
 
 namespace qi {
@@ -27,6 +28,8 @@ class SweepEvaluation {
   /// `plan` must outlive it. Throws at once for a model, tokenizer or text that cannot be
   /// evaluated.
   SweepEvaluation(const SweepPlan& plan, EvaluationRequest request);
+  /// Where the sweep left what calibrated configurations made; without it they are made again.
+  void use(std::shared_ptr<CalibratedCache> cache) { calibrated_ = std::move(cache); }
 
   /// `totals`: the sweep's rows of plan.totals, from which sizes are taken; `database` and `run`
   /// are the sweep's. False: cancelled, finished rows and windows are kept. Throws what the
@@ -41,6 +44,7 @@ class SweepEvaluation {
   const SweepPlan& plan_;
   EvaluationRequest request_;
   Evaluation evaluation_;
+  std::shared_ptr<CalibratedCache> calibrated_ = std::make_shared<CalibratedCache>();
 };
 
 /// What an evaluation holds besides weights.

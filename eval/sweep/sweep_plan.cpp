@@ -33,17 +33,38 @@ void check_options(const SweepRequest& request) {
   }
 }
 
+/// With what it is calibrated with in the parameters.
+MethodConfig calibrated(MethodConfig config, const SweepRequest& request) {
+  if (!is_calibrated(config.family) || request.calibration == nullptr) return config;
+  config.params.set("calibration", request.calibration->digest);
+  if (!request.model_hash.empty()) config.params.set("model", request.model_hash);
+  return config;
+}
+
 std::vector<MethodConfig> configs_of(const SweepRequest& request) {
   std::vector<MethodConfig> configs;
   for (const std::string& name : request.families) {
     for (Params& params : family_of(name).expand(request.grid)) {
-      MethodConfig config{name, std::move(params)};
+      const MethodConfig config = calibrated({name, std::move(params)}, request);
       if (std::find(configs.begin(), configs.end(), config) == configs.end()) {
-        configs.push_back(std::move(config));
+        configs.push_back(config);
       }
     }
   }
   return configs;
+}
+
+/// A calibrated configuration is of one text.
+void check_calibration(const MethodConfig& config, const CalibrationText* text) {
+  if (text == nullptr) {
+    throw Error(ErrorCode::kUsage, fmt::format("{} looks at a calibration text", config.family),
+                "--calibration FILE");
+  }
+  if (config.params.get("calibration") != text->digest) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{} was calibrated with another text", config.family),
+                fmt::format("calibration={}", text->digest));
+  }
 }
 
 bool is_chosen(const Weight& weight, const SweepRequest& request) {
@@ -55,6 +76,7 @@ bool is_chosen(const Weight& weight, const SweepRequest& request) {
 /// What `asked` is for this weight; nothing when it leaves the weight alone.
 std::optional<MethodConfig> config_for(const Weight& weight, const MethodConfig& asked,
                                        const SweepRequest& request, const MixtureModel& rules) {
+  if (is_calibrated(asked.family) && !is_block_linear(weight)) return std::nullopt;
   const auto mixture = asked.params.get("mixture");
   if (!mixture) return is_chosen(weight, request) ? std::optional(asked) : std::nullopt;
   if (request.selected && !request.selected(weight)) return std::nullopt;
@@ -98,6 +120,12 @@ SweepPlan plan_sweep(std::shared_ptr<const Model> model, const SweepRequest& req
   plan.configs = request.configs.empty() ? configs_of(request) : request.configs;
   if (plan.configs.empty()) throw Error(ErrorCode::kUsage, "the grid is empty");
   plan.importance = request.importance;
+  plan.calibration = request.calibration;
+  for (const MethodConfig& config : plan.configs) {
+    if (!is_calibrated(config.family)) continue;
+    check_calibration(config, plan.calibration.get());
+    if (!plan.architecture) plan.architecture = read_architecture(*plan.model);
+  }
   std::vector<MethodConfig> asked;
   asked.swap(plan.configs);
   for (const MethodConfig& config : asked) plan.totals.push_back({config, {}, 0});
@@ -149,6 +177,10 @@ UnitMemory memory_of(const SweepPlan& plan, const SweepUnit& unit) {
   if (!forecast(plan, unit).unfit.empty()) return {};
   const Weight& weight = *plan.weights[unit.weight];
   const MethodConfig& config = plan.configs[unit.config];
+  if (is_calibrated(config.family)) {
+    const CalibrationText& text = *plan.calibration;
+    return {calibrated_memory(*plan.architecture, config, text.tokens.size(), text.length), true};
+  }
   const MatrixInfo matrix = matrix_of(plan, weight);
   const auto coder = family_of(config.family).make(config.params, matrix);
   if (coder->strip_rows() == 0) return {matrix.rows * matrix.cols * kWholeBytesPerValue, true};
@@ -189,18 +221,22 @@ std::uint64_t unit_memory(const SweepPlan& plan, const SweepUnit& unit) {
 
 std::uint64_t memory_needed(const SweepPlan& plan, unsigned threads) {
   // Strips grow with the row, so the widest weight and the largest one tell.
-  std::uint64_t strips = 0, whole = 0;
+  std::uint64_t strips = 0, whole = 0, calibrated = 0;
   std::set<std::pair<std::uint32_t, Shape>> seen;
   const std::uint64_t workers = std::max(1u, threads);
   for (const SweepUnit& unit : plan.units) {
     if (!seen.emplace(unit.config, plan.weights[unit.weight]->shape).second) continue;
     const UnitMemory memory = memory_of(plan, unit);
+    if (is_calibrated(plan.configs[unit.config].family)) {  // one after the other
+      calibrated = std::max(calibrated, memory.bytes);
+      continue;
+    }
     const std::uint64_t together =
         memory.whole ? std::max(memory.bytes, std::min(workers * memory.bytes, kWholeBytes)) : 0;
     whole = std::max(whole, together);
     if (!memory.whole) strips = std::max(strips, memory.bytes);
   }
-  return kSweepFixedBytes + workers * strips + whole;
+  return kSweepFixedBytes + workers * strips + whole + calibrated;
 }
 
 }  // namespace qi

@@ -35,6 +35,9 @@ class Transformer {
   bool run(std::span<const std::int32_t> ids, std::span<KvCache* const> caches,
            std::vector<float>& states) const;
 
+  /// What the first layer gets: [ids.size(), hidden]. Throws kBadValue for ids beyond the vocabulary.
+  void embed(std::span<const std::int32_t> ids, float* out) const;
+
   /// A block of the logits of all positions: tokens [first, first + count) of the vocabulary.
   struct LogitBlock {
     std::uint64_t index = 0;
@@ -51,7 +54,6 @@ class Transformer {
  private:
   bool run(std::span<const std::int32_t> ids, std::span<const LayerSequence> sequences,
            std::vector<float>& states, const std::function<void()>& after_layer) const;
-  void embed(std::span<const std::int32_t> ids, float* out) const;
 
   const Model& model_;
   Architecture architecture_;

@@ -156,6 +156,15 @@ std::uint64_t Matrix::row_bytes() const {
   return std::max<std::uint64_t>(1, weight_.size_bytes / rows());
 }
 
+const Weight* find_by_gguf_name(const Model& model, const std::string& gguf_name) {
+  return Finder(model, {}).find(gguf_name);
+}
+
+LayerWeights load_layer_weights(const Model& model, const Architecture& architecture,
+                                std::size_t layer, const OpenWeight& open) {
+  return load_layer(Finder(model, open), architecture, layer);
+}
+
 TransformerWeights load_weights(const Model& model, Architecture& architecture,
                                 const OpenWeight& open) {
   const Finder finder(model, open);

@@ -32,6 +32,7 @@ class Matrix {
 
   std::uint64_t rows() const { return weight_.rows(); }
   std::uint64_t cols() const { return weight_.cols(); }
+  const Weight& weight() const { return weight_; }
   const std::string& name() const { return weight_.name; }
   /// Rows [first, first + count) as count · cols floats. Throws as WeightReader::values().
   void read(std::uint64_t first, std::uint64_t count, float* out) const;
@@ -80,6 +81,13 @@ struct TransformerWeights {
   std::vector<float> final_norm;
   Linear head;  // [vocab, hidden]: the embedding itself where there is none
 };
+
+/// The weight that GGUF calls so ("blk.0.attn_norm.weight"), whatever `model` does; null: none.
+const Weight* find_by_gguf_name(const Model& model, const std::string& gguf_name);
+
+/// Those of one layer alone. Throws as load_weights(); `model` must outlive the result.
+LayerWeights load_layer_weights(const Model& model, const Architecture& architecture,
+                                std::size_t layer, const OpenWeight& open);
 
 /// Also divides `architecture`'s frequencies by the model's rope_freqs, where it has them.
 /// `model` must outlive the result.

@@ -133,7 +133,7 @@ class Families : public ::testing::TestWithParam<const MethodFamily*> {};
 
 INSTANTIATE_TEST_SUITE_P(All, Families, ::testing::ValuesIn([] {
                            std::vector<const MethodFamily*> all;
-                           for (const MethodFamily& family : method_families())
+                           for (const MethodFamily& family : uncalibrated_families())
                              all.push_back(&family);
                            return all;
                          }()),

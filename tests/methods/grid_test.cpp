@@ -186,7 +186,7 @@ TEST(Grid, LabelsAreShort) {
   EXPECT_EQ(label("lossless", "codec=zstd;level=3"), "zstd 3");
   EXPECT_EQ(label("ggml", "type=Q4_K"), "Q4_K");
   EXPECT_EQ(label("ggml", "imatrix=0123456789abcdef;mixture=Q4_K_M"), "Q4_K_M imatrix");
-  EXPECT_EQ(label("gptq", "bits=4"), "gptq bits=4");  // a family of later days
+  EXPECT_EQ(label("hqq", "bits=4"), "hqq bits=4");  // a family of later days
 }
 
 }  // namespace
