@@ -288,9 +288,9 @@ CodedMatrix spqr(const float* weight, std::uint64_t rows, const HessianFactor& f
   const std::uint64_t height = slab_rows(rows, two_levels(options) ? options.second_group : 1);
   std::vector<double> losses(ceil_div(rows, height));
   std::vector<std::vector<CodedMatrix::Outlier>> outliers(losses.size());
-  workers.each(losses.size(), rows * n * n, [&](WorkBuffers&, std::uint64_t piece) {
+  workers.each(losses.size(), rows * n * n, [&](WorkBuffers& buffers, std::uint64_t piece) {
     const std::uint64_t first = piece * height;
-    Slab slab;
+    Slab slab(buffers);
     slab.fill(weight, first, std::min(height, rows - first), factor);
     SpqrCoder coder(factor, options, threshold, first, coded.groups, slab);
     if (options.group == 0) coder.fit(0, n);
