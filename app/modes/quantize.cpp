@@ -8,6 +8,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "engine/checkpoint/gguf_writer.h"
+#include "engine/format/hf_directory.h"
 #include "engine/io/atomic_folder.h"
 #include "eval/quantize/quantize_model.h"
 
@@ -34,6 +35,31 @@ const QuantScheme& named_scheme(const std::string& name) {
       fmt::format("{}; or a ggml type with an OUT that ends in .gguf", fmt::join(names, ", ")));
 }
 
+/// The scheme's method, if it has one, and what that needs.
+void read_method(Session& session, const Model& model, QuantizeRequest& request,
+                 std::vector<std::string>& inputs) {
+  const Options& options = session.options();
+  const QuantScheme& scheme = *request.scheme;
+  if (scheme.family.empty()) {
+    if (!options.calibration.empty() || !options.grid.empty()) {
+      throw Error(ErrorCode::kUsage,
+                  fmt::format("{} with --to {}",
+                              options.calibration.empty() ? "--" + options.grid.begin()->first
+                                                          : "--calibration",
+                              scheme.name),
+                  "a scheme that has use for it");
+    }
+    return;
+  }
+  if (options.calibration.empty()) {
+    throw Error(ErrorCode::kUsage, fmt::format("--to {} without --calibration FILE", scheme.name),
+                "a text, or a .json of token ids");
+  }
+  request.method = scheme_method(scheme, options.grid);
+  check_quantize(request);  // before the text is read
+  request.calibration = calibration_text(session, model, inputs);
+}
+
 void run_checkpoint(Session& session) {
   const Options& options = session.options();
   const std::string& path = options.paths.front();
@@ -49,7 +75,9 @@ void run_checkpoint(Session& session) {
   if (!session.filter().empty()) {
     request.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
-  Table table(options, kQuantizeColumns, input_paths(path, catalog));
+  std::vector<std::string> inputs = input_paths(path, catalog);
+  read_method(session, model, request, inputs);
+  Table table(options, kQuantizeColumns, inputs);
   Progress progress("quantize", options.quiet, options.ascii, false);
   QuantizeEvents events;
   events.on_note = [&](const std::string& text) {
@@ -96,9 +124,9 @@ void run_gguf(Session& session, const std::string& output) {
   std::optional<ImportanceMatrix> importance;
   if (const auto file = options.grid.find("imatrix"); file != options.grid.end()) {
     inputs.push_back(file->second.front());
-    gguf.importance_name = file->second.front();
-    importance = ImportanceMatrix::read(gguf.importance_name);
-    session.warn(importance->warnings(), gguf.importance_name);
+    gguf.importance_name = own_name(file->second.front());
+    importance = ImportanceMatrix::read(file->second.front());
+    session.warn(importance->warnings(), file->second.front());
     gguf.importance = &*importance;
   }
   gguf.output = output_options(options, inputs);

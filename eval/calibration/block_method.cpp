@@ -29,6 +29,7 @@ void CalibratedMatrix::row_values(std::uint64_t row, float* out) const {
 Numbers hand_out(const BlockWork& work, BlockLinear linear, CalibratedMatrix matrix) {
   const Numbers& before = work.block.numbers(linear);
   const std::uint64_t rows = matrix.coded.rows, cols = matrix.coded.cols;
+  if (work.events.hold) work.events.hold(matrix.coded);
   Numbers after(before.size());
   work.workers.each((rows + kRowsAtATime - 1) / kRowsAtATime, before.size(),
                     [&](WorkBuffers&, std::uint64_t i) {

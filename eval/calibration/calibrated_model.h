@@ -55,6 +55,9 @@ struct CalibratedProgress {
 
 /// All may be empty.
 struct CalibratedEvents {
+  /// Changes a matrix that is just coded to what can be stored of it (scales of fewer bits), before
+  /// anything is computed with it.
+  std::function<void(CodedMatrix& coded)> hold;
   /// Matrices of a block in the order of its forward pass, blocks in theirs.
   std::function<void(CalibratedMatrix&& matrix)> on_weight;
   /// AWQ, SmoothQuant: a norm or bias as it is now, so that the model stays the same: numbers in
