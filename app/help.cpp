@@ -114,10 +114,24 @@ std::string stats_topic() {
                        wrapped_text(column.formula, 100 - kIndent, kIndent));
   }
   out +=
-      "\nOf containers also, in bits/weight: h_given_next, the entropy of the values given the "
-      "next\n"
-      "lower level (h_residual of its int8 codes), and bits_spent, what the level's own bytes of\n"
-      "the weight take in the file.\n"
+      "\nOf containers also, in bits/weight:\n\n"
+      "  h_given_next    entropy of the numbers given the next lower level: h_residual where that "
+      "is\n"
+      "                  LLM.int8(); else of the chain model: a weight's cell is what rounds to "
+      "its\n"
+      "                  lower code; cells are told apart by how many numbers they hold; summed "
+      "are\n"
+      "                  log2 of the numbers of the cell, or of a slice of it with the order-0\n"
+      "                  entropy of which slice, whichever is less for the block's cells of a "
+      "size\n"
+      "  bits_spent      what the level's own bytes of the weight take in the file, grids and all\n"
+      "  h_given_lowest  as h_given_next, given the lowest level, where that is another one\n"
+      "  bits_zstd, bits_huffman, bits_planes, bits_chain\n"
+      "                  what the numbers alone take, the codes or 16-bit floats: by zstd level "
+      "3,\n"
+      "                  Huffman, planes with one table a weight, and as the container has them\n"
+      "  bits_grids      what scales, zero points and group indexes take in the file\n"
+      "The last six are there for weights of chains.\n"
       "\nAn empty cell does not apply to the weight. ratio_zstd and ratio_lz4 come from evenly\n"
       "spaced blocks of at most 4 MiB a weight; --exact takes all bytes. Results are kept in the\n"
       "database (--db) by file identity, so that a second run shows them at once.\n";
