@@ -94,6 +94,12 @@ std::vector<Column> make_parts_columns() {
 constexpr std::array kContainer = {
     Column{"h_given_next", "h_given_next", K::kFixed2, 65},
     Column{"bits_spent", "bits_spent", K::kFixed2, 67},
+    Column{"h_given_lowest", "h_given_lowest", K::kFixed2, 64},
+    Column{"bits_zstd", "bits_zstd", K::kFixed2, 61},
+    Column{"bits_huffman", "bits_huffman", K::kFixed2, 61},
+    Column{"bits_planes", "bits_planes", K::kFixed2, 62},
+    Column{"bits_chain", "bits_chain", K::kFixed2, 63},
+    Column{"bits_grids", "bits_grids", K::kFixed2, 60},
 };
 
 std::vector<Column> make_stats_columns() {
@@ -243,15 +249,23 @@ void append_statistics(Row& row, const Statistics* statistics) {
   }
 }
 
-void append_container(Row& row, const Weight& weight, const Statistics* statistics) {
-  const bool stands_on_next = weight.scheme == Scheme::kQstore && weight.container_bytes;
-  const std::optional<double> given =
-      stands_on_next && statistics != nullptr ? statistics->h_residual : std::nullopt;
-  row.push_back(field_if(given.has_value(), given.value_or(0)));
+void append_container(Row& row, const Weight& weight, const Statistics* statistics,
+                      const ChainFacts& chain) {
+  const auto put = [&](const std::optional<double>& value) {
+    row.push_back(field_if(value.has_value(), value.value_or(0)));
+  };
+  const bool pair = weight.scheme == Scheme::kQstore && weight.container_bytes;
+  put(pair && statistics != nullptr ? statistics->h_residual : chain.given_next);
   const bool known = weight.container_bytes && weight.params != 0;
   row.push_back(field_if(known, known ? 8.0 * static_cast<double>(*weight.container_bytes) /
                                             static_cast<double>(weight.params)
                                       : 0.0));
+  put(chain.given_lowest);
+  put(chain.by_zstd);
+  put(chain.by_huffman);
+  put(chain.by_planes);
+  put(chain.by_chain);
+  put(chain.grids);
 }
 
 std::string_view part_word(PartRole role) {

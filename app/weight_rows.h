@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/rows.h"
+#include "engine/format/qstore_chain_facts.h"
 #include "engine/stats/statistics.h"
 #include "engine/tensor/model.h"
 
@@ -30,7 +31,8 @@ void part_row(const Model& model, const Weight& weight, const Part& part, Row& r
 void append_statistics(Row& row, const Statistics* statistics);
 
 /// Appends the cells of container_columns().
-void append_container(Row& row, const Weight& weight, const Statistics* statistics);
+void append_container(Row& row, const Weight& weight, const Statistics* statistics,
+                      const ChainFacts& chain);
 
 /// The word of a part's role: "codes", "scales".
 std::string_view part_word(PartRole role);

@@ -11,6 +11,7 @@ namespace qi {
 namespace {
 
 constexpr std::string_view kComputed = "int8";  // --low int8
+constexpr std::string_view kCalibrated = "gptq:";
 
 // Rows that say what was written: the same three writers as everywhere.
 constexpr std::array kEncodeColumns = {
@@ -47,6 +48,10 @@ void run_encode(Session& session) {
   EncodeOptions encode;
   encode.levels.push_back(level_of(session, options.paths.front(), inputs));
   for (const std::string& low : options.low_sources) {
+    if (low.starts_with(kCalibrated)) {
+      throw Error(ErrorCode::kUsage, "--low " + low + ": GPTQ levels are not computed here",
+                  "int8, or the folder of a GPTQ checkpoint");
+    }
     if (low == kComputed) {
       EncodeLevel level;
       level.path = low;

@@ -7,6 +7,7 @@
 #include "app/modes/modes.h"
 #include "app/signals.h"
 #include "app/weight_rows.h"
+#include "engine/format/qstore_facts.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "engine/text/utf8.h"
@@ -115,7 +116,11 @@ Shown collect(const Model& model, const Weight& weight, Session& session) {
   }
   if (weight.container_bytes) {
     Row contained;
-    append_container(contained, weight, shown.statistics ? &*shown.statistics : nullptr);
+    ChainFacts chain;
+    if (const auto container = container_of(model); container != nullptr && shown.statistics) {
+      chain = chain_facts(*container, model, weight, &cancel_requested());
+    }
+    append_container(contained, weight, shown.statistics ? &*shown.statistics : nullptr, chain);
     for (std::size_t i = 0; i < contained.size(); ++i) {
       const Column& column = container_columns()[i];
       shown.facts.push_back({"stats", std::string(column.name), contained[i], column.kind});

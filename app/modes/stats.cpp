@@ -4,6 +4,7 @@
 #include "app/analysis.h"
 #include "app/modes/modes.h"
 #include "app/weight_rows.h"
+#include "engine/format/qstore_facts.h"
 
 namespace qi {
 namespace {
@@ -14,18 +15,32 @@ void stats_of_model(Session& session, const Candidate& candidate, Analyser& anal
   table.title(model_line(model, session.options().ascii));
   const std::vector<const Weight*> weights = session.selected(model);
   // Few at a time are there: between their analysis and their row.
-  std::vector<std::unique_ptr<Statistics>> results(weights.size());
+  struct Result {
+    Statistics statistics;
+    ChainFacts chain;
+  };
+  std::vector<std::unique_ptr<Result>> results(weights.size());
+  const std::shared_ptr<const QstoreContainer> stored = container_of(model);
   WeightWork work;
   work.title = "stats";
   work.work = [&](std::size_t i, UnitContext& context) {
-    results[i] = std::make_unique<Statistics>(analyser.analyse(model, *weights[i], context));
+    auto result = std::make_unique<Result>();
+    result->statistics = analyser.analyse(model, *weights[i], context);
+    if (stored != nullptr) {
+      result->chain = chain_facts(*stored, model, *weights[i], context.cancel());
+    }
+    results[i] = std::move(result);
   };
   work.done = [&](std::size_t i, const Error* error) {
     if (error != nullptr) session.messages().error(*error);
     Row row;
     list_row(model, *weights[i], row);
-    append_statistics(row, results[i].get());
-    if (container) append_container(row, *weights[i], results[i].get());
+    const Statistics* statistics = results[i] == nullptr ? nullptr : &results[i]->statistics;
+    append_statistics(row, statistics);
+    if (container) {
+      append_container(row, *weights[i], statistics,
+                       results[i] == nullptr ? ChainFacts{} : results[i]->chain);
+    }
     table.row(row);
     results[i].reset();
   };

@@ -132,12 +132,13 @@ void ShrunkGrids(const float* columns, std::size_t count, std::size_t rows, cons
     const auto flat = hn::Eq(hn::Div(hn::Sub(high, low), top), splat(0));
     low = hn::IfThenElse(flat, splat(-1), low);
     high = hn::IfThenElse(flat, splat(1), high);
-    Floats best = hn::Inf(kFloats), best_scale = splat(1), best_zero = splat(0);
+    Floats best = hn::Inf(kFloats), best_scale = low, best_zero = low;
     for (int i = 0; i < 80; ++i) {
       const Floats p = splat(1.0f - static_cast<float>(i) / 100.0f);
       const Floats scale = hn::Div(hn::Sub(hn::Mul(p, high), hn::Mul(p, low)), top);
       const Floats zero = symmetric ? splat((top_code + 1) / 2)
                                     : hn::Round(hn::Div(hn::Neg(hn::Mul(p, low)), scale));
+      if (i == 0) best_scale = scale, best_zero = zero;
       Floats sum = splat(0);
       for (std::size_t c = 0; c < count; ++c) {
         // Sums only grow: once none is the least, the rest is of no account.

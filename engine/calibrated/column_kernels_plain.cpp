@@ -95,7 +95,8 @@ void shrunk_grids(const float* columns, std::size_t count, std::size_t rows, con
         const float q = between(std::nearbyint(x / scale) + zero, 0, top);
         sum += power_2_4(std::abs(scale * (q - zero) - x));
       }
-      if (sum < best) best = sum, scales[r] = scale, zeros[r] = zero;
+      if (i == 0 || sum < best) scales[r] = scale, zeros[r] = zero;
+      best = std::min(best, sum);
     }
   }
 }

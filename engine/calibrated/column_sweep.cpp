@@ -1,18 +1,22 @@
 #include "engine/calibrated/column_sweep.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
 #include "engine/calibrated/checks.h"
 #include "engine/io/checked.h"
 #include "engine/io/error.h"
+#include "engine/io/large_pages.h"
 #include "engine/matrix/blas.h"
 
 namespace qi {
 namespace {
 
 constexpr std::uint64_t kSlabRows = 256;
+// Tiles between rows and columns: strides of whole rows fall on few lines of a cache.
+constexpr std::uint64_t kTileRows = 16, kTileColumns = 64;
 constexpr std::uint64_t kLeaf = 32;  // columns that pass their errors on one by one
 
 /// columns [begin, end) += factor · feedback of columns [from, to), which is `what`.
@@ -37,16 +41,15 @@ void Slab::fill(const float* weight, std::uint64_t first_row, std::uint64_t row_
   const std::uint64_t n = factor.cols;
   rows = row_count;
   lanes = (row_count + kSlabLanes - 1) / kSlabLanes * kSlabLanes;
-  current.assign(n * lanes, 0.0f);
+  current.resize(n * lanes);
   codes.assign(n * lanes, 0);
   error.assign(factor.options.panel * lanes, 0.0f);
   loss.assign(lanes, 0.0f);
   refuse_non_finite_weights(weight + first_row * n, rows, n, first_row);
   transpose_columns(weight + first_row * n, rows, n, factor.order, current.data(), lanes);
   for (std::uint64_t k = 0; k < n; ++k) {
-    if (factor.dead[factor.order[k]] != 0) {
-      std::fill_n(current.begin() + static_cast<std::ptrdiff_t>(k * lanes), lanes, 0.0f);
-    }
+    float* const column = current.data() + k * lanes;
+    std::fill(column + (factor.dead[factor.order[k]] != 0 ? 0 : rows), column + lanes, 0.0f);
   }
   change = current;
 }
@@ -60,13 +63,19 @@ double Slab::total_loss() const {
 void Slab::give(std::uint64_t first_row, const HessianFactor& factor,
                 const std::vector<float>& scales, const std::vector<float>& zeros,
                 CodedMatrix& coded) const {
-  constexpr std::uint64_t kTile = 64;  // codes: a line of the slab's cache
-  for (std::uint64_t first = 0; first < rows; first += kTile) {
-    const std::uint64_t end = std::min(rows, first + kTile);
-    for (std::uint64_t k = 0; k < factor.cols; ++k) {
-      const std::uint8_t* column = codes.data() + k * lanes;
-      std::uint8_t* const out = coded.codes.data() + first_row * coded.cols + factor.order[k];
-      for (std::uint64_t r = first; r < end; ++r) out[r * coded.cols] = column[r];
+  for (std::uint64_t first = 0; first < rows; first += kTileRows) {
+    const std::uint64_t count = std::min(kTileRows, rows - first);
+    for (std::uint64_t k = 0; k < factor.cols; k += kTileColumns) {
+      const std::uint64_t width = std::min<std::uint64_t>(kTileColumns, factor.cols - k);
+      std::array<std::array<std::uint8_t, kTileColumns>, kTileRows> tile;
+      for (std::uint64_t c = 0; c < width; ++c) {
+        const std::uint8_t* const column = codes.data() + (k + c) * lanes + first;
+        for (std::uint64_t r = 0; r < count; ++r) tile[r][c] = column[r];
+      }
+      for (std::uint64_t r = 0; r < count; ++r) {
+        std::uint8_t* const row = coded.codes.data() + (first_row + first + r) * coded.cols;
+        for (std::uint64_t c = 0; c < width; ++c) row[factor.order[k + c]] = tile[r][c];
+      }
     }
   }
   for (std::uint64_t r = 0; r < rows; ++r) {
@@ -84,6 +93,7 @@ CodedMatrix empty_codes(std::uint64_t rows, std::uint64_t cols, int bits, std::u
   coded.cols = cols;
   coded.bits = bits;
   coded.groups = group == 0 ? 1 : ceil_div(cols, group);
+  reserve_large(coded.codes, rows * cols);
   coded.codes.resize(rows * cols);
   coded.scales.resize(rows * coded.groups);
   coded.zeros.resize(rows * coded.groups);
@@ -111,15 +121,19 @@ void check_columns(const Hessian& hessian, std::uint64_t cols) {
 }
 
 void transpose_columns(const float* from, std::uint64_t rows, std::uint64_t from_stride,
-                       const std::vector<std::uint32_t>& columns, float* to,
-                       std::uint64_t to_stride) {
-  constexpr std::uint64_t kTile = 16;  // a line of a cache either way
-  for (std::uint64_t first = 0; first < rows; first += kTile) {
-    const std::uint64_t end = std::min(rows, first + kTile);
-    for (std::uint64_t k = 0; k < columns.size(); ++k) {
-      const float* column = from + columns[k];
-      float* out = to + k * to_stride;
-      for (std::uint64_t r = first; r < end; ++r) out[r] = column[r * from_stride];
+                       std::span<const std::uint32_t> columns, float* to, std::uint64_t to_stride) {
+  for (std::uint64_t first = 0; first < rows; first += kTileRows) {
+    const std::uint64_t count = std::min(kTileRows, rows - first);
+    for (std::uint64_t k = 0; k < columns.size(); k += kTileColumns) {
+      const std::uint64_t width = std::min<std::uint64_t>(kTileColumns, columns.size() - k);
+      std::array<std::array<float, kTileRows>, kTileColumns> tile;
+      for (std::uint64_t r = 0; r < count; ++r) {
+        const float* const row = from + (first + r) * from_stride;
+        for (std::uint64_t c = 0; c < width; ++c) tile[c][r] = row[columns[k + c]];
+      }
+      for (std::uint64_t c = 0; c < width; ++c) {
+        std::copy_n(tile[c].data(), count, to + (k + c) * to_stride + first);
+      }
     }
   }
 }

@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/calibrated/column_kernels.h"
@@ -23,6 +25,16 @@ namespace qi {
 /// Rows of a matrix, transposed and in coding order: the numbers of a column side by side, as many
 /// as `lanes`; those beyond `rows` are zeros.
 struct Slab {
+  /// Lends the large ones the memory of `buffers`.
+  explicit Slab(WorkBuffers& buffers)
+      : current(std::move(buffers.first)), change(std::move(buffers.second)), buffers_(buffers) {}
+  ~Slab() {
+    buffers_.first = std::move(current);
+    buffers_.second = std::move(change);
+  }
+  Slab(const Slab&) = delete;
+  Slab& operator=(const Slab&) = delete;
+
   std::uint64_t rows = 0;
   std::uint64_t lanes = 0;
   std::vector<float> current;       // [cols, lanes], changed by the errors of earlier columns
@@ -38,6 +50,9 @@ struct Slab {
   void give(std::uint64_t first_row, const HessianFactor& factor, const std::vector<float>& scales,
             const std::vector<float>& zeros, CodedMatrix& coded) const;
   double total_loss() const;
+
+ private:
+  WorkBuffers& buffers_;
 };
 
 /// A matrix to be coded: its fields sized, group_of of the natural order.
@@ -74,7 +89,6 @@ void sweep_columns(Slab& slab, const HessianFactor& factor, const SweepPlan& pla
 
 /// to[c · to_stride + r] = from[r · from_stride + columns[c]], of a block of rows.
 void transpose_columns(const float* from, std::uint64_t rows, std::uint64_t from_stride,
-                       const std::vector<std::uint32_t>& columns, float* to,
-                       std::uint64_t to_stride);
+                       std::span<const std::uint32_t> columns, float* to, std::uint64_t to_stride);
 
 }  // namespace qi

@@ -144,9 +144,9 @@ CodedMatrix gptq(const float* weight, std::uint64_t rows, const HessianFactor& f
 
   const std::uint64_t height = slab_rows(rows, 1);
   std::vector<double> losses(ceil_div(rows, height));
-  workers.each(losses.size(), rows * n * n, [&](WorkBuffers&, std::uint64_t piece) {
+  workers.each(losses.size(), rows * n * n, [&](WorkBuffers& buffers, std::uint64_t piece) {
     const std::uint64_t first = piece * height;
-    Slab slab;
+    Slab slab(buffers);
     slab.fill(weight, first, std::min(height, rows - first), factor);
     GptqCoder coder(factor, options, coded.groups, slab);
     if (!on_the_way) fit_at_first(weight, first, factor, options, slab, coder);

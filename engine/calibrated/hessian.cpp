@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/io/large_pages.h"
 #include "engine/matrix/blas.h"
 
 namespace qi {
@@ -23,7 +24,10 @@ void lower_tile(std::uint64_t t, const Visit& visit) {
 
 }  // namespace
 
-Hessian::Hessian(std::uint64_t cols) : cols_(cols), lower_(cols * cols) {}
+Hessian::Hessian(std::uint64_t cols) : cols_(cols) {
+  reserve_large(lower_, cols * cols);
+  lower_.resize(cols * cols);
+}
 
 void Hessian::add(const float* x, std::uint64_t tokens, const Workers& workers) {
   if (tokens == 0) return;

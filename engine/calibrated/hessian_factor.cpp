@@ -1,6 +1,7 @@
 #include "engine/calibrated/hessian_factor.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -8,6 +9,7 @@
 
 #include "engine/calibrated/checks.h"
 #include "engine/io/checked.h"
+#include "engine/io/large_pages.h"
 #include "engine/matrix/blas.h"
 #include "engine/matrix/cholesky.h"
 
@@ -16,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kCopyRows = 32;
 constexpr std::uint64_t kDivideRows = 128;
-constexpr std::uint64_t kPanel = 512;  // about
+constexpr std::uint64_t kPanel = 256;  // about
 constexpr int kAttempts = 5;
 constexpr double kLeastDamping = 0.01;  // after none at all
 
@@ -35,14 +37,20 @@ void copy_reversed(const Hessian& hessian, std::span<const std::uint32_t> order,
   const float* h = hessian.lower().data();
   workers.each(ceil_div(n, kCopyRows), n * n, [&](WorkBuffers&, std::uint64_t piece) {
     const std::uint64_t first = piece * kCopyRows, end = std::min(n, first + kCopyRows);
-    // Tiles: in the natural order this is a transposition.
+    // By tiles, since in the natural order this is a transposition.
+    std::array<std::array<float, kCopyRows>, kCopyRows> tile;
     for (std::uint64_t left = 0; left < end; left += kCopyRows) {
-      for (std::uint64_t row = first; row < end; ++row) {
-        const std::uint64_t i = order[n - 1 - row];
-        for (std::uint64_t col = left; col < std::min(row, left + kCopyRows); ++col) {
-          const std::uint64_t j = order[n - 1 - col];
-          out[row * n + col] = i > j ? h[i * n + j] : h[j * n + i];
+      const std::uint64_t right = std::min(end, left + kCopyRows);
+      for (std::uint64_t col = left; col < right; ++col) {
+        const std::uint64_t j = order[n - 1 - col];
+        for (std::uint64_t row = first; row < end; ++row) {
+          const std::uint64_t i = order[n - 1 - row];
+          tile[row - first][col - left] = i > j ? h[i * n + j] : h[j * n + i];
         }
+      }
+      for (std::uint64_t row = first; row < end; ++row) {
+        std::copy_n(tile[row - first].data(), std::min(row + 1, right) - std::min(row + 1, left),
+                    out.data() + row * n + left);
       }
     }
     for (std::uint64_t row = first; row < end; ++row) {
@@ -148,13 +156,14 @@ HessianFactor factor_hessian(const Hessian& hessian, const FactorOptions& option
   }
   const double mean = mean_magnitude(diagonal);
   std::vector<float> damped(factor.cols);
+  reserve_large(factor.feedback, factor.cols * factor.cols);
+  factor.feedback.resize(factor.cols * factor.cols);
   for (int attempt = 0; attempt < kAttempts && !workers.cancelled(); ++attempt) {
     for (std::uint64_t j = 0; j < factor.cols; ++j) {
       damped[j] = factor.dead[j] != 0 && options.dead == DeadColumns::kLast
                       ? 1
                       : diagonal[j] + static_cast<float>(factor.percdamp * mean);
     }
-    factor.feedback.resize(factor.cols * factor.cols);
     copy_reversed(hessian, factor.order, damped, factor.feedback, workers);
     if (cholesky(factor.feedback.data(), factor.cols, workers)) {
       turn_factor(factor, workers);

@@ -19,7 +19,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/codec/pair_kernels.h"
+#include "engine/codec/pair_digits.h"
 
 namespace qi {
 
@@ -91,17 +91,12 @@ class PairDecoder {
  private:
   std::uint16_t take_zero(const PairRow& row);
   void fill_zeros(const PairRow& row, std::size_t groups, std::size_t count, std::byte* out);
-  void decode_groups(const std::int8_t* q, std::size_t groups, std::byte* out);
-  void to_tail();
 
   const PairFormat& format_;
   const PairKernels& kernels_;
   int refills_;
   PairEntries entries_{};
-  PairDecodeCursor cursor_;
-  const std::byte* bytes_end_ = nullptr;
-  bool in_tail_ = false;
-  std::array<std::byte, 3 * kPairAhead> tail_{};
+  PairDigits digits_;
   std::vector<std::uint64_t> zeros_;
   std::vector<std::byte> zero_bytes_;
   std::uint64_t zero_bits_ = 0;

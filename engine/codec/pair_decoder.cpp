@@ -21,29 +21,10 @@ constexpr std::size_t kZeroPad = 16;
 }  // namespace
 
 PairDecoder::PairDecoder(const PairFormat& format, CodecPath path)
-    : format_(format), kernels_(pair_kernels(path)), refills_(refills_of(format)) {}
-
-// From here on bytes come from a copy with zeros behind it: a group may start anywhere up to the
-// end of the bytes.
-void PairDecoder::to_tail() {
-  const auto left = static_cast<std::size_t>(bytes_end_ - cursor_.bytes);
-  tail_.fill(std::byte{0});
-  std::memcpy(tail_.data(), cursor_.bytes, left);
-  cursor_.bytes = tail_.data();
-  cursor_.limit = tail_.data() + left;
-  in_tail_ = true;
-}
-
-void PairDecoder::decode_groups(const std::int8_t* q, std::size_t groups, std::byte* out) {
-  std::size_t done = 0;
-  while (true) {
-    done += kernels_.decode(cursor_, entries_, refills_, q + done * kPairLanes, groups - done,
-                            out + 2 * kPairLanes * done, zeros_.data() + done);
-    if (done == groups) return;
-    if (in_tail_) bad_block("too few bytes");
-    to_tail();
-  }
-}
+    : format_(format),
+      kernels_(pair_kernels(path)),
+      refills_(refills_of(format)),
+      digits_(kernels_) {}
 
 std::uint16_t PairDecoder::take_zero(const PairRow& row) {
   const auto mantissa_bits = static_cast<unsigned>(format_.mantissa_bits);
@@ -104,23 +85,16 @@ void PairDecoder::decode(const PairBlock& low, std::span<const std::byte> block,
   if (block.size() != sizes.total) bad_block("sizes of its streams");
   at += mask_bytes;
 
-  std::memcpy(cursor_.value.data(), at, kPairStateBytes);
-  const auto in_range = [](std::uint32_t v) { return v < kPairStart; };
-  if (!std::all_of(cursor_.value.begin(), cursor_.value.end(), in_range)) bad_block("states");
-  cursor_.bound.fill(kPairStart);
-  cursor_.bytes = at + kPairStateBytes;
-  bytes_end_ = cursor_.bytes + cost.digit_bytes;
-  in_tail_ = false;
-  if (cost.digit_bytes >= kPairAhead) {
-    cursor_.limit = bytes_end_ - kPairAhead;
-  } else {
-    to_tail();
-  }
+  std::array<std::uint32_t, kPairLanes> states;
+  std::memcpy(states.data(), at, kPairStateBytes);
+  const std::byte* digits = at + kPairStateBytes;
+  const std::byte* digits_end = digits + cost.digit_bytes;
+  digits_.start(states, {digits, digits_end});
   zero_bytes_.assign(sizes.zeros + kZeroPad, std::byte{0});
-  if (sizes.zeros != 0) std::memcpy(zero_bytes_.data(), bytes_end_, sizes.zeros);
+  if (sizes.zeros != 0) std::memcpy(zero_bytes_.data(), digits_end, sizes.zeros);
   zero_bits_ = cost.zero_bits;
   zero_at_ = 0;
-  const std::byte* escapes = bytes_end_ + sizes.zeros;
+  const std::byte* escapes = digits_end + sizes.zeros;
   const std::byte* stored = escapes + kPairEscapeBytes * cost.escapes;
 
   const std::size_t whole = low.cols / kPairLanes;
@@ -137,20 +111,18 @@ void PairDecoder::decode(const PairBlock& low, std::span<const std::byte> block,
     if (!row.usable()) bad_block("a coded row of unusable scale");
     kernels_.entries(format_, row, entries_);
     const std::int8_t* q = low.q + index * low.cols;
-    decode_groups(q, whole, out);
+    digits_.decode(entries_, refills_, q, whole, out, zeros_.data());
     fill_zeros(row, whole, low.cols, out);
     if (rest == 0) continue;
     std::array<std::int8_t, kPairLanes> last_q{};
     std::array<std::byte, 2 * kPairLanes> last{};
     std::memcpy(last_q.data(), q + whole * kPairLanes, rest);
-    decode_groups(last_q.data(), 1, last.data());
+    digits_.decode(entries_, refills_, last_q.data(), 1, last.data(), zeros_.data());
     fill_zeros(row, 1, rest, last.data());
     std::memcpy(out + 2 * whole * kPairLanes, last.data(), 2 * rest);
   }
-  const std::byte* end = in_tail_ ? cursor_.limit : bytes_end_;
-  if (cursor_.bytes != end || zero_at_ != zero_bits_) bad_block("bytes left over, or too few");
-  const auto is_zero = [](std::uint32_t v) { return v == 0; };
-  if (!std::all_of(cursor_.value.begin(), cursor_.value.end(), is_zero)) bad_block("last states");
+  digits_.finish();
+  if (zero_at_ != zero_bits_) bad_block("bits left over, or too few");
   for (std::uint64_t i = 0; i < cost.escapes; ++i, escapes += kPairEscapeBytes) {
     const std::size_t place = load_u32(escapes);
     if (place >= low.weights()) bad_block("place of an escape");

@@ -123,7 +123,7 @@ std::span<const std::byte> BlockEncoder::encode_planes(const QstoreStream& strea
 
 std::span<const std::byte> BlockEncoder::encode(const QstoreStream& stream, std::uint32_t number,
                                                 std::span<const std::byte> bytes,
-                                                const PairGiven& given) {
+                                                const BlockGiven& given) {
   switch (stream.method) {
     case QstoreMethod::kRaw:
       return bytes;
@@ -138,6 +138,8 @@ std::span<const std::byte> BlockEncoder::encode(const QstoreStream& stream, std:
       assert(exact);
       return encode_planes(stream, number, narrow_);
     }
+    case QstoreMethod::kChain:
+      return chains_.encode(stream.chain, given.chain, bytes);
     case QstoreMethod::kPair:
       break;
   }
@@ -183,7 +185,8 @@ void BlockDecoder::decode_planes(const QstoreStream& stream, std::uint32_t numbe
   }
 }
 
-BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stored) {
+BlockCost block_cost(const QstoreStream& stream, std::uint64_t bytes,
+                     std::span<const std::byte> stored) {
   BlockCost cost;
   switch (stream.method) {
     case QstoreMethod::kRaw:
@@ -194,6 +197,10 @@ BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stor
     case QstoreMethod::kPair:
       cost.is_raw = pair_block_is_raw(stored);
       cost.escapes = pair_block_escapes(stored);
+      break;
+    case QstoreMethod::kChain:
+      cost.is_raw = stored.size() == bytes;
+      if (!cost.is_raw) cost.escapes = chain_block_escapes(stored);
       break;
     case QstoreMethod::kPlanes: {
       cost.is_raw = true;
@@ -219,7 +226,7 @@ BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stor
 }
 
 void BlockDecoder::decode(const QstoreStream& stream, std::uint32_t number,
-                          std::span<const std::byte> stored, const PairGiven& given,
+                          std::span<const std::byte> stored, const BlockGiven& given,
                           std::span<std::byte> out) {
   const auto copy = [&] {
     if (stored.size() != out.size()) bad_block("size of raw bytes");
@@ -237,6 +244,8 @@ void BlockDecoder::decode(const QstoreStream& stream, std::uint32_t number,
       narrow_.resize(out.size() / 2);
       decode_planes(stream, number, stored, narrow_);
       return widen_floats(stream.view, narrow_, out.data());
+    case QstoreMethod::kChain:
+      return chains_.decode(stream.chain, given.chain, stored, out);
     case QstoreMethod::kPair:
       break;
   }

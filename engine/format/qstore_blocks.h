@@ -12,15 +12,17 @@
 
 #include "engine/codec/pair_codec.h"
 #include "engine/codec/plane_codec.h"
+#include "engine/format/qstore_chain.h"
 #include "engine/format/qstore_format.h"
 #include "engine/format/qstore_zstd.h"
 
 namespace qi {
 
-/// What a kPair block is coded given: the int8 numbers of its rows, and the rows' scales as F32.
-struct PairGiven {
+/// What a block is coded given. kPair: the int8 numbers of its rows, and the rows' scales as F32.
+struct BlockGiven {
   std::span<const std::byte> codes;
   std::span<const std::byte> scales;
+  ChainBytes chain;  // kChain
 };
 
 /// Parsed tables of the streams used last; a number must mean the same stream for as long as this
@@ -42,7 +44,7 @@ class BlockEncoder {
  public:
   /// The stored form of `bytes`, valid until the next call.
   std::span<const std::byte> encode(const QstoreStream& stream, std::uint32_t number,
-                                    std::span<const std::byte> bytes, const PairGiven& given = {});
+                                    std::span<const std::byte> bytes, const BlockGiven& given = {});
 
  private:
   std::span<const std::byte> encode_planes(const QstoreStream& stream, std::uint32_t number,
@@ -53,6 +55,7 @@ class BlockEncoder {
   ZstdPacker zstd_;
   std::unique_ptr<PairEncoder> pair_bf16_;
   std::unique_ptr<PairEncoder> pair_f16_;
+  ChainBlocks chains_;
   Buffer narrow_;
   Buffer field_;
   Buffer out_;
@@ -62,7 +65,7 @@ class BlockDecoder {
  public:
   /// Fills `out` from `stored`. Throws kCorrupt, without a file.
   void decode(const QstoreStream& stream, std::uint32_t number, std::span<const std::byte> stored,
-              const PairGiven& given, std::span<std::byte> out);
+              const BlockGiven& given, std::span<std::byte> out);
 
  private:
   void decode_planes(const QstoreStream& stream, std::uint32_t number,
@@ -73,18 +76,20 @@ class BlockDecoder {
   ZstdUnpacker zstd_;
   std::unique_ptr<PairDecoder> pair_bf16_;
   std::unique_ptr<PairDecoder> pair_f16_;
+  ChainBlocks chains_;
   std::vector<float> scales_;
   Buffer narrow_;
   Buffer field_;
 };
 
-/// What a stored block says of itself, undecoded. A block that makes no sense is told as it reads:
-/// decoding it is what refuses it.
+/// What a stored block of `bytes` bytes says of itself, undecoded. A block that makes no sense is
+/// told as it reads: decoding it is what refuses it.
 struct BlockCost {
   bool is_raw = false;        // as it was
   std::uint64_t escapes = 0;  // elements that stand apart from their codes
 };
-BlockCost block_cost(const QstoreStream& stream, std::span<const std::byte> stored);
+BlockCost block_cost(const QstoreStream& stream, std::uint64_t bytes,
+                     std::span<const std::byte> stored);
 
 /// out[i] ^= with[i].
 void xor_bytes(std::span<const std::byte> with, std::span<std::byte> out);

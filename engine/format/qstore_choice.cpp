@@ -203,14 +203,27 @@ void StreamChooser::try_pair(const QstoreStream& wish, std::uint32_t number) {
   Buffer codes;
   Buffer scales;
   const auto& streams = plan_.streams;
-  const PairGiven given{streams[wish.pairing.codes].source->bytes(first / 2, bytes / 2, codes),
-                        streams[wish.pairing.scales].source->bytes(
-                            4 * row, static_cast<std::size_t>(4 * rows), scales)};
+  const BlockGiven given{streams[wish.pairing.codes].source->bytes(first / 2, bytes / 2, codes),
+                         streams[wish.pairing.scales].source->bytes(
+                             4 * row, static_cast<std::size_t>(4 * rows), scales),
+                         {}};
   const auto coded =
       encoder_.encode(wish, kCandidate, streams[number].source->bytes(first, bytes, high), given);
   const double total = static_cast<double>(coded.size()) * static_cast<double>(wish.size_bytes) /
                        static_cast<double>(bytes);
   consider(wish, total);
+}
+
+void StreamChooser::try_chain(const QstoreStream& wish, std::uint32_t number) {
+  const std::uint64_t block = block_count(wish.size_bytes, wish.unit_bytes) / 2;
+  const std::uint64_t first = block * wish.unit_bytes;
+  const auto bytes = static_cast<std::size_t>(wish.block_bytes(block));
+  Buffer numbers;
+  const BlockGiven given{{}, {}, chain_bytes(wish.chain, first, whole_)};
+  const auto coded = encoder_.encode(
+      wish, kCandidate, plan_.streams[number].source->bytes(first, bytes, numbers), given);
+  consider(wish, static_cast<double>(coded.size()) * static_cast<double>(wish.size_bytes) /
+                     static_cast<double>(bytes));
 }
 
 void StreamChooser::try_difference(std::uint32_t number) {
@@ -261,6 +274,7 @@ QstoreStream StreamChooser::choose(std::uint32_t number, std::uint64_t& estimate
     try_zstd(base, sample_of(planned, 1), 1.0);
   }
   if (wish.method == QstoreMethod::kPair) try_pair(wish, number);
+  if (wish.method == QstoreMethod::kChain) try_chain(wish, number);
   if (base_[number].number) {
     // What needs another file has to be worth it.
     best_bytes_ *= kWithoutBase;

@@ -22,7 +22,7 @@ class StreamChooser {
  public:
   /// `base`: of each stream the bytes it is XORed with and their number, if there are any.
   StreamChooser(const QstorePlan& plan, const std::vector<BaseStream>& base, PlaneEffort effort)
-      : plan_(plan), base_(base), effort_(effort) {}
+      : plan_(plan), base_(base), effort_(effort), whole_(plan) {}
 
   /// The stream with method, view and fields set; its blocks are left as they are. `estimate`
   /// becomes the bytes it will take.
@@ -41,6 +41,7 @@ class StreamChooser {
   void try_zstd(QstoreStream candidate, const Sample& sample, double handicap);
   void consider(QstoreStream candidate, double bytes);
   void try_pair(const QstoreStream& wish, std::uint32_t number);
+  void try_chain(const QstoreStream& wish, std::uint32_t number);
   QstoreView view_of(const PlannedStream& planned, const Sample& sample) const;
 
   void try_difference(std::uint32_t number);
@@ -48,6 +49,7 @@ class StreamChooser {
   const QstorePlan& plan_;
   const std::vector<BaseStream>& base_;
   PlaneEffort effort_;
+  PlannedBytes whole_;
   BlockEncoder encoder_;
   PlaneEncoder planes_;
   Buffer field_;

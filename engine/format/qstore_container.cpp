@@ -163,6 +163,32 @@ std::span<const std::byte> QstoreContainer::stored(std::uint32_t stream, std::ui
   return bytes;
 }
 
+std::shared_ptr<WholeStream> QstoreContainer::whole(std::uint32_t stream, bool checked) const {
+  // What the chains of a matrix stand on is all kept, of others as much as is no burden.
+  constexpr std::size_t kAlwaysKept = 8;
+  constexpr std::uint64_t kKeptBytes = std::uint64_t{128} << 20;
+  const std::lock_guard lock(wholes_mutex_);
+  const auto found = std::find_if(wholes_.begin(), wholes_.end(), [&](const auto& entry) {
+    return entry->stream == stream && entry->checked == checked;
+  });
+  if (found != wholes_.end()) {
+    wholes_.splice(wholes_.begin(), wholes_, found);
+    return wholes_.front();
+  }
+  auto entry = std::make_shared<WholeStream>();
+  entry->stream = stream;
+  entry->checked = checked;
+  entry->bytes.resize(static_cast<std::size_t>(index_.streams[stream].size_bytes));
+  wholes_.push_front(entry);
+  std::uint64_t bytes = 0;
+  for (const auto& kept : wholes_) bytes += kept->bytes.size();
+  while (wholes_.size() > kAlwaysKept && bytes > kKeptBytes) {
+    bytes -= wholes_.back()->bytes.size();
+    wholes_.pop_back();
+  }
+  return entry;
+}
+
 void QstoreContainer::read(std::uint32_t stream, std::uint64_t offset,
                            std::span<std::byte> out) const {
   if (out.empty()) return;
@@ -187,7 +213,45 @@ void QstoreContainer::read(std::uint32_t stream, std::uint64_t offset,
 
 // ---- reader -------------------------------------------------------------------------------------
 
-PairGiven QstoreReader::given_for(const QstoreStream& stream, std::uint64_t block) {
+// Blocks that nobody has begun are decoded here; others' are waited for. What a chain stands on
+// lies in levels below it, so nobody waits for who waits for him.
+std::span<const std::byte> QstoreReader::whole(std::uint32_t number) {
+  const std::shared_ptr<WholeStream> entry = container_.whole(number, check_);
+  const QstoreStream& stream = container_.index().streams[number];
+  const std::uint64_t blocks = stream.blocks.size();
+  for (std::uint64_t block; (block = entry->next_block++) < blocks;) {
+    std::exception_ptr error;
+    try {
+      read_block(number, block,
+                 std::span(entry->bytes)
+                     .subspan(static_cast<std::size_t>(block * stream.unit_bytes),
+                              static_cast<std::size_t>(stream.block_bytes(block))));
+    } catch (...) {
+      error = std::current_exception();
+    }
+    const std::lock_guard lock(entry->mutex);
+    if (error != nullptr && block < entry->failed_block) {
+      entry->failed_block = block;
+      entry->error = error;
+    }
+    if (++entry->finished == blocks) entry->changed.notify_all();
+  }
+  std::unique_lock lock(entry->mutex);
+  entry->changed.wait(lock, [&] { return entry->finished == blocks; });
+  if (entry->error != nullptr) std::rethrow_exception(entry->error);
+  wholes_.push_back(entry);
+  return entry->bytes;
+}
+
+BlockGiven QstoreReader::given_for_chain(const QstoreStream& stream, std::uint64_t block) {
+  return {
+      {}, {}, chain_bytes(stream.chain, block * stream.unit_bytes, [this](std::uint32_t number) {
+        return whole(number);
+      })};
+}
+
+BlockGiven QstoreReader::given_for(const QstoreStream& stream, std::uint64_t block) {
+  if (stream.method == QstoreMethod::kChain) return given_for_chain(stream, block);
   if (stream.method != QstoreMethod::kPair) return {};
   const QstorePairing& pairing = stream.pairing;
   if (scales_stream_ != pairing.scales) {
@@ -199,12 +263,20 @@ PairGiven QstoreReader::given_for(const QstoreStream& stream, std::uint64_t bloc
   const std::uint64_t row_bytes = 2 * pairing.cols;
   const auto first = static_cast<std::size_t>(block * stream.unit_bytes / row_bytes);
   const auto rows = static_cast<std::size_t>(stream.block_bytes(block) / row_bytes);
-  return {decoded(pairing.codes, block), std::span(scales_).subspan(4 * first, 4 * rows)};
+  return {decoded(pairing.codes, block), std::span(scales_).subspan(4 * first, 4 * rows), {}};
 }
+
+// What a block stands on is held while it is decoded.
+struct ReleaseWholes {
+  std::vector<std::shared_ptr<WholeStream>>& wholes;
+  std::size_t held;
+  ~ReleaseWholes() { wholes.resize(held); }
+};
 
 void QstoreReader::read_block(std::uint32_t stream, std::uint64_t block, std::span<std::byte> out) {
   const QstoreStream& of = container_.index().streams[stream];
-  const PairGiven given = given_for(of, block);
+  const ReleaseWholes release{wholes_, wholes_.size()};
+  const BlockGiven given = given_for(of, block);
   const auto stored = container_.stored(stream, block, scratch_, check_);
   try {
     decoder_.decode(of, stream, stored, given, out);

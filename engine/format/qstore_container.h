@@ -4,6 +4,10 @@
 // reader belongs to one thread.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,6 +20,19 @@
 namespace qi {
 
 class QstoreReader;
+
+/// A stream that chains stand on, decoded by all threads that ask for it and shared among them.
+struct WholeStream {
+  std::uint32_t stream = 0;
+  bool checked = true;
+  Buffer bytes;
+  std::atomic<std::uint64_t> next_block = 0;  // that nobody has begun
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::uint64_t finished = 0;  // blocks
+  std::exception_ptr error;    // of the lowest block that failed
+  std::uint64_t failed_block = UINT64_MAX;
+};
 
 class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
  public:
@@ -53,6 +70,9 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
                                     bool check = true) const;
   [[noreturn]] void fail_block(std::uint32_t stream, std::uint64_t block, const Error& error) const;
 
+  /// The stream in memory, perhaps not decoded yet; those used last are kept.
+  std::shared_ptr<WholeStream> whole(std::uint32_t stream, bool checked) const;
+
   /// Fills `out` from byte `offset` of a stream on, with a reader that no thread uses right now.
   void read(std::uint32_t stream, std::uint64_t offset, std::span<std::byte> out) const;
 
@@ -70,6 +90,8 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   mutable std::vector<Subject> subjects_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<QstoreReader>> idle_;
+  mutable std::mutex wholes_mutex_;
+  mutable std::list<std::shared_ptr<WholeStream>> wholes_;  // the last used first
 };
 
 class QstoreReader {
@@ -93,7 +115,9 @@ class QstoreReader {
     Buffer bytes;
   };
   const Buffer& decoded(std::uint32_t stream, std::uint64_t block);
-  PairGiven given_for(const QstoreStream& stream, std::uint64_t block);
+  BlockGiven given_for(const QstoreStream& stream, std::uint64_t block);
+  BlockGiven given_for_chain(const QstoreStream& stream, std::uint64_t block);
+  std::span<const std::byte> whole(std::uint32_t stream);
   void add_base(const QstoreStream& stream, std::uint64_t block, std::span<std::byte> out);
 
   static constexpr std::size_t kKept = 4;
@@ -107,6 +131,7 @@ class QstoreReader {
   Buffer scales_;
   std::unique_ptr<QstoreReader> base_reader_;
   Buffer base_bytes_;
+  std::vector<std::shared_ptr<WholeStream>> wholes_;  // in use
 };
 
 }  // namespace qi

@@ -24,7 +24,8 @@ void look_at(const QstoreContainer& container, std::uint32_t number, StoredPart&
   for (std::uint64_t block = 0; block < stream.blocks.size(); ++block) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return;
     try {
-      const BlockCost cost = block_cost(stream, container.stored(number, block, scratch));
+      const BlockCost cost =
+          block_cost(stream, stream.block_bytes(block), container.stored(number, block, scratch));
       part.raw_blocks += cost.is_raw ? 1 : 0;
       part.escapes += cost.escapes;
     } catch (const Error& error) {

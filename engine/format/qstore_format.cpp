@@ -42,7 +42,7 @@ std::uint64_t u64_at(const std::byte* bytes, std::size_t at) {
 }  // namespace
 
 std::string_view method_name(QstoreMethod method) {
-  constexpr std::array<std::string_view, 4> kNames = {"raw", "zstd", "planes", "pair"};
+  constexpr std::array<std::string_view, 5> kNames = {"raw", "zstd", "planes", "pair", "chain"};
   return kNames[static_cast<std::size_t>(method)];
 }
 

@@ -18,8 +18,9 @@ namespace qi {
 
 inline constexpr std::size_t kQstoreHeaderBytes = 64;
 inline constexpr std::size_t kQstoreMagicBytes = 8;
-/// What is written; version 1 is still read.
-inline constexpr std::uint32_t kQstoreVersion = 2;
+/// What is written: 3 if there are chains, else 2. Version 1 is still read.
+inline constexpr std::uint32_t kQstoreVersion = 3;
+inline constexpr std::uint32_t kQstoreVersionWithoutChains = 2;
 /// A block decodes to at most this much.
 inline constexpr std::uint64_t kQstoreMaxBlock = std::uint64_t{16} << 20;
 inline constexpr std::size_t kQstoreMaxLevels = 64;
@@ -50,6 +51,7 @@ enum class QstoreMethod : std::uint8_t {
   kZstd = 1,    // a frame a block
   kPlanes = 2,  // records of fields, each field by the plane codec
   kPair = 3,    // 16-bit floats, given int8 ones in another stream
+  kChain = 4,   // 16-bit floats or codes, given codes of fewer bits in another stream
 };
 std::string_view method_name(QstoreMethod method);
 
@@ -75,6 +77,48 @@ struct QstorePairing {
   std::uint32_t scales = 0;
 };
 
+/// How the codes of a matrix lie in its stream, those of an output in a row.
+enum class GridLayout : std::uint8_t {
+  kInt8 = 0,  // bytes of two's complement, row by row
+  kGptq = 1,  // words [cols·bits/32, rows], the lowest bits first
+  kAwq = 2,   // words [cols, rows/8] of 4-bit fields: output 8c + k is field {0 4 1 5 2 6 3 7}[k]
+  kRows = 3,  // words [rows, cols·bits/32], the lowest bits first
+};
+/// Where the zero points are. A code counts from 0; bytes of kInt8 are codes less 128.
+enum class GridZeros : std::uint8_t {
+  kMiddle = 0,   // every one is 2^(bits − 1)
+  kGptq = 1,     // words [groups, rows·bits/32]
+  kGptqOne = 2,  // the same of zeros − 1, modulo 2^bits
+  kAwq = 3,      // words [groups, rows/8], fields as those of GridLayout::kAwq
+  kRows = 4,     // words [rows·bits/32, groups]: a word holds consecutive rows
+  kInt8 = 5,     // bytes [rows, groups], less 128
+};
+enum class GridScales : std::uint8_t { kF16 = 0, kBF16 = 1, kF32 = 2, kAbsmax = 3 };
+
+/// The grids that codes of a matrix stand on: a number is (code − zero)·scale of its row and group.
+struct QstoreGrid {
+  GridLayout layout = GridLayout::kInt8;
+  std::uint8_t bits = 8;
+  GridZeros zeros_as = GridZeros::kMiddle;
+  GridScales scales_as = GridScales::kF16;  // kAbsmax: F32 ones, 127 times the scale
+  bool scales_by_group = false;             // [groups, rows], else [rows, groups]
+  std::uint64_t rows = 0;
+  std::uint64_t cols = 0;
+  std::uint64_t groups = 1;
+  std::uint64_t group_size = 0;  // columns of a group; 0: all
+  std::uint32_t codes = 0;       // streams
+  std::uint32_t scales = 0;
+  std::optional<std::uint32_t> zeros;  // unless kMiddle
+  std::optional<std::uint32_t> index;  // group of each column, I32
+};
+
+/// What a kChain stream stands on.
+struct QstoreChain {
+  bool is_f16 = false;  // of numbers; else BF16
+  QstoreGrid low;
+  std::optional<QstoreGrid> own;  // of codes; its `codes` is the stream itself
+};
+
 struct QstoreBlock {
   std::uint64_t offset = 0;  // in the file
   std::uint64_t checksum = 0;
@@ -91,6 +135,7 @@ struct QstoreStream {
   QstoreView view = QstoreView::kAsStored;
   std::vector<QstoreField> fields;  // kPlanes
   QstorePairing pairing;            // kPair
+  QstoreChain chain;                // kChain
   /// A stream of the base container whose bytes are XORed with what the blocks decode to.
   std::optional<std::uint32_t> base;
   std::vector<QstoreBlock> blocks;
@@ -99,6 +144,24 @@ struct QstoreStream {
   std::uint64_t stored_bytes() const;
   std::uint64_t record_bytes() const;  // kPlanes: of all fields together
 };
+/// Calls use(number) for each stream that one stands on, as references into it.
+template <typename Stream, typename Use>
+void for_each_reference(Stream& stream, const Use& use) {
+  const auto use_grid = [&](auto& grid) {
+    use(grid.scales);
+    if (grid.zeros) use(*grid.zeros);
+    if (grid.index) use(*grid.index);
+  };
+  if (stream.method == QstoreMethod::kPair) {
+    use(stream.pairing.codes);
+    use(stream.pairing.scales);
+  } else if (stream.method == QstoreMethod::kChain) {
+    use(stream.chain.low.codes);
+    use_grid(stream.chain.low);
+    if (stream.chain.own) use_grid(*stream.chain.own);
+  }
+}
+
 /// ⌈size/unit⌉.
 std::uint64_t block_count(std::uint64_t size_bytes, std::uint64_t unit_bytes);
 

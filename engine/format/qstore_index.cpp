@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "engine/codec/little_endian.h"
+#include "engine/format/qstore_chain.h"
 #include "engine/format/qstore_columns.h"
 #include "engine/format/qstore_format.h"
 #include "engine/io/checked.h"
@@ -14,6 +15,9 @@
 namespace qi {
 namespace {
 
+// Codes of a chain decode to at most so many times the bytes of the file, or to the slack.
+constexpr std::uint64_t kWholeGrowth = 1024;
+constexpr std::uint64_t kWholeSlack = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMaxCols = UINT32_MAX;
 constexpr std::size_t kMaxFields = 64;
 // 64 symbols and their frequencies in eight tables.
@@ -233,7 +237,8 @@ class IndexParser {
       if (!index.base) fail(ErrorCode::kInconsistent, "a difference to a base that is not named");
       stream.base = stream_number(base - 1);
     }
-    stream.method = static_cast<QstoreMethod>(choice(4, "method"));
+    stream.method = static_cast<QstoreMethod>(
+        choice(header_.version > kQstoreVersionWithoutChains ? 5 : 4, "method"));
     stream.view = static_cast<QstoreView>(choice(3, "view"));
     const bool narrowed = stream.view != QstoreView::kAsStored;
     if (narrowed && (stream.method != QstoreMethod::kPlanes || stream.unit_bytes % 4 != 0 ||
@@ -242,6 +247,7 @@ class IndexParser {
     }
     if (stream.method == QstoreMethod::kPlanes) parse_fields(stream, narrowed ? 2 : 1);
     if (stream.method == QstoreMethod::kPair) parse_pairing(stream);
+    if (stream.method == QstoreMethod::kChain) parse_chain(stream);
     const std::uint64_t blocks = block_count(stream.size_bytes, stream.unit_bytes);
     const std::uint64_t most = has_columns_ ? column(kSizes).size() : column(kNumbers).size() / 9;
     if (blocks > most) {
@@ -309,12 +315,37 @@ class IndexParser {
     }
   }
 
+  void parse_grid(QstoreGrid& grid) {
+    grid.layout = static_cast<GridLayout>(choice(4, "layout of codes"));
+    grid.bits = static_cast<std::uint8_t>(choice(9, "bits of a code"));
+    grid.zeros_as = static_cast<GridZeros>(choice(6, "zero points"));
+    const std::uint64_t scales = choice(8, "scales");
+    grid.scales_as = static_cast<GridScales>(scales & 3);
+    grid.scales_by_group = (scales & 4) != 0;
+    grid.rows = number();
+    grid.cols = number();
+    grid.groups = number();
+    grid.group_size = number();
+    grid.scales = stream_number(number());
+    if (const std::uint64_t zeros = number(); zeros != 0) grid.zeros = stream_number(zeros - 1);
+    if (const std::uint64_t index = number(); index != 0) grid.index = stream_number(index - 1);
+  }
+
+  void parse_chain(QstoreStream& stream) {
+    const std::uint64_t kind = choice(3, "numbers of a chain");
+    stream.chain.is_f16 = kind == 1;
+    parse_grid(stream.chain.low);
+    stream.chain.low.codes = stream_number(number());
+    if (kind == 2) parse_grid(stream.chain.own.emplace());
+  }
+
   void check_references(const QstoreIndex& index) const {
     for (std::uint32_t i = 0; i < index.levels.size(); ++i) {
       for (const QstoreFile& file : index.levels[i].files) check_file(index, file, i);
     }
     for (const QstoreStream& stream : index.streams) {
       if (stream.method == QstoreMethod::kPair) check_pairing(index, stream);
+      if (stream.method == QstoreMethod::kChain) check_chain(index, stream);
     }
   }
 
@@ -356,6 +387,32 @@ class IndexParser {
         codes.size_bytes != stream.size_bytes / 2 || codes.unit_bytes != stream.unit_bytes / 2 ||
         scales.size_bytes / 4 != rows || scales.size_bytes % 4 != 0) {
       fail(ErrorCode::kInconsistent, "a pair whose codes or scales do not fit it");
+    }
+  }
+
+  // Codes of a level below, which may be a chain themselves: no circle, and no more steps than
+  // levels. Scales, zero points and groups stand alone.
+  void check_chain(const QstoreIndex& index, const QstoreStream& stream) const {
+    bool fits = true;
+    const auto alone = [&](std::uint32_t number) {
+      const QstoreStream& of = referred(index, number, stream.level);
+      fits = fits && of.method != QstoreMethod::kPair && of.method != QstoreMethod::kChain;
+      return of.size_bytes;
+    };
+    // Whole streams are held in memory.
+    const std::uint64_t most = checked_mul(header_.total_bytes, kWholeGrowth).value_or(UINT64_MAX);
+    if (referred(index, stream.chain.low.codes, stream.level).size_bytes >
+        std::max(most, kWholeSlack)) {
+      fail(ErrorCode::kLimit, "codes of a chain that are larger than the file can hold");
+    }
+    const auto size_of = [&](std::uint32_t number) {
+      if (number != stream.chain.low.codes) return alone(number);
+      const QstoreStream& codes = referred(index, number, stream.level);
+      fits = fits && codes.level > stream.level && codes.method != QstoreMethod::kPair;
+      return codes.size_bytes;
+    };
+    if (!chain_fits(stream.chain, stream.size_bytes, stream.unit_bytes, size_of) || !fits) {
+      fail(ErrorCode::kInconsistent, "a chain whose codes or grids do not fit it");
     }
   }
 

@@ -99,6 +99,20 @@ class SharedSymbols {
   std::map<std::string_view, std::size_t> numbers_;
 };
 
+void put_grid(IndexWriter& out, const QstoreGrid& grid) {
+  out.byte(static_cast<std::uint64_t>(grid.layout));
+  out.byte(grid.bits);
+  out.byte(static_cast<std::uint64_t>(grid.zeros_as));
+  out.byte(static_cast<std::uint64_t>(grid.scales_as) | (grid.scales_by_group ? 4U : 0U));
+  out.number(grid.rows);
+  out.number(grid.cols);
+  out.number(grid.groups);
+  out.number(grid.group_size);
+  out.number(grid.scales);
+  out.number(grid.zeros ? *grid.zeros + std::uint64_t{1} : 0);
+  out.number(grid.index ? *grid.index + std::uint64_t{1} : 0);
+}
+
 void put_stream(IndexWriter& out, const QstoreStream& stream, const SharedSymbols& shared) {
   out.number(stream.level);
   out.number(stream.size_bytes);
@@ -122,6 +136,11 @@ void put_stream(IndexWriter& out, const QstoreStream& stream, const SharedSymbol
     out.number(stream.pairing.cols);
     out.number(stream.pairing.codes);
     out.number(stream.pairing.scales);
+  } else if (stream.method == QstoreMethod::kChain) {
+    out.byte(stream.chain.own ? 2 : stream.chain.is_f16 ? 1 : 0);
+    put_grid(out, stream.chain.low);
+    out.number(stream.chain.low.codes);
+    if (stream.chain.own) put_grid(out, *stream.chain.own);
   }
   for (const QstoreBlock& block : stream.blocks) {
     out.number(block.stored_bytes, kSizes);

@@ -1,12 +1,7 @@
 #include "engine/format/qstore_plan.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -19,9 +14,10 @@
 #include "engine/format/gguf_header.h"
 #include "engine/format/gguf_layout.h"
 #include "engine/format/hf_directory.h"
+#include "engine/format/qstore_chain.h"
 #include "engine/format/qstore_dedup.h"
+#include "engine/format/qstore_grid_of.h"
 #include "engine/format/safetensors.h"
-#include "engine/io/temporary.h"
 #include "engine/quant/part_bytes.h"
 #include "engine/tensor/roles.h"
 
@@ -30,17 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kByteUnit = std::uint64_t{1} << 20;
 constexpr std::uint64_t kLargestKernel = 16;  // a convolution's last axis
-constexpr std::uint64_t kLongRow = 4;         // blocks a row may have before it is cut
-
-/// The int8 layer of a matrix in a level.
-struct LowLayer {
-  std::uint32_t codes = 0;
-  std::uint32_t scales = 0;
-  std::uint64_t rows = 0;
-  std::uint64_t cols = 0;
-};
 
 class Planner {
  public:
@@ -48,7 +34,7 @@ class Planner {
       : levels_(levels), block_weights_(block_weights) {}
 
   QstorePlan plan() {
-    layers_.resize(levels_.size());
+    grids_.resize(levels_.size());
     tensors_.resize(levels_.size());
     for (std::uint32_t i = 0; i < levels_.size(); ++i) {
       QstoreLevel& level = plan_.index.levels.emplace_back();
@@ -58,11 +44,12 @@ class Planner {
       if (levels_[i].made) {
         add_made(i, *levels_[i].made);
       } else {
-        find_layers(i);
+        find_grids(i);
       }
       check_names(level);
     }
-    for (std::uint32_t i = 0; i < levels_.size(); ++i) pair_weights(i);
+    // From below: what a level's codes become decides what may stand on them.
+    for (auto i = static_cast<std::uint32_t>(levels_.size()); i-- > 0;) chain_weights(i);
     order_streams();
     return std::move(plan_);
   }
@@ -246,7 +233,7 @@ class Planner {
     }
   }
 
-  // ---- int8 layers ----
+  // ---- versions of a matrix ----
 
   std::optional<std::uint32_t> stream_of(std::uint32_t level, const std::string& tensor) const {
     const auto found = tensors_[level].find(tensor);
@@ -254,26 +241,26 @@ class Planner {
     return found->second;
   }
 
-  void find_layers(std::uint32_t number) {
+  void find_grids(std::uint32_t number) {
     const Model& model = *levels_[number].model;
+    if (model.big_endian) return;
     for (const Weight& weight : model.weights) {
-      if (weight.scheme != Scheme::kLlmInt8 || weight.shape.size() != 2) continue;
-      const Part* part = find_part(weight, PartRole::kScales);
-      if (part == nullptr || model.tensor(*part).dtype != DType::kF32) continue;
-      const auto codes = stream_of(number, model.tensor(weight.parts.front()).name);
-      const auto scales = stream_of(number, model.tensor(*part).name);
-      if (!codes || !scales) continue;
-      layers_[number][weight.name] = {*codes, *scales, weight.rows(), weight.cols()};
+      const auto grid = grid_of(
+          model, weight, [&](const std::string& tensor) { return stream_of(number, tensor); });
+      if (grid) grids_[number].emplace(weight.name, *grid);
     }
   }
 
-  // 16-bit matrices of a level, each with the nearest int8 version below it.
-  void pair_weights(std::uint32_t number) {
+  // Matrices of a level, each with the nearest version below it that it can stand on.
+  void chain_weights(std::uint32_t number) {
+    for (const auto& [weight, grid] : grids_[number]) {
+      QstoreChain chain;
+      chain.own = grid;
+      chain_weight(number, weight, grid.codes, chain);
+    }
     if (levels_[number].made) {
       for (const MadeTensor& made : levels_[number].made->tensors) {
-        if (made.tensor.shape.size() == 2 && is_narrow(made.tensor.dtype)) {
-          pair_weight(number, made.tensor.name, made.tensor);
-        }
+        if (made.tensor.shape.size() == 2) chain_floats(number, made.tensor.name, made.tensor);
       }
       return;
     }
@@ -282,38 +269,69 @@ class Planner {
       const Tensor& tensor = model.tensor(weight.parts.front());
       const bool matrix = weight.scheme == Scheme::kNone && weight.shape.size() == 2 &&
                           weight.shape == tensor.shape && weight.params != 0;
-      if (matrix && is_narrow(tensor.dtype) && !model.big_endian) {
-        pair_weight(number, weight.name, tensor);
-      }
+      if (matrix && !model.big_endian) chain_floats(number, weight.name, tensor);
     }
   }
 
-  static bool is_narrow(DType type) { return type == DType::kBF16 || type == DType::kF16; }
-
-  void pair_weight(std::uint32_t number, const std::string& weight, const Tensor& tensor) {
+  void chain_floats(std::uint32_t number, const std::string& weight, const Tensor& tensor) {
     const auto stream = stream_of(number, tensor.name);
-    if (!stream) return;
+    if (!stream || (tensor.dtype != DType::kBF16 && tensor.dtype != DType::kF16)) return;
+    QstoreChain chain;
+    chain.is_f16 = tensor.dtype == DType::kF16;
+    chain_weight(number, weight, *stream, chain);
+  }
+
+  void chain_weight(std::uint32_t number, const std::string& weight, std::uint32_t stream,
+                    QstoreChain& chain) {
+    if (plan_.index.streams[stream].method != QstoreMethod::kRaw) return;  // shared, and wishes so
     for (std::uint32_t low = number + 1; low < levels_.size(); ++low) {
-      const auto layer = layers_[low].find(weight);
-      if (layer == layers_[low].end()) continue;
-      if (try_pair(*stream, layer->second, tensor)) break;
+      const auto grid = grids_[low].find(weight);
+      if (grid == grids_[low].end()) continue;
+      chain.low = grid->second;
+      if (try_pair(stream, chain) || try_chain(stream, chain)) break;
     }
   }
 
-  bool try_pair(std::uint32_t number, const LowLayer& layer, const Tensor& tensor) {
-    const std::uint64_t rows = tensor.shape[0];
-    const std::uint64_t cols = tensor.shape[1];
+  // LLM.int8() of 16-bit numbers has a codec of its own.
+  bool try_pair(std::uint32_t number, const QstoreChain& chain) {
+    const QstoreGrid& low = chain.low;
+    if (chain.own || low.scales_as != GridScales::kAbsmax) return false;
     QstoreStream& high = plan_.index.streams[number];
-    const QstoreStream& codes = plan_.index.streams[layer.codes];
-    const QstoreStream& scales = plan_.index.streams[layer.scales];
-    const bool fits =
-        cols != 0 && layer.rows == rows && layer.cols == cols && codes.level >= high.level &&
-        scales.level >= high.level && 2 * codes.size_bytes == high.size_bytes &&
-        2 * codes.unit_bytes == high.unit_bytes && high.unit_bytes % (2 * cols) == 0 &&
-        scales.size_bytes == 4 * layer.rows && cols <= UINT32_MAX;
-    if (!fits || high.method == QstoreMethod::kPair) return false;
+    const QstoreStream& codes = plan_.index.streams[low.codes];
+    const QstoreStream& scales = plan_.index.streams[low.scales];
+    const bool fits = codes.level >= high.level && scales.level >= high.level &&
+                      2 * codes.size_bytes == high.size_bytes &&
+                      2 * codes.unit_bytes == high.unit_bytes &&
+                      high.unit_bytes % (2 * low.cols) == 0 && scales.size_bytes == 4 * low.rows &&
+                      low.cols <= UINT32_MAX && codes.method != QstoreMethod::kPair;
+    if (!fits) return false;
     high.method = QstoreMethod::kPair;  // a wish: the writer measures whether it pays
-    high.pairing = {tensor.dtype == DType::kF16, cols, layer.codes, layer.scales};
+    high.pairing = {chain.is_f16, low.cols, low.codes, low.scales};
+    return true;
+  }
+
+  bool try_chain(std::uint32_t number, const QstoreChain& chain) {
+    QstoreStream& high = plan_.index.streams[number];
+    const auto own = chain.own ? grid_sizes(*chain.own) : GridSizes{.line = 2 * chain.low.cols};
+    if (!own || plan_.index.streams[chain.low.codes].level <= high.level) return false;
+    // Words of four or eight codes: as many weights a block as elsewhere.
+    const std::uint64_t weights =
+        std::max<std::uint64_t>(1, chain.low.rows * chain.low.cols /
+                                       std::max<std::uint64_t>(1, high.size_bytes / own->line));
+    const std::uint64_t lines = std::max<std::uint64_t>(1, block_weights_ / weights);
+    const std::uint64_t unit =
+        own->line * std::min({lines, std::max<std::uint64_t>(1, kQstoreMaxBlock / own->line),
+                              high.size_bytes / own->line});
+    const auto size_of = [&](std::uint32_t stream) {
+      return plan_.index.streams[stream].size_bytes;
+    };
+    if (unit == 0 || own->line > kQstoreMaxBlock ||
+        !chain_fits(chain, high.size_bytes, unit, size_of)) {
+      return false;
+    }
+    high.method = QstoreMethod::kChain;  // a wish, too
+    high.unit_bytes = unit;
+    high.chain = chain;
     return true;
   }
 
@@ -336,8 +354,8 @@ class Planner {
       const auto codes_stream = stream_of(number, codes.name);
       const auto scales_stream = stream_of(number, tensors[layer.scales].name);
       if (!codes_stream || !scales_stream || codes.shape.size() != 2) continue;
-      layers_[number][layer.weight] = {*codes_stream, *scales_stream, codes.shape[0],
-                                       codes.shape[1]};
+      grids_[number].emplace(
+          layer.weight, int8_grid(codes.shape[0], codes.shape[1], *codes_stream, *scales_stream));
     }
     if (levels_[number].source == nullptr) add_made_config(number);
   }
@@ -406,9 +424,7 @@ class Planner {
       planned.push_back(std::move(plan_.streams[order[i]]));
     }
     for (QstoreStream& stream : streams) {
-      if (stream.method != QstoreMethod::kPair) continue;
-      stream.pairing.codes = place[stream.pairing.codes];
-      stream.pairing.scales = place[stream.pairing.scales];
+      for_each_reference(stream, [&](std::uint32_t& number) { number = place[number]; });
     }
     for (QstoreLevel& level : plan_.index.levels) {
       for (QstoreFile& file : level.files) {
@@ -432,7 +448,7 @@ class Planner {
   QstorePlan plan_;
   DistinctBytes distinct_;
   std::vector<std::unordered_map<std::string, std::uint32_t>> tensors_;  // of weights, by level
-  std::vector<std::unordered_map<std::string, LowLayer>> layers_;        // by weight's name
+  std::vector<std::map<std::string, QstoreGrid>> grids_;                 // by weight's name
   std::uint64_t links_ = 0;
   std::uint64_t containers_ = 0;
 };
@@ -441,42 +457,6 @@ class Planner {
 
 std::string_view QstorePlan::keep(std::string name) {
   return names.emplace_back(std::move(name));
-}
-
-FolderFiles regular_files(const std::string& folder) {
-  FolderFiles found;
-  DIR* scan = opendir(folder.c_str());
-  if (scan == nullptr) {
-    throw Error(ErrorCode::kIo, fmt::format("cannot read folder: {}", std::strerror(errno)), {},
-                folder);
-  }
-  const std::unique_ptr<DIR, int (*)(DIR*)> owner(scan, &closedir);
-  while (const dirent* entry = readdir(scan)) {
-    struct stat st {};
-    if (fstatat(dirfd(scan), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (is_temporary_name(entry->d_name)) continue;
-    if (S_ISREG(st.st_mode)) found.names.emplace_back(entry->d_name);
-    if (S_ISLNK(st.st_mode)) ++found.links;
-  }
-  std::sort(found.names.begin(), found.names.end(), NameLess());
-  return found;
-}
-
-std::uint64_t unit_of(const PlannedStream& stream, std::uint64_t block_weights) {
-  const std::uint64_t size = stream.source->size();
-  if (stream.literal || stream.cols == 0)
-    return std::min(kByteUnit, std::max<std::uint64_t>(1, size));
-  const std::uint64_t all_rows = stream.class_rows();
-  const std::uint64_t row_bytes = size / all_rows;
-  if (stream.class_cols <= kLongRow * block_weights && row_bytes <= kQstoreMaxBlock &&
-      row_bytes != 0 && size % all_rows == 0) {
-    const std::uint64_t rows = std::max<std::uint64_t>(1, block_weights / stream.class_cols);
-    const std::uint64_t most = std::max<std::uint64_t>(1, kQstoreMaxBlock / row_bytes);
-    return std::min({rows, most, all_rows}) * row_bytes;
-  }
-  const DTypeInfo& type = info(stream.dtype);
-  const std::uint64_t blocks = std::max<std::uint64_t>(1, block_weights / type.block_elements);
-  return std::min(blocks, kQstoreMaxBlock / type.block_bytes) * type.block_bytes;
 }
 
 QstorePlan plan_container(const std::vector<PlanLevel>& levels, std::uint64_t block_weights) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,24 @@ struct QstorePlan {
   std::uint64_t source_bytes = 0;  // of all files of all levels
 
   std::string_view keep(std::string name);
+};
+
+/// Whole streams of a plan, for chains; those used last are kept.
+class PlannedBytes {
+ public:
+  explicit PlannedBytes(const QstorePlan& plan) : plan_(plan) {}
+  /// Valid while fewer than kKept others are asked for.
+  std::span<const std::byte> operator()(std::uint32_t stream);
+
+ private:
+  struct Kept {
+    std::uint32_t stream = UINT32_MAX;
+    std::span<const std::byte> bytes;
+    Buffer scratch;
+  };
+  static constexpr std::size_t kKept = 8;  // a chain stands on seven
+  const QstorePlan& plan_;
+  std::list<Kept> kept_;  // the last used first
 };
 
 struct PlanLevel {

@@ -30,7 +30,8 @@ std::optional<std::size_t> StreamPools::pool_of(std::uint32_t number,
                                                 const QstoreStream& chosen) const {
   const PlannedStream& planned = plan_.streams[number];
   if (planned.literal || planned.big_endian || planned.class_cols == 0 || chosen.size_bytes == 0 ||
-      chosen.size_bytes > kLargestShared || chosen.method == QstoreMethod::kPair || chosen.base) {
+      chosen.size_bytes > kLargestShared || chosen.method == QstoreMethod::kPair ||
+      chosen.method == QstoreMethod::kChain || chosen.base) {
     return std::nullopt;
   }
   const std::uint64_t row_bytes = chosen.size_bytes / planned.class_rows();

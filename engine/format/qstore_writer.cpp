@@ -256,20 +256,26 @@ class Writer {
   // ---- encoding ----
 
   struct Given {
+    explicit Given(const QstorePlan& plan) : whole(plan) {}
     Buffer codes;
     Buffer scales;
+    PlannedBytes whole;
   };
 
-  PairGiven given_for(const QstoreStream& stream, std::uint64_t block, Given& scratch) const {
-    if (stream.method != QstoreMethod::kPair) return {};
+  BlockGiven given_for(const QstoreStream& stream, std::uint64_t block, Given& scratch) const {
     const std::uint64_t first = block * stream.unit_bytes;
+    if (stream.method == QstoreMethod::kChain) {
+      return {{}, {}, chain_bytes(stream.chain, first, scratch.whole)};
+    }
+    if (stream.method != QstoreMethod::kPair) return {};
     const std::uint64_t bytes = stream.block_bytes(block);
     const std::uint64_t row_bytes = 2 * stream.pairing.cols;
     return {plan_.streams[stream.pairing.codes].source->bytes(
                 first / 2, static_cast<std::size_t>(bytes / 2), scratch.codes),
             plan_.streams[stream.pairing.scales].source->bytes(
                 4 * (first / row_bytes), static_cast<std::size_t>(4 * (bytes / row_bytes)),
-                scratch.scales)};
+                scratch.scales),
+            {}};
   }
 
   std::span<const std::byte> source_block(BlockPlace place, Buffer& scratch) const {
@@ -290,14 +296,12 @@ class Writer {
 
   void check_sources(const QstoreStream& stream, std::uint32_t number) const {
     plan_.streams[number].source->check();
-    if (stream.method == QstoreMethod::kPair) {
-      plan_.streams[stream.pairing.codes].source->check();
-      plan_.streams[stream.pairing.scales].source->check();
-    }
+    for_each_reference(stream, [&](std::uint32_t below) { plan_.streams[below].source->check(); });
   }
 
   void encode_blocks(AtomicFile& out) {
     struct Worker {
+      explicit Worker(const QstorePlan& plan) : given(plan) {}
       BlockEncoder encoder;
       Buffer scratch;
       Given given;
@@ -307,10 +311,10 @@ class Writer {
     OrderedWork work;
     work.produce = [&](unsigned number, std::size_t item, std::size_t slot) {
       auto& worker = workers[number];
-      if (worker == nullptr) worker = std::make_unique<Worker>();
+      if (worker == nullptr) worker = std::make_unique<Worker>(plan_);
       const BlockPlace place = blocks_[item];
       const QstoreStream& stream = plan_.index.streams[place.stream];
-      const PairGiven given = given_for(stream, place.block, worker->given);
+      const BlockGiven given = given_for(stream, place.block, worker->given);
       const auto coded =
           worker->encoder.encode(stream, place.stream, coded_block(place, worker->scratch), given);
       check_sources(stream, place.stream);
@@ -389,6 +393,11 @@ class Writer {
     index_text_ = qstore_index_text(plan_.index);
     const std::vector<std::byte> packed = pack_qstore_index(index_text_);
     QstoreHeader header;
+    const auto& streams = plan_.index.streams;
+    const bool has_chains = std::any_of(streams.begin(), streams.end(), [](const auto& stream) {
+      return stream.method == QstoreMethod::kChain;
+    });
+    header.version = has_chains ? kQstoreVersion : kQstoreVersionWithoutChains;
     header.index_offset = out.size();
     header.index_bytes = packed.size();
     header.total_bytes = out.size() + packed.size();

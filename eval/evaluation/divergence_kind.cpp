@@ -1,13 +1,16 @@
 // The kind "kld": windows of a text through a model and its base, side by side.
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "engine/format/open.h"
 #include "eval/evaluation/divergence.h"
+#include "eval/evaluation/perplexity.h"
 #include "eval/evaluation/saved_logits.h"
 #include "eval/evaluation/window_work.h"
 
@@ -99,12 +102,16 @@ EvalContext::Measured measure_divergence(EvalContext& context, const EvalText& t
   work.kind = "kld";
   work.numbers = kNumbers;
   work.parts = model.layers() + base.parts() + 1;  // the heads are one
+  // What the model alone makes of each window, and about how long that took: its perplexity, if
+  // that is asked for too.
+  std::vector<EvalStore::Window> alone;
+  double model_seconds = 0;
   work.measure = [&](const TextWindow& window, const auto& part_done, auto& numbers) {
     tokens.resize(window.targets().size());
-    if (!base.begin(window, part_done) || !model.run(window, part_done) ||
-        !compare_window(model, base, tokens)) {
-      return false;
-    }
+    if (!base.begin(window, part_done)) return false;
+    const auto began = std::chrono::steady_clock::now();
+    if (!model.run(window, part_done) || !compare_window(model, base, tokens)) return false;
+    model_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     numbers.resize(tokens.size() * kNumbers);
     std::memcpy(numbers.data(), tokens.data(), numbers.size() * sizeof(double));
     return true;
@@ -116,9 +123,12 @@ EvalContext::Measured measure_divergence(EvalContext& context, const EvalText& t
           {numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3], numbers[i + 4]});
     }
     sum.add(tokens);
+    alone.push_back({std::exchange(model_seconds, 0), {}});
+    for (const TokenDivergence& token : tokens) alone.back().numbers.push_back(token.nll);
   };
   work.value = [&] { return sum.count() > 0 ? std::optional(sum.mean()) : std::nullopt; };
   if (!run_windows(context, text.plan, pieces, work)) return std::nullopt;
+  if (context.request().asks_for("ppl")) context.leave(perplexity_subject(text), alone);
   std::vector<EvalMeasures> out = sum.measures();
   out.resize(measures);
   return out;

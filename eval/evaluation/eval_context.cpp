@@ -87,7 +87,8 @@ bool EvalContext::rows(const EvalSubject& subject, std::span<const std::string_v
   }
   if (!measured) {
     const std::string key = key_of(subject, {});
-    if (subject.reuse == EvalSubject::Reuse::kNothing || request().redo) store_.drop_windows(key);
+    const bool anew = subject.reuse == EvalSubject::Reuse::kNothing || request().redo;
+    if (anew && !left_.contains(key)) store_.drop_windows(key);
     KeptPieces pieces(store_, key);
     measured = measure(pieces);
     if (!measured) {
@@ -102,6 +103,13 @@ bool EvalContext::rows(const EvalSubject& subject, std::span<const std::string_v
   for (std::size_t i = 0; i < measures.size(); ++i) finish(subject, measures[i], (*measured)[i]);
   store_.drop_windows(key_of(subject, {}));
   return true;
+}
+
+void EvalContext::leave(const EvalSubject& subject, std::span<const EvalStore::Window> pieces) {
+  const std::string key = key_of(subject, {});
+  store_.drop_windows(key);
+  store_.put_windows(key, 0, pieces);
+  left_.insert(key);
 }
 
 bool EvalContext::give(const EvalSubject& subject, std::string_view measure,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,6 +84,9 @@ class EvalContext {
   /// fill in seconds and memory. False: cancelled; finished pieces are kept.
   bool rows(const EvalSubject& subject, std::span<const std::string_view> measures,
             const std::function<Measured(KeptPieces&)>& measure);
+  /// Pieces of `subject` that another kind found on its way, all of them: rows() of it then has
+  /// nothing left to do.
+  void leave(const EvalSubject& subject, std::span<const EvalStore::Window> pieces);
   /// Hands out one row that was measured now and is not asked for in the database: times. False:
   /// cancelled.
   bool give(const EvalSubject& subject, std::string_view measure, const EvalMeasures& measured);
@@ -99,6 +103,7 @@ class EvalContext {
   EvalStore& store_;
   const EvaluationEvents& events_;
   std::optional<Transformer> transformer_;
+  std::set<std::string> left_;  // keys of leave(): pieces of this run, whatever is to be done again
 };
 
 }  // namespace qi

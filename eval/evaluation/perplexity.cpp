@@ -58,11 +58,15 @@ bool score_window(const WindowRunner& model, std::span<const std::int32_t> targe
 
 }  // namespace
 
+EvalSubject perplexity_subject(const EvalText& text) {
+  return {"ppl", text.dataset, window_params(text), text.token_digest};
+}
+
 bool evaluate_perplexity(EvalContext& context) {
   const EvaluationRequest& request = context.request();
   const EvalText& text = context.text();
   const OnWindow& on_window = context.events().on_window;
-  EvalSubject subject{"ppl", text.dataset, window_params(text), text.token_digest};
+  EvalSubject subject = perplexity_subject(text);
   if (on_window) subject.reuse = EvalSubject::Reuse::kPieces;
   std::optional<LogitsWriter> writer;
   if (!request.save.path.empty() && !request.asks_for("kld")) {

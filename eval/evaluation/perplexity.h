@@ -26,6 +26,9 @@ class NllSum {
   double squares_ = 0;
 };
 
+/// Its pieces are the −log p of each window's targets.
+EvalSubject perplexity_subject(const EvalText& text);
+
 /// The kind "ppl": the perplexity of the text's windows and its standard error. Throws as
 /// Transformer and EvalInputs::text().
 bool evaluate_perplexity(EvalContext& context);

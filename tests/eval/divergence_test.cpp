@@ -144,6 +144,28 @@ TEST_F(Divergence, IsNothingFromItselfAndTheSameForAnyNumberOfThreads) {
   }
 }
 
+TEST_F(Divergence, LeavesThePerplexityToWhoAsksForBoth) {
+  const auto int8 = opened_model(kWapFolder + "/wap-int8");
+  EvaluationRequest asked = request(2);
+  asked.kinds = {"ppl", "kld"};
+  for (const bool redo : {false, true}) {
+    asked.redo = redo;
+    std::uint64_t steps = 0;
+    EvaluationEvents events;
+    events.on_progress = [&](const EvaluationProgress& now) { steps += now.kind == "ppl"; };
+    const Rows both = run(*int8, asked, open_reader, events);
+    EXPECT_LE(steps, 1);
+    EvaluationRequest alone = request(2);
+    alone.kinds = {"ppl"};
+    const EvalMeasures ppl = run(*int8, alone).at("ppl");
+    EXPECT_NEAR(both.at("ppl").value / ppl.value, 1, 1e-12);
+    EXPECT_NEAR(both.at("ppl").standard_error.value() / ppl.standard_error.value(), 1, 1e-10);
+    EXPECT_EQ(both.at("ppl").tokens, ppl.tokens);
+    EXPECT_EQ(both.at("ppl").value, both.at("kld.ppl").value);
+    EXPECT_GT(both.at("ppl").seconds, 0);
+  }
+}
+
 TEST_F(Divergence, FromSavedLogitsIsThatOfTheModelTheyAreOf) {
   const auto int8 = opened_model(kWapFolder + "/wap-int8");
   EvaluationRequest saving = request(3);

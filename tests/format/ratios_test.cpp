@@ -2,8 +2,8 @@
 // change of ratio shows in the diff. QI_RECORD_RATIOS=1 writes the file anew.
 //
 // store … pair: the tensors alone (methods.h), in bits for each weight; file_…: a whole container
-// of the files with weights, index included; file_pair: with int8 made of it, both precisions.
-// Empty: the model has no 16-bit matrices.
+// of the files with weights, index included; file_pair: with int8 made of it, both precisions;
+// file_chain: with 8 and 4 bits in groups of 128, all three. Empty: there are no 16-bit matrices.
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -13,6 +13,7 @@
 #include "engine/codec/methods.h"
 #include "tests/format/qstore_fixture.h"
 #include "tests/support/data.h"
+#include "tests/support/quantized_checkpoint.h"
 
 namespace qi {
 namespace {
@@ -94,6 +95,17 @@ std::string row_of(const std::string& name) {
     EXPECT_EQ(error.code, ErrorCode::kUsage);  // no 16-bit matrices
   }
   add(pair);
+  std::string chain;
+  if (name == "wap") {
+    const auto lower = [&](int bits) {
+      const std::string folder = fmt::format("{}/w{}", dir.path(), bits);
+      test::write_quantized(source, folder, {test::CodeLayout::kGptq, bits});
+      return folder;
+    };
+    const std::vector<std::string> levels = {source, lower(8), lower(4)};
+    chain = bits(test::encode(dir / "m.qstore", levels).container_bytes, params);
+  }
+  add(chain);
   row.append(1, '\n');
   return row;
 }
@@ -101,7 +113,7 @@ std::string row_of(const std::string& name) {
 TEST(RatiosTest, AreThoseRecorded) {
   std::string found =
       "model,params,store,lz4,zstd,huffman,planes_fast,planes_ratio,pair,file_fast,file_ratio,"
-      "file_pair\n";
+      "file_pair,file_chain\n";
   for (const char* model : kModels) found += row_of(model);
   if (std::getenv("QI_RECORD_RATIOS") != nullptr) {
     std::ofstream(kRecorded) << found;

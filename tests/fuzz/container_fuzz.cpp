@@ -80,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::string path =
-      (data[0] & 1) != 0 ? file.set(wrapped(bytes, (data[0] & 2) != 0 ? 2 : 1)) : file.set(bytes);
+      (data[0] & 1) != 0 ? file.set(wrapped(bytes, 1 + (data[0] >> 1) % 3)) : file.set(bytes);
   try {
     const auto container = qi::QstoreContainer::open(qi::File::open(path));
     std::uint64_t total = 0;
