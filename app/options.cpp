@@ -209,26 +209,27 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--dry-run", "", "", "--sweep: the grid, predicted sizes and memory alone", kEvery,
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.dry_run = true; }},
     OptionSpec{"--calibration", "FILE", "",
-               "--sweep: what gptq, awq, smoothquant and spqr look at: a text, or token ids (.json)",
+               "--sweep, --quantize: what gptq, awq, smoothquant, spqr look at: a text, or token ids (.json)",
                kEvery, kAny, Mode::kSweep, false,
-               [](O& o, const S& v) { o.calibration = not_empty("--calibration", v); }},
-    OptionSpec{"--nsamples", "N", "", "--sweep: sequences of it at most (default 128)", kEvery,
+               [](O& o, const S& v) { o.calibration = not_empty("--calibration", v); },
+               Mode::kQuantize},
+    OptionSpec{"--nsamples", "N", "", "--sweep, --quantize: sequences of it at most (default 128)", kEvery,
                kAny, Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_samples = number_between("--nsamples", v, 1, 1U << 24);
-               }},
-    OptionSpec{"--num_calibration_samples", "N", "", "--sweep: the same as --nsamples", kEvery,
+               }, Mode::kQuantize},
+    OptionSpec{"--num_calibration_samples", "N", "", "--sweep, --quantize: the same as --nsamples", kEvery,
                kAny, Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_samples =
                      number_between("--num_calibration_samples", v, 1, 1U << 24);
-               }},
+               }, Mode::kQuantize},
     OptionSpec{"--max_sequence_length", "N", "",
-               "--sweep: tokens a sequence (default 2048, or the model's limit)", kEvery, kAny,
+               "--sweep, --quantize: tokens a sequence (default 2048, or the model's limit)", kEvery, kAny,
                Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_length = number_between("--max_sequence_length", v, 1, 1U << 24);
-               }},
+               }, Mode::kQuantize},
     OptionSpec{"--with", "KIND[,KIND...]", "",
                "--sweep: evaluate each configuration on the whole model, with --eval's options",
                kEvery, kAny, Mode::kSweep, false,

@@ -32,11 +32,11 @@ EvaluationRequest evaluation_request(const Options& options);
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
 
-/// What the options of --quantize ask for, without the model and what must be read.
+/// What the options of --quantize ask for, without model and calibration text.
 QuantizeRequest quantize_request(const Options& options);
-/// Reads the calibration text for it.
-void read_quantize_inputs(const Options& options, QuantizeRequest& request);
-/// What --calibration names, cut for the model; says when it is short.
+/// What --calibration names, cut for the model.
+std::shared_ptr<const CalibrationText> calibration_text(const Options& options, const Model& model);
+/// The same for a session, which says when it is short.
 std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
                                                         std::vector<std::string>& inputs);
 

@@ -8,6 +8,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "engine/checkpoint/gguf_writer.h"
+#include "engine/format/hf_directory.h"
 #include "engine/io/atomic_folder.h"
 #include "eval/quantize/quantize_model.h"
 
@@ -34,22 +35,53 @@ const QuantScheme& named_scheme(const std::string& name) {
       fmt::format("{}; or a ggml type with an OUT that ends in .gguf", fmt::join(names, ", ")));
 }
 
-void run_checkpoint(Session& session) {
-  const Options& options = session.options();
-  const std::string& path = options.paths.front();
+}  // namespace
+
+QuantizeRequest quantize_request(const Options& options) {
   QuantizeRequest request;
   request.scheme = &named_scheme(options.target);
   request.output = options.quantize_output;
   request.restart = options.force;
+  request.workers = {options.threads, &cancel_requested()};
+  const QuantScheme& scheme = *request.scheme;
+  if (scheme.family.empty()) {
+    if (!options.calibration.empty() || !options.grid.empty()) {
+      throw Error(ErrorCode::kUsage,
+                  fmt::format("{} with --to {}",
+                              options.calibration.empty() ? "--" + options.grid.begin()->first
+                                                          : "--calibration",
+                              scheme.name),
+                  "a scheme that has use for it");
+    }
+    return request;
+  }
+  if (options.calibration.empty()) {
+    throw Error(ErrorCode::kUsage, fmt::format("--to {} without --calibration FILE", scheme.name),
+                "a text, or a .json of token ids");
+  }
+  request.method = scheme_method(scheme, options.grid);
+  return request;
+}
+
+namespace {
+
+void run_checkpoint(Session& session) {
+  const Options& options = session.options();
+  const std::string& path = options.paths.front();
+  QuantizeRequest request = quantize_request(options);
   check_output_folder(request.output);
   const Catalog catalog = session.find(path);
   const Model model = session.open_only(path, catalog);
   request.model = &model;
-  request.workers = {options.threads, &cancel_requested()};
   if (!session.filter().empty()) {
     request.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
-  Table table(options, kQuantizeColumns, input_paths(path, catalog));
+  std::vector<std::string> inputs = input_paths(path, catalog);
+  if (request.method) {
+    check_quantize(request);  // before the text is read
+    request.calibration = calibration_text(session, model, inputs);
+  }
+  Table table(options, kQuantizeColumns, inputs);
   Progress progress("quantize", options.quiet, options.ascii, false);
   QuantizeEvents events;
   events.on_note = [&](const std::string& text) {
@@ -96,9 +128,9 @@ void run_gguf(Session& session, const std::string& output) {
   std::optional<ImportanceMatrix> importance;
   if (const auto file = options.grid.find("imatrix"); file != options.grid.end()) {
     inputs.push_back(file->second.front());
-    gguf.importance_name = file->second.front();
-    importance = ImportanceMatrix::read(gguf.importance_name);
-    session.warn(importance->warnings(), gguf.importance_name);
+    gguf.importance_name = own_name(file->second.front());
+    importance = ImportanceMatrix::read(file->second.front());
+    session.warn(importance->warnings(), file->second.front());
     gguf.importance = &*importance;
   }
   gguf.output = output_options(options, inputs);

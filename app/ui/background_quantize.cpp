@@ -45,7 +45,11 @@ BackgroundQuantize::BackgroundQuantize(What what, std::string name, JobQueue& qu
       QuantizeRequest request = what.request;
       request.model = what.model.get();
       request.workers = {request.workers.threads, context.cancel()};
-      if (what.prepare) what.prepare(request);
+      if (what.calibration) {
+        request.calibration = what.calibration(*what.model);
+        const std::string& warning = request.calibration->warning;
+        if (!warning.empty()) put([&](Results& out) { out.notes.push_back(warning); });
+      }
       StageProgress progress(context);
       QuantizeEvents events;
       events.on_weight = [&](const QuantizedFacts& facts) {

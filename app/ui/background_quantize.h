@@ -21,10 +21,9 @@ class BackgroundQuantize {
  public:
   struct What {
     std::shared_ptr<const Model> model;
-    /// Without model, workers and what `prepare` fills in.
-    QuantizeRequest request;
-    /// Reads what the request needs (a calibration text), in the background; may be empty.
-    std::function<void(QuantizeRequest& request)> prepare;
+    QuantizeRequest request;  // without model and calibration; `cancel` is the job's
+    /// Reads the calibration text, in the background; empty: there is none.
+    std::function<std::shared_ptr<const CalibrationText>(const Model& model)> calibration;
   };
   /// What came since the last call.
   struct Results {

@@ -105,7 +105,9 @@ void Program::start_quantize() {
   what.model = model_->table().shared_model();
   what.request = quantize_request(options);
   what.request.workers.threads = options_.threads;
-  what.prepare = [options](QuantizeRequest& request) { read_quantize_inputs(options, request); };
+  if (what.request.method) {
+    what.calibration = [options](const Model& model) { return calibration_text(options, model); };
+  }
   auto report = std::make_shared<QuantizeReport>();
   report->title = fmt::format("{}  {}  {}", escape(what.model->name),
                               escape(choice.sections.front()), escape(what.request.output));

@@ -44,6 +44,11 @@ void GgufKeys::u32(std::string_view key, std::uint64_t value) {
   put(static_cast<std::uint32_t>(std::min<std::uint64_t>(value, UINT32_MAX)));
 }
 
+void GgufKeys::i32(std::string_view key, std::int32_t value) {
+  begin(key, kGgufI32);
+  put(value);
+}
+
 void GgufKeys::f32(std::string_view key, double value) {
   begin(key, kGgufF32);
   put(static_cast<float>(value));

@@ -18,6 +18,7 @@ class GgufKeys {
  public:
   void text(std::string_view key, std::string_view value);
   void u32(std::string_view key, std::uint64_t value);
+  void i32(std::string_view key, std::int32_t value);
   void f32(std::string_view key, double value);
   void boolean(std::string_view key, bool value);
   void texts(std::string_view key, std::span<const std::string> values);

@@ -103,7 +103,8 @@ class GgufPlanMaker {
   void add_importance_keys() {
     if (options_.importance == nullptr) return;
     plan_.keys.text("quantize.imatrix.file", options_.importance_name);
-    plan_.keys.u32("quantize.imatrix.entries_count", options_.importance->size());
+    plan_.keys.i32("quantize.imatrix.entries_count",
+                   static_cast<std::int32_t>(options_.importance->size()));
   }
 
   void add_hugging_face(const Weight& weight) {

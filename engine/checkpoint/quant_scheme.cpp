@@ -11,6 +11,8 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
+constexpr std::string_view kGptqFree = "mse,percdamp,true-sequential";
+
 constexpr std::array kSchemes = {
     QuantScheme{.name = "FP8-W8A8",
                 .summary = "E4M3 a row, dynamic tokens; compressed-tensors",
@@ -18,12 +20,13 @@ constexpr std::array kSchemes = {
     QuantScheme{.name = "INT8-W8A16",
                 .summary = "GPTQ, 8 bits a row; compressed-tensors",
                 .family = "gptq",
-                .options = "wbits=8;sym;styles=full"},
+                .options = "bits=8;group-sizes=row;symmetric;styles=full",
+                .free_options = kGptqFree},
     QuantScheme{.name = "INT8-W8A8",
                 .summary = "SmoothQuant, 8 bits a row, dynamic tokens; compressed-tensors",
                 .layout = Layout::kInt8,
                 .family = "smoothquant",
-                .options = "",
+                .free_options = "alpha,smoothing,styles",
                 .int8_activations = true},
     QuantScheme{.name = "INT8-W8A16-RTN",
                 .summary = "rounded to nearest, 8 bits a row; compressed-tensors"},
@@ -32,7 +35,8 @@ constexpr std::array kSchemes = {
                 .bits = 4,
                 .group = 128,
                 .family = "gptq",
-                .options = "wbits=4;groupsize=128;sym;act-order;static-groups;styles=full",
+                .options = "act-order;bits=4;group-sizes=128;static-groups;styles=full;symmetric",
+                .free_options = kGptqFree,
                 .act_order = true},
     QuantScheme{.name = "INT4-W4A16-AWQ",
                 .summary = "AWQ, 4 bits, groups of 128; AutoAWQ's gemm",
@@ -42,7 +46,8 @@ constexpr std::array kSchemes = {
                 .symmetric = false,
                 .style = RtnStyle::kAwq,
                 .family = "awq",
-                .options = "w_bit=4;q_group_size=128"},
+                .options = "bits=4;group-sizes=128",
+                .free_options = "apply_clip,duo_scaling,n_grid"},
     QuantScheme{.name = "gptq",
                 .summary = "GPTQ, 4 bits, groups of 128; AutoGPTQ's own layout",
                 .layout = Layout::kGptq,
@@ -50,7 +55,8 @@ constexpr std::array kSchemes = {
                 .group = 128,
                 .style = RtnStyle::kMinmax,
                 .family = "gptq",
-                .options = "wbits=4;groupsize=128;sym"},
+                .options = "bits=4;group-sizes=128;symmetric;styles=minmax",
+                .free_options = kGptqFree},
     QuantScheme{.name = "spqr",
                 .summary = "SpQR, 3 bits, groups of 16, outliers; its exported layout",
                 .layout = Layout::kSpqr,
@@ -58,9 +64,9 @@ constexpr std::array kSchemes = {
                 .group = 16,
                 .symmetric = false,
                 .family = "spqr",
-                .options = "wbits=3;groupsize=16;perchannel;qq_scale_bits=3;qq_zero_bits=3;"
-                           "qq_groupsize=16;outlier_threshold=0.2;permutation_order=act_order;"
-                           "percdamp=1"},
+                .options = "groupsize=16;qq_groupsize=16;qq_scale_bits=3;qq_zero_bits=3;wbits=3",
+                .free_options = "outlier_threshold,permutation_order,percdamp,perchannel,"
+                                "simplified_outliers,true-sequential"},
     QuantScheme{.name = "llm_int8",
                 .summary = "LLM.int8(), a row maximum each; bitsandbytes",
                 .layout = Layout::kLlmInt8},

@@ -23,12 +23,13 @@ struct QuantScheme {
   std::uint64_t group = 0;  // 0: the row
   bool symmetric = true;
   RtnStyle style = RtnStyle::kFull;  // of grids that are rounded to without a method
-  /// The calibrated method and the options of its grid that make this scheme, "wbits=4;sym";
+  /// The calibrated method, and the options of its grid that make this scheme, "bits=4;symmetric";
   /// empty: rows are quantized as they are.
   std::string_view family = {};
   std::string_view options = {};
-  bool act_order = false;         // compressed-tensors: columns were coded in another order
-  bool int8_activations = false;  // compressed-tensors: tokens are quantized at run time
+  std::string_view free_options = {};  // of its grid, those that a user may choose: "percdamp,mse"
+  bool act_order = false;              // compressed-tensors: columns were coded in another order
+  bool int8_activations = false;       // compressed-tensors: tokens are quantized at run time
 };
 
 std::span<const QuantScheme> quant_schemes();

@@ -1,7 +1,7 @@
 #include "eval/quantize/quantize_model.h"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <utility>
 
@@ -11,7 +11,8 @@
 #include "engine/checkpoint/row_coder.h"
 #include "engine/format/open.h"
 #include "engine/format/safetensors.h"
-#include "engine/tensor/numbers.h"
+#include "eval/calibration/calibrated_model.h"
+#include "eval/quantize/kept_block.h"
 #include "eval/quantize/quantize_plan.h"
 
 namespace qi {
@@ -41,6 +42,15 @@ constexpr std::array<std::string_view, 20> kSideFiles = {"generation_config.json
                                                          "NOTICE",
                                                          "USE_POLICY.md"};
 
+template <typename Use>
+void for_each_word(std::string_view text, char between, const Use& use) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(between), text.size());
+    use(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
 class ModelQuantizer {
  public:
   ModelQuantizer(const QuantizeRequest& request, const QuantizeEvents& events)
@@ -59,7 +69,7 @@ class ModelQuantizer {
       note(fmt::format("{} of {} blocks are there from an earlier run", result_.kept_blocks,
                        plan_.blocks()));
     }
-    if (!write_shards() || !finish()) {
+    if (!(request_.method ? write_calibrated() : write_shards()) || !finish()) {
       result_.cancelled = true;
       return result_;
     }
@@ -76,6 +86,84 @@ class ModelQuantizer {
     if (events_.on_progress) events_.on_progress({stage, block, plan_.blocks(), done});
   }
 
+  /// A method's: the walk through the model hands out matrix after matrix, and a block becomes a
+  /// shard when it is whole.
+  bool write_calibrated() {
+    CalibratedEvents walk;
+    walk.hold = [&](CodedMatrix& coded) { hold(plan_.format, coded); };
+    walk.on_weight = [&](CalibratedMatrix&& matrix) { add_matrix(std::move(matrix)); };
+    walk.on_changed = [&](const Weight& weight, std::span<const float> values) {
+      changed_[weight.name].assign(values.begin(), values.end());
+    };
+    walk.on_block = [&](std::uint64_t block, std::uint64_t) { write_block(block); };
+    walk.finished = [&](const Weight& weight) { return kept(weight); };
+    walk.on_progress = [&](const CalibratedProgress& now) {
+      progress("quantize", now.block, now.done);
+    };
+    if (!quantize_calibrated(model_, *request_.method, *request_.calibration, request_.workers,
+                             walk)) {
+      return false;
+    }
+    write_block(plan_.blocks());  // what stands outside of them
+    return true;
+  }
+
+  void add_matrix(CalibratedMatrix&& matrix) {
+    const std::string& name = matrix.weight.name;
+    if (!matrix.errors.note.empty()) note(fmt::format("{}: {}", name, matrix.errors.note));
+    QuantizedWeight quantized = quantize_coded(plan_.format, name, matrix.coded, request_.workers);
+    if (events_.on_weight) {
+      QuantizedFacts facts = facts_of(name, matrix.coded);
+      facts.snr_db = matrix.errors.weight.snr_db();
+      facts.output_error = matrix.errors.output_error;
+      facts.seconds = matrix.errors.seconds;
+      facts.note = matrix.errors.note;
+      facts.input_square = column_means(matrix.columns.diagonal);
+      facts.column_error = column_means(matrix.columns.error);
+      tell(std::move(facts), matrix.weight, quantized);
+    }
+    digests_[name] = std::move(quantized.digest);
+    for (StoredPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
+    if (!matrix.column_scales.empty() || !matrix.row_scales.empty()) {
+      scales_[name] = {std::move(matrix.column_scales), std::move(matrix.row_scales)};
+    }
+  }
+
+  void tell(QuantizedFacts facts, const Weight& weight, const QuantizedWeight& quantized) const {
+    facts.bytes_in = weight.bytes;
+    for (const StoredPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
+    events_.on_weight(facts);
+  }
+
+  void write_block(std::uint64_t block) {
+    if (!folder_.has(block) && !request_.workers.cancelled()) {
+      for (const PlannedWeight& planned : plan_.shards[block]) {
+        if (!planned.quantized) add_plain(*planned.weight, tensors_);
+      }
+      if (!scales_.empty()) write_scales(folder_.path() + "/" + scales_name(block), scales_);
+      folder_.write(block, std::move(tensors_), digests_);
+    }
+    tensors_.clear();
+    digests_.clear();
+    scales_.clear();
+    changed_.clear();
+    kept_.reset();
+  }
+
+  static std::string scales_name(std::uint64_t block) {
+    return fmt::format("qinspect-scales-{:05}.safetensors", block + 1);
+  }
+
+  std::unique_ptr<WeightReader> kept(const Weight& weight) {
+    const auto block = static_cast<std::uint64_t>(weight.layer);
+    if (!folder_.has(block)) return nullptr;
+    if (!kept_ || kept_->first != block) {
+      kept_.emplace(block, std::make_unique<KeptBlock>(folder_.shard_path(block),
+                                                       folder_.path() + "/" + scales_name(block)));
+    }
+    return kept_->second->open(model_, weight);
+  }
+
   bool write_shards() {
     std::uint64_t done = 0;
     for (std::uint64_t block = 0; block < plan_.shards.size(); ++block) {
@@ -90,6 +178,13 @@ class ModelQuantizer {
           QuantizedWeight quantized =
               quantize_rows(*request_.scheme, plan_.format, model_, weight, request_.workers);
           if (quantized.parts.empty()) return false;
+          if (events_.on_weight) {
+            QuantizedFacts facts;
+            facts.weight = weight.name;
+            facts.rows = weight.rows();
+            facts.cols = weight.cols();
+            tell(std::move(facts), weight, quantized);
+          }
           digests[weight.name] = std::move(quantized.digest);
           for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
           progress("quantize", block, fraction(done));
@@ -118,6 +213,9 @@ class ModelQuantizer {
 
   /// Everything but the shards, and the proof that they say what was meant.
   bool finish() {
+    for (std::uint64_t block = 0; block < plan_.blocks(); ++block) {
+      folder_.remove(scales_name(block));
+    }
     folder_.write_index();
     write_configuration();
     copy_side_files();
@@ -189,9 +287,44 @@ class ModelQuantizer {
   QuantizePlan plan_;
   CheckpointFolder folder_;
   QuantizeResult result_;
+
+  // Of the block that the walk is at.
+  std::vector<ShardTensor> tensors_;
+  WeightDigests digests_;
+  BlockScales scales_;
+  std::map<std::string, std::vector<float>, std::less<>> changed_;
+  std::optional<std::pair<std::uint64_t, std::unique_ptr<KeptBlock>>> kept_;
 };
 
 }  // namespace
+
+MethodConfig scheme_method(const QuantScheme& scheme, const GridOptions& options) {
+  const MethodFamily* family = find_family(scheme.family);
+  GridOptions grid;
+  for_each_word(scheme.options, ';', [&](std::string_view option) {
+    const std::size_t equal = std::min(option.find('='), option.size());
+    std::vector<std::string>& values = grid[std::string(option.substr(0, equal))];
+    if (equal < option.size()) values.emplace_back(option.substr(equal + 1));
+  });
+  for (const auto& [name, values] : options) {
+    bool is_free = false;
+    for_each_word(scheme.free_options, ',',
+                  [&](std::string_view word) { is_free |= word == name; });
+    if (!is_free) {
+      throw Error(ErrorCode::kUsage, fmt::format("--{} with --to {}", name, scheme.name),
+                  scheme.free_options.empty() ? "no such option"
+                                              : fmt::format("of {}", scheme.free_options));
+    }
+    grid[name] = values;
+  }
+  const std::vector<Params> expanded = family->expand(grid);
+  if (expanded.size() != 1) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{} configurations for one checkpoint", expanded.size()),
+                "one value for each option");
+  }
+  return {std::string(scheme.family), expanded.front()};
+}
 
 QuantizeResult quantize_model(const QuantizeRequest& request, const QuantizeEvents& events) {
   return ModelQuantizer(request, events).run();

@@ -8,6 +8,7 @@
 
 #include "engine/io/atomic_folder.h"
 #include "engine/io/xxh3.h"
+#include "eval/calibration/calibrated_model.h"
 
 namespace qi {
 namespace {
@@ -51,6 +52,10 @@ void check_model(const QuantizeRequest& request) {
   }
   if (model.kind != ModelKind::kModel) {
     refuse(fmt::format("is of kind {}", kind_name(model.kind)), "a language model", model.path);
+  }
+  if (!request.scheme->family.empty() && request.selection) {
+    refuse(fmt::format("--tensors with --to {}", request.scheme->name),
+           "all linear layers: what is done to one depends on the others", {});
   }
   for (const Weight& weight : model.weights) {
     if (weight.scheme == Scheme::kNone) continue;
@@ -147,8 +152,8 @@ class PlanMaker {
   }
 
   bool is_target(const Weight& weight) {
-    if (!is_linear(weight)) return false;
     const bool calibrated = !request_.scheme->family.empty();
+    if (!(calibrated ? is_block_linear(weight) : is_linear(weight))) return false;
     if (request_.selection && !request_.selection(weight)) return false;
     const std::string reason = unfit(plan_.format, weight.rows(), weight.cols());
     if (reason.empty()) return true;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/calibrated/reference.h"
 #include "tests/calibrated/solver_cases.h"
 #include "tests/support/error_of.h"
 
@@ -94,6 +95,110 @@ TEST(SpqrSolver, AgreesWithTheVectors) {
                 1e-4);
     EXPECT_NEAR(spqr_bits(options, coded).average, layer.facts["average_bits"], 1e-4);
   }
+}
+
+std::vector<SpqrOptions> many_spqr_options() {
+  std::vector<SpqrOptions> list;
+  const auto add = [&](auto... changes) {
+    list.emplace_back();
+    (changes(list.back()), ...);
+  };
+  const auto group = [](std::uint64_t size) { return [=](SpqrOptions& o) { o.group = size; }; };
+  const auto outliers = [](double t) { return [=](SpqrOptions& o) { o.outlier_threshold = t; }; };
+  const auto levels = [](int scale, int zero, std::uint64_t rows) {
+    return [=](SpqrOptions& o) { o.scale_bits = scale, o.zero_bits = zero, o.second_group = rows; };
+  };
+  const auto order = [](ColumnOrder of) { return [=](SpqrOptions& o) { o.order = of; }; };
+  const auto symmetric = [](SpqrOptions& o) { o.symmetric = true; };
+  const auto whole_zeros = [](SpqrOptions& o) { o.round_zero = true; };
+  const auto simplified = [](SpqrOptions& o) { o.simplified_outliers = true; };
+  const auto symmetric_zeros = [](SpqrOptions& o) { o.zero_symmetric = true; };
+  add();
+  add(outliers(0.3));
+  add(group(16), levels(3, 3, 4), outliers(0.2), order(ColumnOrder::kActivity));
+  add(group(16), outliers(0.1), order(ColumnOrder::kSpearman));
+  add(symmetric);
+  add(group(20), outliers(0.2), whole_zeros, levels(4, 3, 2));
+  add(group(7), outliers(0.2), whole_zeros, levels(4, 4, 2));
+  add(group(48), outliers(0.2), simplified, symmetric_zeros, levels(3, 4, 4));
+  add(group(1), outliers(0.5));
+  add(group(200), outliers(0.02));
+  return list;
+}
+
+TEST(SpqrSolver, AgreesWithTheColumnsOneByOneInFloat64) {
+  for (const auto& [rows, cols] : {std::pair(4, 1), {4, 40}, {36, 130}, {260, 48}}) {
+    SolverCase layer(static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), 200, 11);
+    if (cols > 100) {
+      for (std::uint64_t t = 0; t < layer.tokens; ++t) layer.x[t * layer.cols + 5] = 0;  // dead
+      for (std::uint64_t c = 0; c < layer.cols; ++c) layer.w[3 * layer.cols + c] = 0;
+      layer.w[8 * layer.cols + 21] = 2;
+    }
+    const Hessian hessian = layer.hessian();
+    for (const SpqrOptions& options : many_spqr_options()) {
+      SCOPED_TRACE(testing::Message() << rows << "x" << cols << " group " << options.group
+                                      << " threshold " << options.outlier_threshold);
+      SolverReport report;
+      const HessianFactor factor = factor_spqr(hessian, layer.w.data(), layer.rows, options, {});
+      const CodedMatrix coded = spqr(layer.w.data(), layer.rows, factor, options, {}, report);
+      std::size_t outliers = 0;
+      const auto expected = test::spqr_reference(layer, options, factor.order, outliers);
+      EXPECT_LE(test::far_apart(test::values_of(coded), expected), 0.03);
+      const auto count = static_cast<double>(outliers);
+      EXPECT_NEAR(static_cast<double>(coded.outliers.size()), count, 0.02 * count + 1);
+    }
+  }
+}
+
+TEST(SpqrSolver, SpearmanPutsLikeColumnsBesideEachOther) {
+  const std::uint64_t rows = 50, cols = 6;
+  SolverCase layer(rows, cols, 4, 2);
+  for (std::uint64_t r = 0; r < rows; ++r) {  // 0, 4 and 2 rank alike, 1 and 3 too, 5 the other way
+    const float a = layer.w[r * cols], b = layer.w[r * cols + 1];
+    layer.w[r * cols + 4] = std::exp(9 * a);
+    layer.w[r * cols + 2] = 5 * a + 0.5f * b;
+    layer.w[r * cols + 3] = b * b * b;
+    layer.w[r * cols + 5] = -a;
+  }
+  EXPECT_THAT(spearman_order(layer.w.data(), rows, cols, {}),
+              testing::ElementsAre(0, 4, 2, testing::_, testing::_, 5));
+}
+
+TEST(SpqrSolver, ThreadsChangeNothing) {
+  const SolverCase layer(608, 200, 300, 3);
+  SpqrOptions options;
+  options.group = 16, options.scale_bits = options.zero_bits = 3;
+  options.outlier_threshold = 0.2, options.order = ColumnOrder::kSpearman;
+  Workers workers[2];
+  CodedMatrix coded[2];
+  for (unsigned k = 0; k < 2; ++k) {
+    workers[k].threads = 1 + 2 * k;
+    workers[k].pool = std::make_shared<ThreadPool>(1 + 2 * k);
+    SolverReport report;
+    coded[k] = spqr(layer.w.data(), 608, 200, layer.hessian(), options, workers[k], report);
+  }
+  EXPECT_EQ(coded[0].codes, coded[1].codes);
+  EXPECT_EQ(coded[0].order, coded[1].order);
+  EXPECT_EQ(test::values_of(coded[0]), test::values_of(coded[1]));
+  EXPECT_FALSE(coded[0].outliers.empty());
+}
+
+TEST(SpqrSolver, RefusesWhatDoesNotFit) {
+  const SolverCase layer(20, 64, 80, 9);
+  SolverReport report;
+  const auto refusal = [&](const SpqrOptions& options) {
+    return test::class_of(
+        [&] { spqr(layer.w.data(), 20, 64, layer.hessian(), options, {}, report); });
+  };
+  SpqrOptions options;
+  options.scale_bits = 3;  // 20 rows in runs of 16
+  EXPECT_EQ(refusal(options), "bad_shape");
+  options = {};
+  options.bits = 0;
+  EXPECT_EQ(refusal(options), "usage");
+  options = {};
+  options.outlier_threshold = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(refusal(options), "usage");
 }
 
 }  // namespace
