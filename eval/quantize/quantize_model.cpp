@@ -114,7 +114,7 @@ class ModelQuantizer {
     QuantizedWeight quantized = quantize_coded(plan_.format, name, matrix.coded, request_.workers);
     if (events_.on_weight) {
       QuantizedFacts facts = facts_of(name, matrix.coded);
-      facts.snr_db = matrix.errors.weight.snr_db();
+      facts.snr_db = matrix.errors.weight.snr_db;
       facts.output_error = matrix.errors.output_error;
       facts.seconds = matrix.errors.seconds;
       facts.note = matrix.errors.note;

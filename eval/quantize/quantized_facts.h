@@ -42,7 +42,7 @@ struct QuantizedFacts {
   std::uint64_t cols = 0;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
-  std::optional<double> snr_db;        // infinite where nothing was lost
+  std::optional<double> snr_db;        // none where nothing was lost
   std::optional<double> output_error;  // ‖X(W − W')ᵀ‖ / ‖X Wᵀ‖, where inputs were seen
   double seconds = 0;
   std::string note;  // what the quantizer had to do otherwise
