@@ -220,6 +220,22 @@ std::string sweep_topic() {
       "cosine are means weighted by numbers, rmse the root of that mse; model_bytes adds all "
       "other\n"
       "weights as stored. --dry-run shows the grid, predicted sizes and memory.\n\n"
+      "gptq, awq, smoothquant and spqr look at a text: --calibration FILE (UTF-8, given to the "
+      "model's\n"
+      "tokenizer; FILE.json: one array of token ids, or arrays of them, which are joined). It is "
+      "cut "
+      "into\n"
+      "at most --nsamples (128) sequences of --max_sequence_length tokens (2048, or the model's "
+      "limit),\n"
+      "which do not overlap and stand at even distances over the text. They quantize every linear "
+      "layer\n"
+      "of the blocks, one block after the other, whichever weights rows are wanted of. "
+      "output_error:\n"
+      "‖XW - XW'‖ / ‖XW‖ over the text, X as the method saw it; smoothquant's with activations "
+      "rounded\n"
+      "to 8 bits, too, over 512 tokens or more. average_bits: as SpQR's paper counts them (16 bits "
+      "an\n"
+      "outlier and 16 its column); bits_per_weight counts all that is stored.\n\n"
       "Families\n";
   for (const MethodFamily& family : method_families()) {
     out += fmt::format("  {:<12} {}\n", family.name, family.description);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/weight_rows.h"
+#include "eval/results/spqr_share.h"
 
 namespace qi {
 namespace {
@@ -39,6 +40,8 @@ constexpr std::array kColumns = {
     Column{"decode_mb_s", "dec MB/s", ColumnKind::kReal, 4},
     Column{"status", "status", ColumnKind::kLabel, 6, true},
     Column{"error", "error", ColumnKind::kText, 6, true},
+    Column{"average_bits", "avg bits", ColumnKind::kReal, 0},
+    Column{"outlier_share", "outliers", ColumnKind::kReal, 0},
 };
 
 constexpr std::array kForecastColumns = {
@@ -93,6 +96,7 @@ std::span<const Column> result_columns() {
 Row result_cells(const ResultRow& row) {
   // A total may be an error and still have the sums of what did not fail.
   const bool measured = row.weights > 0 && (row.ok || row.is_total());
+  const std::optional<SpqrShare> share = spqr_share(row);
   return {Field(row.run),
           Field(row.model),
           field_if(!row.file.empty(), row.file),
@@ -120,7 +124,9 @@ Row result_cells(const ResultRow& row) {
           speed(row, row.encode_s),
           speed(row, row.decode_s),
           Field(std::string_view(row.ok ? "ok" : "error")),
-          field_if(!row.error.empty(), row.error)};
+          field_if(!row.error.empty(), row.error),
+          share ? Field(share->average_bits) : Field(),
+          share ? Field(share->outlier_share) : Field()};
 }
 
 std::span<const Column> forecast_columns() {

@@ -323,33 +323,39 @@ CodedMatrix spqr(const float* weight, std::uint64_t rows, std::uint64_t cols,
               report);
 }
 
-SpqrBits spqr_bits(const SpqrOptions& options, const CodedMatrix& coded) {
-  constexpr double kFloat = 16, kOutlier = 32, kOffset = 32;
-  const auto rows = static_cast<double>(coded.rows), cols = static_cast<double>(coded.cols);
-  const auto groups = static_cast<double>(coded.groups), weights = rows * cols;
-  const double outliers = kOutlier * static_cast<double>(coded.outliers.size());
+namespace {
+
+constexpr double kFloatBits = 16, kOutlierBits = 32, kOffsetBits = 32;
+
+}  // namespace
+
+double spqr_average_bits(const SpqrOptions& options, double outlier_share) {
+  double bits = options.bits + kOutlierBits * outlier_share;
+  if (options.group == 0) return bits;
+  const auto group = static_cast<double>(options.group);
   const double scale_bits = options.scale_bits.value_or(16),
                zero_bits = options.zero_bits.value_or(16);
+  const double grids = 2 * kFloatBits / (group * static_cast<double>(options.second_group));
+  return bits + (options.round_zero ? (scale_bits + options.bits) / group + grids
+                                    : (scale_bits + zero_bits) / group + 2 * grids);
+}
 
+SpqrBits spqr_bits(const SpqrOptions& options, const CodedMatrix& coded) {
+  const auto rows = static_cast<double>(coded.rows), cols = static_cast<double>(coded.cols);
+  const auto groups = static_cast<double>(coded.groups), weights = rows * cols;
+  const auto outliers = static_cast<double>(coded.outliers.size());
   SpqrBits bits;
-  bits.average = options.bits + outliers / weights;
-  if (options.group != 0) {
-    const auto group = static_cast<double>(options.group);
-    const double grids = 2 * kFloat / (group * static_cast<double>(options.second_group));
-    bits.average += options.round_zero ? (scale_bits + options.bits) / group + grids
-                                       : (scale_bits + zero_bits) / group + 2 * grids;
-  }
-
+  bits.average = spqr_average_bits(options, outliers / weights);
   const auto level_bits = [&](const std::optional<CodedMatrix::SecondLevel>& level,
                               double without) {
     if (!level) return without * rows * groups;
     return level->bits * rows * groups +
-           2 * kFloat * static_cast<double>(level->grid_scales.size());
+           2 * kFloatBits * static_cast<double>(level->grid_scales.size());
   };
-  const double plain_zero = coded.symmetric ? 0 : options.round_zero ? options.bits : kFloat;
-  double all = options.bits * weights + level_bits(coded.scale_codes, kFloat) +
-               level_bits(coded.zero_codes, plain_zero) + outliers;
-  if (std::isfinite(options.outlier_threshold)) all += kOffset * (rows + 1);
+  const double plain_zero = coded.symmetric ? 0 : options.round_zero ? options.bits : kFloatBits;
+  double all = options.bits * weights + level_bits(coded.scale_codes, kFloatBits) +
+               level_bits(coded.zero_codes, plain_zero) + kOutlierBits * outliers;
+  if (std::isfinite(options.outlier_threshold)) all += kOffsetBits * (rows + 1);
   all += (cols > 65536 ? 32 : 16) * static_cast<double>(coded.order.size());
   bits.exact = all / weights;
   return bits;

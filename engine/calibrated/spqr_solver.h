@@ -62,5 +62,7 @@ struct SpqrBits {
   double exact = 0;
 };
 SpqrBits spqr_bits(const SpqrOptions& options, const CodedMatrix& coded);
+/// That average of any matrix with so many outliers a weight.
+double spqr_average_bits(const SpqrOptions& options, double outlier_share);
 
 }  // namespace qi

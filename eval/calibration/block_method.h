@@ -39,7 +39,8 @@ std::unique_ptr<BlockMethod> awq_method(const MethodConfig& config);
 std::unique_ptr<BlockMethod> smoothquant_method(const MethodConfig& config);
 
 /// Measures the errors of `matrix` against the block's numbers, hands it out and returns W', [rows,
-/// cols]. `seconds` and `note` of its errors are filled in already.
+/// cols]. `seconds` and `note` of its errors are filled in already, and an output error of another
+/// kind than ‖X(W − W')ᵀ‖.
 Numbers hand_out(const BlockWork& work, BlockLinear linear, CalibratedMatrix matrix);
 
 /// `act`, with the weight's name in what it throws.

@@ -61,8 +61,10 @@ std::uint64_t calibrated_memory(const Architecture& a, const MethodConfig& confi
                                 std::uint64_t tokens, std::uint64_t length) {
   const std::uint64_t q_width = a.heads * a.head_dim, kv_width = a.kv_heads * a.head_dim;
   const std::uint64_t matrices = a.hidden * (2 * q_width + 2 * kv_width + 3 * a.intermediate);
+  // GPTQ and SpQR keep those of the first block for further configurations.
+  const std::uint64_t sets = config.family == "gptq" || config.family == "spqr" ? 2 : 1;
   const std::uint64_t hessians =
-      2 * a.hidden * a.hidden + q_width * q_width + a.intermediate * a.intermediate;
+      sets * (2 * a.hidden * a.hidden + q_width * q_width + a.intermediate * a.intermediate);
   const std::uint64_t widest = std::max({a.hidden, q_width, a.intermediate});
   // One sequence on its way through the block.
   const std::uint64_t run = length * (2 * a.hidden + q_width + 4 * kv_width + 2 * a.intermediate);

@@ -1,5 +1,8 @@
 // SmoothQuant on a block: scales move from the inputs of q, k and v, and of gate and up, into them;
 // then every matrix is rounded to 8 bits row by row.
+#include <algorithm>
+#include <cmath>
+
 #include "engine/calibrated/smoothing.h"
 #include "engine/methods/calibrated_options.h"
 #include "eval/calibration/scaled_block.h"
@@ -10,13 +13,16 @@ namespace {
 
 using enum BlockLinear;
 
+constexpr std::uint64_t kRowsAtATime = 64;
+
 class SmoothQuantMethod : public BlockMethod {
  public:
   explicit SmoothQuantMethod(const Params& params) : options_(smoothquant_options(params)) {}
 
   Gathering gathering() const override {
     Gathering gathering;
-    gathering.ranges = true;
+    gathering.ranges = gathering.tokens = true;
+    gathering.hessians = false;
     return gathering;
   }
   bool sequential() const override { return false; }
@@ -35,6 +41,7 @@ class SmoothQuantMethod : public BlockMethod {
       });
       matrix.column_scales = scaled.at(linear).columns;
       matrix.errors.seconds = watch.seconds();
+      matrix.errors.output_error = simulated_error(work, linear, matrix);
       hand_out(work, linear, std::move(matrix));
       if (work.workers.cancelled()) return false;
     }
@@ -50,6 +57,46 @@ class SmoothQuantMethod : public BlockMethod {
     about(work.block.weight(*linears.begin()), [&] {
       scaled.scale_behind_norm(input, smooth_scales(work.inputs.ranges(input), views, options_));
     });
+  }
+
+  /// ‖X Wᵀ − X̂ Ŵᵀ‖ / ‖X Wᵀ‖ over some of the tokens, X̂ rounded to 8 bits as W8A8 rounds it.
+  static double simulated_error(const BlockWork& work, BlockLinear linear,
+                                const CalibratedMatrix& matrix) {
+    const MatrixView w = work.block.view(linear);
+    const Numbers& x = work.inputs.tokens(input_of(linear));
+    const std::uint64_t tokens = x.size() / w.cols;
+    Numbers rounded = x;
+    if (!matrix.column_scales.empty()) {
+      unscale_columns(rounded.data(), tokens, w.cols, matrix.column_scales);
+    }
+    round_tokens(rounded.data(), tokens, w.cols, rounded.data());
+    const std::uint64_t pieces = (w.rows + kRowsAtATime - 1) / kRowsAtATime;
+    std::vector<std::pair<double, double>> sums(pieces);  // lost, whole
+    work.workers.each(pieces, tokens * w.rows * w.cols, [&](WorkBuffers& buffers, std::uint64_t i) {
+      const std::uint64_t first = i * kRowsAtATime, rows = std::min(kRowsAtATime, w.rows - first);
+      buffers.first.resize(rows * w.cols);
+      buffers.second.resize(2 * tokens * rows);
+      for (std::uint64_t r = 0; r < rows; ++r) {
+        matrix.coded.row_values(first + r, buffers.first.data() + r * w.cols);
+      }
+      float* const y = buffers.second.data();
+      float* const simulated = y + tokens * rows;
+      multiply_transposed({x.data(), tokens, w.cols, w.cols},
+                          {w.data + first * w.cols, rows, w.cols, w.cols}, y, rows);
+      multiply_transposed({rounded.data(), tokens, w.cols, w.cols},
+                          {buffers.first.data(), rows, w.cols, w.cols}, simulated, rows);
+      for (std::uint64_t j = 0; j < tokens * rows; ++j) {
+        const double value = y[j], lost = static_cast<double>(simulated[j]) - value;
+        sums[i].first += lost * lost;
+        sums[i].second += value * value;
+      }
+    });
+    double lost = 0, whole = 0;
+    for (const auto& [part_lost, part_whole] : sums) {
+      lost += part_lost;
+      whole += part_whole;
+    }
+    return lost > 0 ? std::sqrt(lost / whole) : 0;
   }
 
   SmoothOptions options_;

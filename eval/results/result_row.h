@@ -33,6 +33,7 @@ struct ResultRow {
   // KL divergence from the base, and what it costs in nats a token: that divergence, else the
   // logarithm of the perplexity over that of the model as stored.
   std::optional<double> perplexity, divergence, damage;
+  std::optional<double> outlier_share;  // of a total of SpQR (spqr_share.h)
   bool ok = true;
   std::string error;  // why not; of one that is ok: what there is to say of it
 

@@ -9,23 +9,29 @@
 #include <fmt/format.h>
 
 #include "eval/results/results.h"
+#include "eval/results/spqr_share.h"
 
 namespace qi {
 namespace {
 
 using Measure = std::optional<double> ResultRow::*;
 
-/// Mean weighted by numbers over the rows that have the measure.
-std::optional<double> mean_of(const std::vector<ResultRow>& rows, Measure measure) {
+/// Mean weighted by numbers over the rows of which there is the value.
+template <typename Value>
+std::optional<double> mean_of(const std::vector<ResultRow>& rows, const Value& value_of) {
   double sum = 0;
   double weight = 0;
   for (const ResultRow& row : rows) {
-    if (!row.ok || !(row.*measure)) continue;
-    sum += static_cast<double>(row.weights) * *(row.*measure);
+    const std::optional<double> value = row.ok ? value_of(row) : std::nullopt;
+    if (!value) continue;
+    sum += static_cast<double>(row.weights) * *value;
     weight += static_cast<double>(row.weights);
   }
   if (weight == 0) return std::nullopt;
   return sum / weight;
+}
+std::optional<double> mean_of(const std::vector<ResultRow>& rows, Measure measure) {
+  return mean_of(rows, [measure](const ResultRow& row) { return row.*measure; });
 }
 
 std::optional<double> sum_of(const std::vector<ResultRow>& rows, Measure measure) {
@@ -81,6 +87,10 @@ ResultRow total_of(const std::vector<ResultRow>& rows, const MethodConfig& confi
   }
   if (total.mse) total.rmse = std::sqrt(*total.mse);
   total.output_error = mean_of(rows, &ResultRow::output_error);
+  total.outlier_share = mean_of(rows, [](const ResultRow& row) {
+    const std::optional<SpqrShare> share = spqr_share(row);
+    return share ? std::optional(share->outlier_share) : std::nullopt;
+  });
   total.encode_s = sum_of(rows, &ResultRow::encode_s);
   total.decode_s = sum_of(rows, &ResultRow::decode_s);
   if (failed > 0) {

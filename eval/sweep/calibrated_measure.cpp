@@ -64,9 +64,8 @@ bool measure_calibrated(const SweepPlan& plan, std::span<const std::uint32_t> un
     if (cache != nullptr) of.made = std::make_shared<CalibratedWeights>();
     job.events.on_weight = [&](CalibratedMatrix&& matrix) {
       if (const auto open = of.open.find(matrix.weight.name); open != of.open.end()) {
-        const std::uint32_t unit = open->second;
+        events.on_measured(open->second, matrix);
         of.open.erase(open);
-        events.on_measured(unit, matrix);
       }
       if (of.made != nullptr) of.made->add(std::move(matrix));
     };

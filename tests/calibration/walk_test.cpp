@@ -193,7 +193,7 @@ TEST(CalibrationWalk, GptqIsTheSameOnAnyThreadsAndBetterThanRounding) {
     EXPECT_EQ(a.coded.codes, b.coded.codes) << name;
     EXPECT_EQ(a.coded.scales, b.coded.scales) << name;
     EXPECT_EQ(a.errors.output_error, b.errors.output_error) << name;
-    EXPECT_LT(a.errors.output_error, *a.errors.weight.relative_error) << name;
+    EXPECT_LT(*a.errors.output_error, *a.errors.weight.relative_error) << name;
   }
 }
 
