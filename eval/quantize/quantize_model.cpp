@@ -123,15 +123,15 @@ class ModelQuantizer {
       tell(std::move(facts), matrix.weight, quantized);
     }
     digests_[name] = std::move(quantized.digest);
-    for (StoredPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
+    for (PackedPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
     if (!matrix.column_scales.empty() || !matrix.row_scales.empty()) {
       scales_[name] = {std::move(matrix.column_scales), std::move(matrix.row_scales)};
     }
   }
 
   void tell(QuantizedFacts facts, const Weight& weight, const QuantizedWeight& quantized) const {
-    facts.bytes_in = weight.bytes;
-    for (const StoredPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
+    facts.bytes_in = weight.size_bytes;
+    for (const PackedPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
     events_.on_weight(facts);
   }
 
@@ -186,7 +186,7 @@ class ModelQuantizer {
             tell(std::move(facts), weight, quantized);
           }
           digests[weight.name] = std::move(quantized.digest);
-          for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
+          for (PackedPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
           progress("quantize", block, fraction(done));
         } else {
           add_plain(weight, tensors);
