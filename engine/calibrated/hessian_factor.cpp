@@ -1,6 +1,7 @@
 #include "engine/calibrated/hessian_factor.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 
@@ -74,8 +75,8 @@ void turn_factor(HessianFactor& factor, const Workers& workers) {
   });
 }
 
-/// From R to `feedback`: the columns of each panel P, with the unit matrix for R[P, P], over R[P,
-/// P].
+/// From R to `feedback`: the columns of each panel P, the unit matrix in place of R[P, P], over
+/// R[P, P].
 void divide_panels(HessianFactor& factor, const Workers& workers) {
   const std::uint64_t n = factor.cols, panel = factor.options.panel;
   float* a = factor.feedback.data();
@@ -126,7 +127,8 @@ std::vector<std::uint32_t> descending(std::span<const float> values) {
 }
 
 std::uint64_t sweep_panel(std::uint64_t cols, std::uint64_t block, std::uint64_t group) {
-  const std::uint64_t common = group == 0 ? block : std::lcm(block, group);
+  // A single group is fitted before there are errors.
+  const std::uint64_t common = group == 0 || group >= cols ? block : std::lcm(block, group);
   return std::min(cols, ceil_div(kPanel, common) * common);
 }
 
@@ -143,6 +145,7 @@ HessianFactor factor_hessian(const Hessian& hessian, const FactorOptions& option
 
 HessianFactor factor_hessian(const Hessian& hessian, const FactorOptions& options,
                              std::vector<std::uint32_t> order, const Workers& workers) {
+  assert(options.panel != 0);
   HessianFactor factor;
   factor.options = options;
   factor.cols = hessian.cols();

@@ -22,9 +22,6 @@
 namespace qi {
 namespace {
 
-constexpr std::uint64_t kLargestColumnGroup = std::uint64_t{1} << 32;
-constexpr std::array<std::string_view, 2> kNoOrYes = {"no", "yes"};
-
 // Options that several of them take.
 constexpr GridOption kBits = {"bits", "1 to 8", "4", "bits of a code"};
 constexpr GridOption kGroups = {"group-sizes", "N or row", "128", "weights that share a scale"};
@@ -116,24 +113,6 @@ Axis symmetry_axis(const GridOptions& given, bool unless) {
   return axis;
 }
 
-std::uint64_t read_group(std::string_view family, ParamReader& reader) {
-  const std::string_view group = reader.word("group");
-  if (group == "row") return 0;
-  return read_integer(fmt::format("{} group=", family), group, 1, kLargestColumnGroup);
-}
-
-bool read_yes(ParamReader& reader, std::string_view key) {
-  return reader.choice(key, kNoOrYes) == "yes";
-}
-
-/// The calibration's own parameters belong to no family.
-void finish_calibrated(ParamReader& reader) {
-  for (const std::string_view key : {"calibration", "model"}) {
-    if (reader.has(key)) reader.word(key);
-  }
-  reader.finish();
-}
-
 std::uint64_t group_count(std::uint64_t group, std::uint64_t cols) {
   return group == 0 ? 1 : ceil_div(cols, group);
 }
@@ -170,7 +149,6 @@ constexpr std::array kGptqOptions = {
     GridOption{"true-sequential", "yes,no", "yes",
                "inputs of each matrix of a block after those before it were coded"},
 };
-constexpr std::array<std::string_view, 2> kGptqStyles = {"minmax", "full"};
 
 std::vector<Params> expand_gptq(const GridOptions& given) {
   const auto option = [](std::size_t k) -> const GridOption& { return kGptqOptions[k]; };
@@ -267,8 +245,6 @@ constexpr std::array kSmoothOptions = {
     GridOption{"styles", "restricted,full", "restricted",
                "whose grids of weights: SmoothQuant's, compressed-tensors'"},
 };
-constexpr std::array<std::string_view, 2> kSmoothings = {"absmax", "range"};
-constexpr std::array<std::string_view, 2> kSmoothGrids = {"restricted", "full"};
 
 std::vector<Params> expand_smoothquant(const GridOptions& given) {
   std::vector<Params> list;
@@ -298,7 +274,7 @@ std::string label_smoothquant(const Params& params) {
 // spqr
 
 constexpr std::array kSpqrOptions = {
-    kWbits,
+    GridOption{"wbits", "1 to 8", "4", "bits of a code"},
     GridOption{"groupsize", "N or row", "16", "columns that share a scale"},
     GridOption{"perchannel", "", "", "a grid for each row: always so, as in the published runs"},
     kSymmetric,
@@ -316,14 +292,13 @@ constexpr std::array kSpqrOptions = {
     GridOption{"percdamp", "numbers above 0", "1", "damping"},
     GridOption{"true-sequential", "yes,no", "no", "as gptq's"},
 };
-constexpr std::array<std::string_view, 3> kOrders = {"identity", "act_order", "spearman"};
 
 std::vector<Params> expand_spqr(const GridOptions& given) {
   const auto bits_or_none = [&](std::string key, std::size_t k) {
     return integer_axis(std::move(key), given, kSpqrOptions[k], 1, 8, "none");
   };
   return combinations({
-      bits_axis(given, 1),
+      integer_axis("bits", given, kSpqrOptions[0], 1, 8),
       integer_axis("group", given, kSpqrOptions[1], 1, kLargestColumnGroup, "row"),
       symmetry_axis(given, false),
       bits_or_none("qq_scale_bits", 5),
@@ -333,7 +308,7 @@ std::vector<Params> expand_spqr(const GridOptions& given) {
       switch_axis("round_zero", given, "round_zero"),
       number_axis("outlier_threshold", given, kSpqrOptions[10], "inf"),
       switch_axis("simplified_outliers", given, "simplified_outliers"),
-      choice_axis("permutation_order", given, kSpqrOptions[12], kOrders),
+      choice_axis("permutation_order", given, kSpqrOptions[12], kColumnOrders),
       number_axis("percdamp", given, kSpqrOptions[13]),
       choice_axis("true_sequential", given, kSpqrOptions[14], kNoOrYes),
   });
@@ -394,83 +369,6 @@ std::uint64_t spqr_bytes(const SpqrOptions& options, const MatrixInfo& matrix,
 }
 
 }  // namespace
-
-GptqOptions gptq_options(const Params& params) {
-  ParamReader reader("gptq", params);
-  GptqOptions options;
-  options.bits = static_cast<int>(reader.integer("bits", 1, 8));
-  options.group = read_group("gptq", reader);
-  options.symmetric = read_yes(reader, "symmetric");
-  options.act_order = read_yes(reader, "act_order");
-  options.static_groups = read_yes(reader, "static_groups");
-  options.mse = read_yes(reader, "mse");
-  if (reader.choice("style", kGptqStyles) == "full") options.style = RtnStyle::kFull;
-  options.percdamp = reader.positive("percdamp");
-  read_yes(reader, "true_sequential");  // of the model
-  finish_calibrated(reader);
-  if (options.mse && options.style == RtnStyle::kFull) {
-    bad_value("gptq mse=", "yes", "no (full grids)");
-  }
-  return options;
-}
-
-AwqOptions awq_options(const Params& params) {
-  ParamReader reader("awq", params);
-  AwqOptions options;
-  options.bits = static_cast<int>(reader.integer("bits", 2, 8));
-  options.group = read_group("awq", reader);
-  options.zero_point = !read_yes(reader, "symmetric");
-  options.duo_scaling = read_yes(reader, "duo_scaling");
-  options.clip = read_yes(reader, "apply_clip");
-  options.grid = static_cast<int>(reader.integer("n_grid", 1, 1000));
-  finish_calibrated(reader);
-  return options;
-}
-
-SmoothOptions smoothquant_options(const Params& params) {
-  ParamReader reader("smoothquant", params);
-  SmoothOptions options;
-  options.alpha = reader.positive("alpha");
-  if (options.alpha > 1) bad_value("smoothquant alpha=", *params.get("alpha"), "up to 1");
-  if (reader.choice("smoothing", kSmoothings) == "range") options.style = SmoothStyle::kRange;
-  if (reader.choice("style", kSmoothGrids) == "full") options.grid = RtnStyle::kFull;
-  finish_calibrated(reader);
-  return options;
-}
-
-SpqrOptions spqr_options(const Params& params) {
-  ParamReader reader("spqr", params);
-  const auto bits_or_none = [&](std::string_view key) -> std::optional<int> {
-    if (params.get(key) == "none") {
-      reader.word(key);
-      return std::nullopt;
-    }
-    return static_cast<int>(reader.integer(key, 1, 8));
-  };
-  SpqrOptions options;
-  options.bits = static_cast<int>(reader.integer("bits", 1, 8));
-  options.group = read_group("spqr", reader);
-  options.symmetric = read_yes(reader, "symmetric");
-  options.scale_bits = bits_or_none("qq_scale_bits");
-  options.zero_bits = bits_or_none("qq_zero_bits");
-  options.second_group = reader.integer("qq_groupsize", 1, kLargestColumnGroup);
-  options.zero_symmetric = read_yes(reader, "qq_zero_sym");
-  options.round_zero = read_yes(reader, "round_zero");
-  if (params.get("outlier_threshold") == "inf") {
-    reader.word("outlier_threshold");
-  } else {
-    options.outlier_threshold = reader.positive("outlier_threshold");
-  }
-  options.simplified_outliers = read_yes(reader, "simplified_outliers");
-  const std::string_view order = reader.choice("permutation_order", kOrders);
-  options.order = order == "identity"    ? ColumnOrder::kNatural
-                  : order == "act_order" ? ColumnOrder::kActivity
-                                         : ColumnOrder::kSpearman;
-  options.percdamp = reader.positive("percdamp");
-  read_yes(reader, "true_sequential");  // of the model
-  finish_calibrated(reader);
-  return options;
-}
 
 std::uint64_t calibrated_bytes(const MethodConfig& config, const MatrixInfo& matrix,
                                std::uint64_t outliers) {

@@ -4,7 +4,9 @@
 // Pure functions, any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "engine/calibrated/awq_search.h"
 #include "engine/calibrated/gptq_solver.h"
@@ -13,6 +15,15 @@
 #include "engine/methods/method.h"
 
 namespace qi {
+
+// Words of parameters, and of the options that give them.
+inline constexpr std::array<std::string_view, 2> kNoOrYes = {"no", "yes"};
+inline constexpr std::array<std::string_view, 2> kGptqStyles = {"minmax", "full"};
+inline constexpr std::array<std::string_view, 2> kSmoothings = {"absmax", "range"};
+inline constexpr std::array<std::string_view, 2> kSmoothGrids = {"restricted", "full"};
+inline constexpr std::array<std::string_view, 3> kColumnOrders = {"identity", "act_order",
+                                                                  "spearman"};
+inline constexpr std::uint64_t kLargestColumnGroup = std::uint64_t{1} << 32;
 
 GptqOptions gptq_options(const Params& params);
 AwqOptions awq_options(const Params& params);
