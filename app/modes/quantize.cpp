@@ -66,6 +66,7 @@ void run_checkpoint(Session& session) {
   QuantizeRequest request;
   request.scheme = &named_scheme(options.target);
   request.output = options.quantize_output;
+  while (request.output.size() > 1 && request.output.ends_with('/')) request.output.pop_back();
   request.restart = options.force;
   check_output_folder(request.output);
   const Catalog catalog = session.find(path);
