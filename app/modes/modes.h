@@ -8,6 +8,7 @@ namespace qi {
 
 struct CalibrationText;
 struct EvaluationRequest;
+struct QuantizeRequest;
 
 void run_list(Session& session);
 void run_stats(Session& session);
@@ -31,7 +32,11 @@ EvaluationRequest evaluation_request(const Options& options);
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
 
-/// What --calibration names, cut for the model; says when it is short.
+/// What the options of --quantize ask for, without model and calibration text.
+QuantizeRequest quantize_request(const Options& options);
+/// What --calibration names, cut for the model.
+std::shared_ptr<const CalibrationText> calibration_text(const Options& options, const Model& model);
+/// The same for a session, which says when it is short.
 std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
                                                         std::vector<std::string>& inputs);
 

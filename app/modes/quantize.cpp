@@ -35,10 +35,15 @@ const QuantScheme& named_scheme(const std::string& name) {
       fmt::format("{}; or a ggml type with an OUT that ends in .gguf", fmt::join(names, ", ")));
 }
 
-/// The scheme's method, if it has one, and what that needs.
-void read_method(Session& session, const Model& model, QuantizeRequest& request,
-                 std::vector<std::string>& inputs) {
-  const Options& options = session.options();
+}  // namespace
+
+QuantizeRequest quantize_request(const Options& options) {
+  QuantizeRequest request;
+  request.scheme = &named_scheme(options.target);
+  request.output = options.quantize_output;
+  while (request.output.size() > 1 && request.output.ends_with('/')) request.output.pop_back();
+  request.restart = options.force;
+  request.workers = {options.threads, &cancel_requested()};
   const QuantScheme& scheme = *request.scheme;
   if (scheme.family.empty()) {
     if (!options.calibration.empty() || !options.grid.empty()) {
@@ -49,35 +54,34 @@ void read_method(Session& session, const Model& model, QuantizeRequest& request,
                               scheme.name),
                   "a scheme that has use for it");
     }
-    return;
+    return request;
   }
   if (options.calibration.empty()) {
     throw Error(ErrorCode::kUsage, fmt::format("--to {} without --calibration FILE", scheme.name),
                 "a text, or a .json of token ids");
   }
   request.method = scheme_method(scheme, options.grid);
-  check_quantize(request);  // before the text is read
-  request.calibration = calibration_text(session, model, inputs);
+  return request;
 }
+
+namespace {
 
 void run_checkpoint(Session& session) {
   const Options& options = session.options();
   const std::string& path = options.paths.front();
-  QuantizeRequest request;
-  request.scheme = &named_scheme(options.target);
-  request.output = options.quantize_output;
-  while (request.output.size() > 1 && request.output.ends_with('/')) request.output.pop_back();
-  request.restart = options.force;
+  QuantizeRequest request = quantize_request(options);
   check_output_folder(request.output);
   const Catalog catalog = session.find(path);
   const Model model = session.open_only(path, catalog);
   request.model = &model;
-  request.workers = {options.threads, &cancel_requested()};
   if (!session.filter().empty()) {
     request.selection = [&](const Weight& weight) { return session.filter().matches(weight.name); };
   }
   std::vector<std::string> inputs = input_paths(path, catalog);
-  read_method(session, model, request, inputs);
+  if (request.method) {
+    check_quantize(request);  // before the text is read
+    request.calibration = calibration_text(session, model, inputs);
+  }
   Table table(options, kQuantizeColumns, inputs);
   Progress progress("quantize", options.quiet, options.ascii, false);
   QuantizeEvents events;

@@ -124,11 +124,27 @@ class ModelQuantizer {
     const std::string& name = matrix.weight.name;
     if (!matrix.errors.note.empty()) note(fmt::format("{}: {}", name, matrix.errors.note));
     QuantizedWeight quantized = quantize_coded(plan_.format, name, matrix.coded, request_.workers);
+    if (events_.on_weight) {
+      QuantizedFacts facts = facts_of(name, matrix.coded);
+      facts.snr_db = matrix.errors.weight.snr_db;
+      facts.output_error = matrix.errors.output_error;
+      facts.seconds = matrix.errors.seconds;
+      facts.note = matrix.errors.note;
+      facts.input_square = column_means(matrix.columns.diagonal);
+      facts.column_error = column_means(matrix.columns.error);
+      tell(std::move(facts), matrix.weight, quantized);
+    }
     digests_[name] = std::move(quantized.digest);
     for (StoredPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
     if (!matrix.column_scales.empty() || !matrix.row_scales.empty()) {
       scales_[name] = {std::move(matrix.column_scales), std::move(matrix.row_scales)};
     }
+  }
+
+  void tell(QuantizedFacts facts, const Weight& weight, const QuantizedWeight& quantized) const {
+    facts.bytes_in = weight.bytes;
+    for (const StoredPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
+    events_.on_weight(facts);
   }
 
   void write_block(std::uint64_t block) {
@@ -174,6 +190,13 @@ class ModelQuantizer {
           QuantizedWeight quantized =
               quantize_rows(*request_.scheme, plan_.format, model_, weight, request_.workers);
           if (quantized.parts.empty()) return false;
+          if (events_.on_weight) {
+            QuantizedFacts facts;
+            facts.weight = weight.name;
+            facts.rows = weight.rows();
+            facts.cols = weight.cols();
+            tell(std::move(facts), weight, quantized);
+          }
           digests[weight.name] = std::move(quantized.digest);
           for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
           progress("quantize", block, fraction(done));

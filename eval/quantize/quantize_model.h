@@ -20,6 +20,7 @@
 #include "engine/methods/method.h"
 #include "engine/tensor/model.h"
 #include "eval/calibration/calibration_text.h"
+#include "eval/quantize/quantized_facts.h"
 
 namespace qi {
 
@@ -45,6 +46,8 @@ struct QuantizeProgress {
 /// All may be empty.
 struct QuantizeEvents {
   std::function<void(const QuantizeProgress& progress)> on_progress;
+  /// A matrix is finished.
+  std::function<void(const QuantizedFacts& facts)> on_weight;
   /// A fact worth a line.
   std::function<void(const std::string& text)> on_note;
 };
