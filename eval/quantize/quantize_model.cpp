@@ -142,7 +142,7 @@ class ModelQuantizer {
   }
 
   void tell(QuantizedFacts facts, const Weight& weight, const QuantizedWeight& quantized) const {
-    facts.bytes_in = weight.bytes;
+    facts.bytes_in = weight.size_bytes;
     for (const StoredPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
     events_.on_weight(facts);
   }
