@@ -17,6 +17,7 @@ ENGINE = {
     "engine/stats": ["engine/codec", "engine/tensor", "engine/io", "engine/text"],
     "engine/jobs": ["engine/io", "engine/text"],
     "engine/matrix": ["engine/io", "engine/text"],
+    "engine/checkpoint": ["engine/format", "engine/matrix", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
     "engine/calibrated": ["engine/matrix", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
     "engine/methods": ["engine/calibrated", "engine/codec", "engine/quant", "engine/tensor", "engine/io", "engine/text"],
 }
@@ -29,8 +30,9 @@ ARROWS["eval/evaluation"] = ["eval/check", "eval/results", "eval/tokenizer", "ev
     ARROWS["eval/tokenizer"]
 )
 ARROWS["eval/calibration"] = ["eval/tokenizer", "eval/transformer"] + ARROWS["eval/tokenizer"]
+ARROWS["eval/quantize"] = ["eval/calibration"] + ARROWS["eval/calibration"]
 ARROWS["eval/sweep"] = ["eval/evaluation", "eval/calibration"] + ARROWS["eval/evaluation"]
-ARROWS["views"] = ["eval/sweep"] + ARROWS["eval/sweep"]
+ARROWS["views"] = ["eval/sweep", "eval/quantize"] + ARROWS["eval/sweep"]
 ARROWS["views/term"] = ["views"] + ARROWS["views"]
 ARROWS["app"] = ["views/term"] + ARROWS["views/term"]
 

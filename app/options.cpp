@@ -112,11 +112,18 @@ constexpr std::array kOptionTable = {
                "one row per weight: only-in, shape, dtype, error of B against A", kModes,
                Mode::kDiff, kAny, false, [](O& o, const S&) { o.mode = Mode::kDiff; }},
     OptionSpec{"--convert", "OUT", "PATH",
-               "write the logical weights as --to TYPE into OUT (.safetensors)", kModes,
+               "write the logical weights as --to TYPE into OUT (.safetensors, .gguf)", kModes,
                Mode::kConvert, kAny, false,
                [](O& o, const S& v) {
                  o.mode = Mode::kConvert;
                  o.convert_output = not_empty("--convert", v);
+               }},
+    OptionSpec{"--quantize", "OUT", "PATH",
+               "write a checkpoint folder of --to SCHEME, or a GGUF of --to TYPE", kModes,
+               Mode::kQuantize, kAny, false,
+               [](O& o, const S& v) {
+                 o.mode = Mode::kQuantize;
+                 o.quantize_output = not_empty("--quantize", v);
                }},
     OptionSpec{"--encode", "OUT", "PATH",
                "write the model's files into OUT (.qstore), without loss, in one or more precisions",
@@ -168,8 +175,10 @@ constexpr std::array kOptionTable = {
                Mode::kList, false, [](O& o, const S&) { o.parts = true; }},
     OptionSpec{"--exact", "", "", "--stats: ratio_zstd and ratio_lz4 over all bytes, not a sample",
                kEvery, kAny, Mode::kStats, false, [](O& o, const S&) { o.exact = true; }},
-    OptionSpec{"--to", "TYPE", "", "--convert: F32, BF16 or F16", kEvery, kAny, Mode::kConvert,
-               false, [](O& o, const S& v) { o.convert_type = not_empty("--to", v); }},
+    OptionSpec{"--to", "TYPE", "",
+               "--convert: F32, BF16, F16, or for GGUF a ggml type; --quantize: a scheme or ggml type",
+               kEvery, kAny, Mode::kConvert, false,
+               [](O& o, const S& v) { o.target = not_empty("--to", v); }, Mode::kQuantize},
     OptionSpec{"--checksums-only", "", "", "--verify: of a container, without the decoders", kEvery,
                kAny, Mode::kVerify, false, [](O& o, const S&) { o.checksums_only = true; }},
     OptionSpec{"--low", "PATH", "",
@@ -200,26 +209,27 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--dry-run", "", "", "--sweep: the grid, predicted sizes and memory alone", kEvery,
                kAny, Mode::kSweep, false, [](O& o, const S&) { o.dry_run = true; }},
     OptionSpec{"--calibration", "FILE", "",
-               "--sweep: what gptq, awq, smoothquant and spqr look at: a text, or token ids (.json)",
+               "--sweep, --quantize: what gptq, awq, smoothquant, spqr look at: a text, or token ids (.json)",
                kEvery, kAny, Mode::kSweep, false,
-               [](O& o, const S& v) { o.calibration = not_empty("--calibration", v); }},
-    OptionSpec{"--nsamples", "N", "", "--sweep: sequences of it at most (default 128)", kEvery,
+               [](O& o, const S& v) { o.calibration = not_empty("--calibration", v); },
+               Mode::kQuantize},
+    OptionSpec{"--nsamples", "N", "", "--sweep, --quantize: sequences of it at most (default 128)", kEvery,
                kAny, Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_samples = number_between("--nsamples", v, 1, 1U << 24);
-               }},
-    OptionSpec{"--num_calibration_samples", "N", "", "--sweep: the same as --nsamples", kEvery,
+               }, Mode::kQuantize},
+    OptionSpec{"--num_calibration_samples", "N", "", "--sweep, --quantize: the same as --nsamples", kEvery,
                kAny, Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_samples =
                      number_between("--num_calibration_samples", v, 1, 1U << 24);
-               }},
+               }, Mode::kQuantize},
     OptionSpec{"--max_sequence_length", "N", "",
-               "--sweep: tokens a sequence (default 2048, or the model's limit)", kEvery, kAny,
+               "--sweep, --quantize: tokens a sequence (default 2048, or the model's limit)", kEvery, kAny,
                Mode::kSweep, false,
                [](O& o, const S& v) {
                  o.calibration_length = number_between("--max_sequence_length", v, 1, 1U << 24);
-               }},
+               }, Mode::kQuantize},
     OptionSpec{"--with", "KIND[,KIND...]", "",
                "--sweep: evaluate each configuration on the whole model, with --eval's options",
                kEvery, kAny, Mode::kSweep, false,
@@ -344,7 +354,7 @@ std::vector<OptionSpec> with_grids() {
       if (!option.defaults.empty()) help += fmt::format(" [{}]", option.defaults);
       grids.push_back({texts.emplace_back(name), texts.emplace_back(values), "",
                        texts.emplace_back(help), OptionGroup::kGrid, kAny, Mode::kSweep, false,
-                       nullptr});
+                       nullptr, Mode::kQuantize});
     }
   }
   const auto screen = std::find_if(table.begin(), table.end(), [](const OptionSpec& spec) {
@@ -429,8 +439,11 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   if (options.all_weights && !options.tensors.empty()) {
     usage("--all-weights and --tensors do not go together");
   }
-  if (options.mode == Mode::kConvert && options.convert_type.empty()) {
+  if (options.mode == Mode::kConvert && options.target.empty()) {
     usage("--convert without --to TYPE");
+  }
+  if (options.mode == Mode::kQuantize && options.target.empty()) {
+    usage("--quantize without --to SCHEME");
   }
   for (const std::string& name : options.kinds) check_kind(name, options);
   if (options.shots.value_or(0) > 0 && options.shots_file.empty()) {

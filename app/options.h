@@ -24,6 +24,7 @@ enum class Mode : std::uint8_t {
   kShow,
   kDiff,
   kConvert,
+  kQuantize,
   kEncode,
   kDecode,
   kSweep,
@@ -38,7 +39,8 @@ struct Options {
   std::vector<std::string> paths;  // PATH, or A and B
   std::string show_name;           // --show NAME
   std::string convert_output;      // --convert OUT
-  std::string convert_type;        // --to TYPE
+  std::string quantize_output;     // --quantize OUT
+  std::string target;              // --to TYPE or SCHEME
   std::string encode_output;       // --encode OUT
   std::string decode_output;       // --decode OUT_DIR
   std::string help_topic;          // empty: the overview

@@ -122,6 +122,9 @@ int run_mode(const Options& options, Settings& settings, Messages& messages) {
     case Mode::kConvert:
       run_convert(session);
       break;
+    case Mode::kQuantize:
+      run_quantize(session);
+      break;
     case Mode::kEncode:
       run_encode(session);
       break;

@@ -24,7 +24,8 @@ std::string help_of(const FormField& field) {
 
 }  // namespace
 
-FormList::FormList(std::vector<FormSection> sections) : sections_(std::move(sections)) {
+FormList::FormList(std::vector<FormSection> sections, FormSwitches switches)
+    : sections_(std::move(sections)), switches_(switches) {
   list_lines();
 }
 
@@ -63,7 +64,10 @@ bool FormList::change() {
     FormSection& section = sections_[lines_[cursor_.at()].section];
     if (section.fixed) return false;
     section.on = !section.on;
+    std::size_t at = cursor_.at();
+    if (section.on && switches_ == FormSwitches::kOne) at -= switch_others_off(section);
     list_lines();
+    cursor_.move_to(at);
     return true;
   }
   if (one->values.empty()) {
@@ -74,6 +78,17 @@ bool FormList::change() {
   text_.set_text(own != nullptr ? *own : one->defaults);
   editing_ = true;
   return false;
+}
+
+// Returns how many lines above the section go away with it.
+std::size_t FormList::switch_others_off(const FormSection& kept) {
+  std::size_t above = 0;
+  for (FormSection& other : sections_) {
+    if (&other == &kept || other.fixed || !other.on) continue;
+    other.on = false;
+    if (&other < &kept) above += other.fields.size();
+  }
+  return above;
 }
 
 void FormList::reset() {
@@ -147,8 +162,10 @@ void FormList::paint(Canvas& canvas, const Glyphs& glyphs) const {
 void FormList::paint_section(Canvas& canvas, const Glyphs& glyphs, const FormSection& section,
                              int y) const {
   const Rect row{0, y, area_.width - 1, 1};
-  const std::string text =
-      section.fixed ? section.name : fmt::format("[{}] {}", section.on ? "x" : " ", section.name);
+  const std::string text = section.fixed ? section.name
+                           : switches_ == FormSwitches::kOne
+                               ? fmt::format("({}) {}", section.on ? "x" : " ", section.name)
+                               : fmt::format("[{}] {}", section.on ? "x" : " ", section.name);
   const bool strong = section.on || section.fixed;
   const int end = canvas.text(row, kSectionMargin, y, text, {strong ? Ink::kStrong : Ink::kText});
   const int at = std::max(end + 2, kValueAt);

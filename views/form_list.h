@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -32,9 +33,12 @@ struct FormSection {
   bool fixed = false;  // always on, without a switch
 };
 
+/// How many of the sections that are not fixed can be on.
+enum class FormSwitches : std::uint8_t { kAny, kOne };
+
 class FormList {
  public:
-  explicit FormList(std::vector<FormSection> sections);
+  explicit FormList(std::vector<FormSection> sections, FormSwitches switches = FormSwitches::kAny);
 
   const std::vector<FormSection>& sections() const { return sections_; }
   /// What stands in a field instead of its default ("on" of a switch); null: nothing does.
@@ -70,12 +74,14 @@ class FormList {
   const FormField* current() const;
   Rect list_area() const;
   void list_lines();
+  std::size_t switch_others_off(const FormSection& kept);
   void paint_section(Canvas& canvas, const Glyphs& glyphs, const FormSection& section, int y) const;
   void paint_field(Canvas& canvas, const Glyphs& glyphs, const FormField& field, int y,
                    bool edited) const;
   void paint_help(Canvas& canvas, const Glyphs& glyphs) const;
 
   std::vector<FormSection> sections_;
+  FormSwitches switches_;
   std::map<std::string, std::string, std::less<>> typed_;
   std::vector<Line> lines_;
   ListCursor cursor_;

@@ -9,8 +9,9 @@ namespace {
 constexpr std::uint32_t kPanes = kInTree | kInTable;
 constexpr std::uint32_t kOneWeight = kInWeight | kInValues;
 // Screens that are one table with a filter.
-constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInEval | kInJobs | kInLog |
-                                  kInHelp | kInSweep | kInResults | kInCompare | kInPlanner;
+constexpr std::uint32_t kTables = kInMetadata | kInDiff | kInVerify | kInEval | kInQuantize |
+                                  kInJobs | kInLog | kInHelp | kInSweep | kInResults | kInCompare |
+                                  kInPlanner;
 // Those that show measured rows.
 constexpr std::uint32_t kMeasured = kInSweep | kInResults | kInCompare | kInPlanner;
 constexpr std::uint32_t kOfModel = kPanes | kOneWeight | kInHeatmap | kInForm | kTables;
@@ -136,6 +137,12 @@ constexpr std::array kTable = {
     Binding{Command::kShowEval, kInEval, "E", "another", "Screens", "choose another evaluation"},
     Binding{Command::kShowEval, kInSweep | kInResults, "E", "", "Screens",
             "what the model makes of a text with this configuration applied"},
+    Binding{Command::kShowQuantize, kPanes, "w", "quantize", "Screens",
+            "write a smaller checkpoint of it; back to the one that is written"},
+    Binding{Command::kShowQuantize, kInQuantize, "w", "another", "Screens",
+            "choose another scheme"},
+    Binding{Command::kZoom, kInQuantize, "z", "", "Look",
+            "the weight alone, the table alone, both"},
     Binding{Command::kShowResults, kPanes | kInSweep | kInForm | kInEval, "R", "", "Screens",
             "what all sweeps measured"},
     Binding{Command::kStore, kPanes, "c", "encode", "Work",
@@ -198,15 +205,15 @@ constexpr std::array kTable = {
     Binding{Command::kRedraw, kEverywhere, "Ctrl-l", "", "General", "draw the screen afresh"},
 };
 
-constexpr std::array<std::pair<Context, std::string_view>, 23> kPlaces = {{
+constexpr std::array<std::pair<Context, std::string_view>, 24> kPlaces = {{
     {kInTree, "tree"},       {kInTable, "table"},     {kInWeight, "weight"},
     {kInValues, "values"},   {kInHeatmap, "heatmap"}, {kInMetadata, "metadata"},
     {kInDiff, "diff"},       {kInVerify, "verify"},   {kInJobs, "jobs"},
     {kInLog, "log"},         {kInColumns, "columns"}, {kInPicker, "picker"},
     {kInHelp, "help"},       {kInMessage, "message"}, {kInForm, "form"},
     {kInSweep, "sweep"},     {kInResults, "results"}, {kInCompare, "compare"},
-    {kInPlanner, "planner"}, {kInEval, "evaluation"}, {kInFilter, "filter"},
-    {kInField, "field"},     {kInCommand, "command"},
+    {kInPlanner, "planner"}, {kInEval, "evaluation"}, {kInQuantize, "quantization"},
+    {kInFilter, "filter"},   {kInField, "field"},     {kInCommand, "command"},
 }};
 
 std::span<const Binding> g_table = kTable;
@@ -295,6 +302,8 @@ std::string_view command_word(Command command) {
       return "results";
     case Command::kShowEval:
       return "evaluate";
+    case Command::kShowQuantize:
+      return "quantize";
     case Command::kCompare:
       return "compare";
     case Command::kPlan:

@@ -36,9 +36,10 @@ enum Context : std::uint32_t {
   kInCompare = 1 << 17,
   kInPlanner = 1 << 18,
   kInEval = 1 << 19,
-  kInFilter = 1 << 20,  // text fields from here on
-  kInField = 1 << 21,   // a value of a form
-  kInCommand = 1 << 22,
+  kInQuantize = 1 << 20,
+  kInFilter = 1 << 21,  // text fields from here on
+  kInField = 1 << 22,   // a value of a form
+  kInCommand = 1 << 23,
 };
 inline constexpr std::uint32_t kLastContext = kInCommand;
 inline constexpr std::uint32_t kTextFields = kInFilter | kInField | kInCommand;
@@ -92,6 +93,7 @@ enum class Command : std::uint8_t {
   kShowSweep,
   kShowResults,
   kShowEval,
+  kShowQuantize,
   kCompare,
   kPlan,
   kStore,

@@ -214,6 +214,8 @@ Request ModelScreen::run(Command command) {
       return Ask::kShowSweep;
     case Command::kShowEval:
       return Ask::kShowEval;
+    case Command::kShowQuantize:
+      return Ask::kShowQuantize;
     case Command::kShowResults:
       return Ask::kShowResults;
     case Command::kStore:

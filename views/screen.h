@@ -41,6 +41,8 @@ enum class Ask : std::uint8_t {
   kShowResults,     // of all runs
   kShowEval,        // the form, for the configuration under the cursor or the open model
   kStartEval,       // the form's
+  kShowQuantize,    // on the Model screen the quantization there is, else the form
+  kStartQuantize,   // the form's
   kShowRows,        // rows_under_cursor() of the top screen, a ResultSource
   kShowNamed,       // `text`: the weight of that name
   kCompare,         // compared_sides() of the top screen

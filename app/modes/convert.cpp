@@ -15,7 +15,8 @@ namespace {
 DType target_type(const std::string& text) {
   const std::optional<DType> type = dtype_from_name(text);
   if (type == DType::kF32 || type == DType::kBF16 || type == DType::kF16) return *type;
-  throw Error(ErrorCode::kUsage, "--to " + text, "F32, BF16 or F16");
+  throw Error(ErrorCode::kUsage, "--to " + text,
+              "F32, BF16 or F16; other types with an OUT that ends in .gguf");
 }
 
 // Rows that say what was written: the same three writers as everywhere.
@@ -31,11 +32,12 @@ constexpr std::array kConvertColumns = {
 
 void run_convert(Session& session) {
   const Options& options = session.options();
+  if (options.convert_output.ends_with(".gguf")) return run_gguf(session, options.convert_output);
   ConvertOptions convert;
-  convert.type = target_type(options.convert_type);
+  convert.type = target_type(options.target);
   if (!options.convert_output.ends_with(".safetensors")) {
     throw Error(ErrorCode::kUsage, "--convert " + options.convert_output,
-                "a name that ends in .safetensors");
+                "a name that ends in .safetensors or .gguf");
   }
   const std::string& path = options.paths.front();
   const Catalog catalog = session.find(path);

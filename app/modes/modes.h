@@ -8,6 +8,7 @@ namespace qi {
 
 struct CalibrationText;
 struct EvaluationRequest;
+struct QuantizeRequest;
 
 void run_list(Session& session);
 void run_stats(Session& session);
@@ -15,11 +16,15 @@ void run_verify(Session& session);
 void run_show(Session& session);
 void run_diff(Session& session);
 void run_convert(Session& session);
+void run_quantize(Session& session);
 void run_encode(Session& session);
 void run_decode(Session& session);
 void run_sweep(Session& session);
 void run_eval(Session& session);
 void run_results(Session& session);
+
+/// --convert and --quantize to a GGUF of --to TYPE.
+void run_gguf(Session& session, const std::string& output);
 
 /// What the options of --eval and of --sweep --with ask for.
 EvaluationRequest evaluation_request(const Options& options);
@@ -27,7 +32,11 @@ EvaluationRequest evaluation_request(const Options& options);
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
 
-/// What --calibration names, cut for the model; says when it is short.
+/// What the options of --quantize ask for, without model and calibration text.
+QuantizeRequest quantize_request(const Options& options);
+/// What --calibration names, cut for the model.
+std::shared_ptr<const CalibrationText> calibration_text(const Options& options, const Model& model);
+/// The same for a session, which says when it is short.
 std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
                                                         std::vector<std::string>& inputs);
 

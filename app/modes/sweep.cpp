@@ -241,17 +241,21 @@ class SweepRun {
 
 }  // namespace
 
-std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
-                                                        std::vector<std::string>& inputs) {
-  const Options& options = session.options();
-  inputs.push_back(options.calibration);
+std::shared_ptr<const CalibrationText> calibration_text(const Options& options,
+                                                        const Model& model) {
   CalibrationOptions how;
   if (options.calibration_samples > 0) how.samples = options.calibration_samples;
   how.length = options.calibration_length;
-  const auto text = std::make_shared<const CalibrationText>(
+  return std::make_shared<const CalibrationText>(
       read_calibration(options.calibration, how, model, options.tokenizer));
-  if (!text->warning.empty())
-    session.warn({{options.calibration, text->warning}}, options.calibration);
+}
+
+std::shared_ptr<const CalibrationText> calibration_text(Session& session, const Model& model,
+                                                        std::vector<std::string>& inputs) {
+  const std::string& path = session.options().calibration;
+  inputs.push_back(path);
+  auto text = calibration_text(session.options(), model);
+  if (!text->warning.empty()) session.warn({{path, text->warning}}, path);
   return text;
 }
 

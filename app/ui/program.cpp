@@ -15,6 +15,7 @@
 
 #include "app/ui/background_diff.h"
 #include "app/ui/background_eval.h"
+#include "app/ui/background_quantize.h"
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
@@ -22,7 +23,7 @@
 #include "engine/text/escape.h"
 #include "eval/results/results_db.h"
 #include "views/diff_screen.h"
-#include "views/eval_form.h"
+#include "views/form_list.h"
 #include "views/heatmap_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
@@ -199,6 +200,12 @@ void Program::carry_out(const Request& request) {
       break;
     case Ask::kStartEval:
       start_eval();
+      break;
+    case Ask::kShowQuantize:
+      show_quantize();
+      break;
+    case Ask::kStartQuantize:
+      start_quantize();
       break;
     case Ask::kShowRows:
       show_rows();

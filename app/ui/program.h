@@ -32,10 +32,12 @@ class BackgroundDiff;
 class BackgroundStore;
 class BackgroundSweep;
 class BackgroundEval;
+class BackgroundQuantize;
 class ResultReader;
 class ResultSet;
 struct SweepReport;
 struct EvalReport;
+struct QuantizeReport;
 class FormList;
 struct VerifyReport;
 struct DiffReport;
@@ -177,6 +179,12 @@ class Program {
   void start_eval();
   void take_eval();
 
+  // --- smaller checkpoints (program_quantize.cpp)
+  /// The form; on the Model screen the checkpoint that is written, if there is one.
+  void show_quantize();
+  void start_quantize();
+  void take_quantize();
+
   void take_jobs();
   /// What the status line says beside the analysis.
   std::vector<JobStatus> other_jobs();
@@ -221,6 +229,9 @@ class Program {
   std::shared_ptr<EvalReport> eval_report_;
   std::unique_ptr<FormList> eval_choice_;         // of the last form: the next one begins with it
   std::optional<MethodConfig> eval_config_;       // what the form is for; nothing: as stored
+  std::unique_ptr<BackgroundQuantize> quantize_;  // with its report
+  std::shared_ptr<QuantizeReport> quantize_report_;
+  std::unique_ptr<FormList> quantize_choice_;
   std::unique_ptr<ResultReader> result_reader_;   // while the database is read
   std::shared_ptr<const ResultSet> all_results_;  // as read last
   std::unique_ptr<BackgroundStore> store_;        // encodes and decodes, whatever model is open

@@ -13,13 +13,14 @@
 #include "app/modes/modes.h"
 #include "app/options.h"
 #include "app/ui/background_eval.h"
+#include "app/ui/option_fields.h"
 #include "app/ui/program.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "eval/evaluation/eval_kind.h"
 #include "eval/results/machine.h"
-#include "views/eval_form.h"
 #include "views/eval_screen.h"
+#include "views/option_form.h"
 #include "views/result_source.h"
 #include "views/sweep_screen.h"
 
@@ -44,14 +45,6 @@ bool holds(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-FormField field_of(const OptionSpec& option) {
-  std::string_view help = option.help;
-  if (const std::size_t colon = help.find(": "); help.starts_with("--") && colon != help.npos) {
-    help.remove_prefix(colon + 2);
-  }
-  return {std::string(option.name.substr(2)), std::string(option.value), "", std::string(help)};
-}
-
 FormList eval_form() {
   FormSection text{"input", "what is read", {}, false, true};
   FormSection model{"compute", "how the model runs", {}, false, true};
@@ -69,7 +62,7 @@ FormList eval_form() {
     for (FormSection& one : kinds) {
       if (kind != kOptionKinds.end() && one.name == kind->second) section = &one;
     }
-    section->fields.push_back(field_of(option));
+    section->fields.push_back(option_field(option));
   }
   std::vector<FormSection> sections = std::move(kinds);
   sections.push_back(std::move(text));
@@ -78,12 +71,12 @@ FormList eval_form() {
 }
 
 /// As they are given in batch: one parser, one set of refusals.
-std::vector<std::string> arguments_of(const EvalForm::Choice& choice,
+std::vector<std::string> arguments_of(const OptionForm::Choice& choice,
                                       const std::optional<MethodConfig>& config,
                                       const std::string& path) {
   std::vector<std::string> out = {"--eval"};
   if (config) out = {"--sweep", config->family, "--with"};
-  out.push_back(fmt::format("{}", fmt::join(choice.kinds, ",")));
+  out.push_back(fmt::format("{}", fmt::join(choice.sections, ",")));
   for (const auto& [name, text] : choice.options) {
     out.push_back("--" + name);
     if (!text.empty()) out.push_back(text);
@@ -124,29 +117,30 @@ void Program::show_eval() {
   } else if (!from_eval) {
     eval_config_.reset();
   }
-  const auto check = [config = eval_config_,
-                      path = path_](const EvalForm::Choice& choice) -> std::string {
-    if (choice.kinds.empty()) return "no kind is switched on: Enter switches one";
-    try {
-      parse_options(arguments_of(choice, config, path));
-      return "";
-    } catch (const Error& error) {
-      const bool says = !error.expected.empty() && !error.expected.starts_with("see ");
-      return says ? fmt::format("{}: expected {}", error.message, error.expected) : error.message;
-    }
+  OptionForm::About about;
+  about.title = "Evaluate  " + subject;
+  about.start = Ask::kStartEval;
+  about.check = [config = eval_config_,
+                 path = path_](const OptionForm::Choice& choice) -> std::string {
+    if (choice.sections.empty()) return "no kind is switched on: Enter switches one";
+    return refusal_of([&] { parse_options(arguments_of(choice, config, path)); });
   };
-  push(std::make_unique<EvalForm>(std::move(subject),
-                                  eval_choice_ != nullptr ? *eval_choice_ : eval_form(), check));
+  about.summary = [](const OptionForm::Choice& choice) {
+    return fmt::format("{}, one after the other, on all cores", fmt::join(choice.sections, ", "));
+  };
+  about.hint = "what the database has is not measured again; finished windows are kept";
+  push(std::make_unique<OptionForm>(std::move(about),
+                                    eval_choice_ != nullptr ? *eval_choice_ : eval_form()));
 }
 
 void Program::start_eval() {
-  const auto* form = dynamic_cast<EvalForm*>(&top());
+  const auto* form = dynamic_cast<OptionForm*>(&top());
   if (form == nullptr) return;
   if (database_path().empty()) {
     return top().set_notice("no place for the results database: --db FILE says where");
   }
   trim_history();
-  const EvalForm::Choice choice = form->choice();
+  const OptionForm::Choice choice = form->choice();
   eval_choice_ = std::make_unique<FormList>(form->form());
   const Options options = parse_options(arguments_of(choice, eval_config_, path_));
   BackgroundEval::What what;
@@ -161,7 +155,7 @@ void Program::start_eval() {
   what.run.threads =
       options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
   what.run.versions = versions_line();
-  what.run.options = fmt::format("{}", fmt::join(choice.kinds, ","));
+  what.run.options = fmt::format("{}", fmt::join(choice.sections, ","));
   for (const auto& [name, text] : choice.options) {
     what.run.options += fmt::format(" --{} {}", name, text);
   }

@@ -6,6 +6,7 @@
 
 #include "app/ui/background_diff.h"
 #include "app/ui/background_eval.h"
+#include "app/ui/background_quantize.h"
 #include "app/ui/background_store.h"
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
@@ -16,6 +17,7 @@
 #include "views/eval_screen.h"
 #include "views/job_text.h"
 #include "views/jobs_screen.h"
+#include "views/quantize_screen.h"
 #include "views/sweep_screen.h"
 #include "views/verify_screen.h"
 #include "views/widgets.h"
@@ -211,6 +213,7 @@ void Program::take_jobs() {
   take_store();
   if (sweep_ != nullptr) take_sweep();
   if (eval_ != nullptr) take_eval();
+  if (quantize_ != nullptr) take_quantize();
   if (result_reader_ != nullptr) take_results_read();
   if (auto* screen = find_screen<JobsScreen>()) screen->set_jobs(queue_.snapshot());
 }
@@ -242,6 +245,10 @@ std::vector<JobStatus> Program::other_jobs() {
   }
   if (eval_ != nullptr && eval_report_->live) {
     add("evaluate", eval_report_->job, eval_report_->live->done, eval_report_->live->total);
+  }
+  if (quantize_ != nullptr) {
+    const auto percent = static_cast<std::uint64_t>(100 * quantize_report_->done);
+    add(quantize_report_->stage, quantize_report_->job, percent, 100);
   }
   if (store_ != nullptr) {
     if (const auto job = store_->running()) {
@@ -284,7 +291,12 @@ void Program::cancel_jobs(JobId id) {
                              : sweep_ != nullptr && sweep_->job() == id;
   const bool eval = id == 0 ? dynamic_cast<EvalScreen*>(&top()) != nullptr
                             : eval_ != nullptr && eval_->job() == id;
-  if (eval) {
+  const bool quantize = id == 0 ? dynamic_cast<QuantizeScreen*>(&top()) != nullptr
+                                : quantize_ != nullptr && quantize_->job() == id;
+  if (quantize) {
+    quantize_->cancel();
+    top().set_notice("cancelled: finished blocks are kept, the same folder goes on from there");
+  } else if (eval) {
     eval_->cancel();
     top().set_notice(
         "cancelled: finished windows are kept, the same evaluation goes on from there");
@@ -321,6 +333,8 @@ void Program::close_jobs() {
   sweep_report_.reset();
   eval_.reset();
   eval_report_.reset();
+  quantize_.reset();
+  quantize_report_.reset();
   result_reader_.reset();
 }
 

@@ -95,37 +95,60 @@ void check_output_folder(const std::string& path) {
   ::close(fd);
 }
 
-AtomicFolder::AtomicFolder(std::string path) : path_(std::move(path)) {
+AtomicFolder::AtomicFolder(std::string path, Unfinished unfinished)
+    : path_(std::move(path)), unfinished_(unfinished) {
   check_output_folder(path_);
   const Place place = place_of(path_);
   name_ = place.name;
   parent_fd_ = open_parent(path_, place);
   remove_leftovers(parent_fd_);
-  int made = -1;
-  do {
-    temporary_ = temporary_name();
-    made = mkdirat(parent_fd_, temporary_.c_str(), 0777);
-  } while (made != 0 && errno == EEXIST);
-  if (made != 0) fail("create a temporary folder beside it", errno);
+  make_temporary();
   temporary_path_ = (place.folder == "/" ? "" : place.folder) + "/" + temporary_;
-  fd_ = openat(parent_fd_, temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  fd_ = openat(parent_fd_, temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd_ < 0) fail("open the temporary folder", errno);
-  flock(fd_, LOCK_EX | LOCK_NB);
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0 && unfinished_ == Unfinished::kKept) {
+    let_go();
+    throw Error(ErrorCode::kUsage, fmt::format("{} is being written by another run", temporary_),
+                "one at a time", path_);
+  }
 }
 
 AtomicFolder::~AtomicFolder() {
-  discard();
+  unfinished_ == Unfinished::kKept ? let_go() : discard();
+}
+
+void AtomicFolder::make_temporary() {
+  int made = -1;
+  if (unfinished_ == Unfinished::kKept) {
+    temporary_ = name_ + ".partial";
+    made = mkdirat(parent_fd_, temporary_.c_str(), 0777);
+    if (made != 0 && errno == EEXIST) return;  // opening it tells whether it is a folder
+  } else {
+    do {
+      temporary_ = temporary_name();
+      made = mkdirat(parent_fd_, temporary_.c_str(), 0777);
+    } while (made != 0 && errno == EEXIST);
+  }
+  if (made != 0) fail("create a temporary folder beside it", errno);
+}
+
+void AtomicFolder::clear() {
+  remove_files(fd_);
 }
 
 void AtomicFolder::discard() noexcept {
   if (!temporary_path_.empty()) remove_folder(parent_fd_, temporary_.c_str());
+  let_go();
+}
+
+void AtomicFolder::let_go() noexcept {
   temporary_path_.clear();
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   if (parent_fd_ >= 0) ::close(std::exchange(parent_fd_, -1));
 }
 
 void AtomicFolder::fail(const char* call, int reason) {
-  discard();
+  unfinished_ == Unfinished::kKept ? let_go() : discard();
   throw_call(call, reason, path_);
 }
 
@@ -141,7 +164,7 @@ void AtomicFolder::need(std::uint64_t bytes) {
   const std::uint64_t free =
       checked_mul<std::uint64_t>(fs.f_bavail, fs.f_frsize).value_or(UINT64_MAX);
   if (free >= bytes) return;
-  discard();
+  if (unfinished_ == Unfinished::kRemoved) discard();
   throw Error(ErrorCode::kSpace,
               fmt::format("not enough free space: {} bytes needed, {} free", bytes, free), {},
               path_);
@@ -152,12 +175,12 @@ void AtomicFolder::commit() {
   // rename() of a folder replaces nothing but an empty folder.
   if (renameat(parent_fd_, temporary_.c_str(), parent_fd_, name_.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR) fail("rename", errno);
-    discard();
+    if (unfinished_ == Unfinished::kRemoved) discard();
     throw Error(ErrorCode::kUsage, "appeared while it was being written", "a new name", path_);
   }
-  temporary_path_.clear();
+  temporary_path_.clear();  // its name is gone
   if (fsync(parent_fd_) != 0 && errno != EINVAL) fail("fsync of the folder around it", errno);
-  discard();
+  let_go();
 }
 
 }  // namespace qi

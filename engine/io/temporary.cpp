@@ -84,6 +84,11 @@ bool is_temporary_name(std::string_view name) {
   return owner_of(name).has_value();
 }
 
+void remove_files(int folder_fd) {
+  const int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) remove_contents(fd, 0);
+}
+
 void remove_folder(int parent_fd, const char* name) {
   const int fd =
       openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -15,6 +15,9 @@ bool is_temporary_name(std::string_view name);
 /// Removes what dead runs left in the folder: their owner is gone and their lock is free.
 void remove_leftovers(int folder_fd);
 
+/// Removes the files of a folder, not the folders in it. Tells nobody when it cannot.
+void remove_files(int folder_fd);
+
 /// Removes a temporary folder and what we put into it. Tells nobody when it cannot.
 void remove_folder(int parent_fd, const char* name);
 

@@ -13,6 +13,8 @@
 
 namespace qi {
 
+struct Model;
+
 /// Every name of a whole-model type, mixtures and those of one type ("Q4_0", "Q4_K_M").
 std::span<const std::string_view> ggml_mixtures();
 /// The name as the table spells it, found without regard to case; nothing for no such name.
@@ -27,6 +29,9 @@ struct MixtureModel {
   bool tied = false;  // no head of its own: the embeddings are it
   bool importance = false;
 };
+
+/// From config.json or GGUF keys.
+MixtureModel mixture_model(const Model& model, bool importance);
 
 struct MixtureChoice {
   DType type = DType::kUnknown;  // kUnknown: left as it is

@@ -16,6 +16,17 @@ double output_error_of(const Hessian& hessian, const Numbers& before, const Numb
   return lost <= 0 ? 0 : std::sqrt(lost / whole);
 }
 
+std::vector<float> column_errors(const Numbers& before, const Numbers& after, std::uint64_t rows,
+                                 std::uint64_t cols) {
+  std::vector<float> out(cols);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const float lost = before[i] - after[i];
+    out[i % cols] += lost * lost;
+  }
+  for (float& sum : out) sum /= static_cast<float>(rows);
+  return out;
+}
+
 }  // namespace
 
 void CalibratedMatrix::row_values(std::uint64_t row, float* out) const {
@@ -29,6 +40,7 @@ void CalibratedMatrix::row_values(std::uint64_t row, float* out) const {
 Numbers hand_out(const BlockWork& work, BlockLinear linear, CalibratedMatrix matrix) {
   const Numbers& before = work.block.numbers(linear);
   const std::uint64_t rows = matrix.coded.rows, cols = matrix.coded.cols;
+  if (work.events.hold) work.events.hold(matrix.coded);
   Numbers after(before.size());
   work.workers.each((rows + kDecodedAtATime - 1) / kDecodedAtATime, before.size(),
                     [&](WorkBuffers&, std::uint64_t i) {
@@ -40,10 +52,11 @@ Numbers hand_out(const BlockWork& work, BlockLinear linear, CalibratedMatrix mat
   ErrorAccumulator sums;
   sums.add(before, after);
   matrix.errors.weight = sums.metrics();
+  const Hessian& hessian = work.inputs.hessian(input_of(linear));
   if (!matrix.errors.output_error) {
-    matrix.errors.output_error =
-        output_error_of(work.inputs.hessian(input_of(linear)), before, after, rows, work.workers);
+    matrix.errors.output_error = output_error_of(hessian, before, after, rows, work.workers);
   }
+  matrix.columns = {hessian.diagonal(), column_errors(before, after, rows, cols)};
   if (!work.workers.cancelled() && work.events.on_weight) work.events.on_weight(std::move(matrix));
   return after;
 }

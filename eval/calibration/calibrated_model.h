@@ -36,6 +36,12 @@ struct CalibratedErrors {
   std::string note;    // what it had to do otherwise: more damping, rounding; empty: nothing
 };
 
+/// What the columns of a matrix, one an input, have to do with the error. All [in].
+struct InputColumns {
+  std::vector<float> diagonal;  // of the Hessian of the inputs as the quantizer saw them
+  std::vector<float> error;     // mean square of W − W'
+};
+
 /// A finished matrix. The codes are of W[r, c] · column_scales[c] / row_scales[r]: scales that AWQ
 /// and SmoothQuant moved into what stands before (and, of a predecessor, out of its own rows).
 /// Empty scales are ones.
@@ -45,6 +51,7 @@ struct CalibratedMatrix {
   std::vector<float> column_scales;  // [in]
   std::vector<float> row_scales;     // [out]
   CalibratedErrors errors;
+  InputColumns columns = {};
 
   /// Row `row` of W', as the unchanged model would use it: [in].
   void row_values(std::uint64_t row, float* out) const;
@@ -58,6 +65,9 @@ struct CalibratedProgress {
 
 /// All may be empty.
 struct CalibratedEvents {
+  /// Changes a matrix that is just coded to what can be stored of it (scales of fewer bits), before
+  /// anything is computed with it.
+  std::function<void(CodedMatrix& coded)> hold;
   /// Matrices of a block in the order of its forward pass, blocks in theirs.
   std::function<void(CalibratedMatrix&& matrix)> on_weight;
   /// AWQ, SmoothQuant: a norm or bias as it is now, so that the model stays the same: numbers in

@@ -38,9 +38,6 @@ struct SweepRequest {
   std::string model_hash = {};
 };
 
-/// What the rules of ggml's mixtures ask of a model, from config.json or GGUF keys.
-MixtureModel mixture_model(const Model& model, bool importance);
-
 /// Whether the default selection holds it: a matrix or stack of matrices of a layer (not
 /// embeddings, head, router, norms, biases, vision or audio).
 bool is_layer_matrix(const Weight& weight);

@@ -43,7 +43,7 @@ TEST(Options, EachModeTakesItsOperands) {
   EXPECT_THAT(parse_options({"--diff", "a", "b"}).paths, ElementsAre("a", "b"));
   const Options convert = parse_options({"--convert", "o.safetensors", "--to", "F16", "m"});
   EXPECT_EQ(convert.convert_output, "o.safetensors");
-  EXPECT_EQ(convert.convert_type, "F16");
+  EXPECT_EQ(convert.target, "F16");
 }
 
 TEST(Options, NoOptionTakesAnOptionalArgument) {

@@ -7,7 +7,7 @@
 
 #include "tests/support/frame_checks.h"
 #include "tests/support/golden.h"
-#include "views/eval_form.h"
+#include "views/option_form.h"
 
 namespace qi {
 namespace {
@@ -28,44 +28,68 @@ FormList kinds_form() {
 }
 
 /// A text must be named, and a kind chosen.
-std::string refusal(const EvalForm::Choice& choice) {
-  if (choice.kinds.empty()) return "no kind";
+std::string refusal(const OptionForm::Choice& choice) {
+  if (choice.sections.empty()) return "no kind";
   for (const auto& [name, text] : choice.options) {
     if (name == "text") return "";
   }
   return "no text: a file";
 }
 
-EvalForm eval_form() {
-  EvalForm form("Llama-3.1-8B-Instruct", kinds_form(), refusal);
+OptionForm::About about() {
+  return {
+      "Evaluate  Llama-3.1-8B-Instruct", Ask::kStartEval, refusal,
+      [](const OptionForm::Choice& choice) { return choice.sections.front() + ", on all cores"; },
+      "what the database has is not measured again"};
+}
+
+OptionForm eval_form() {
+  OptionForm form(about(), kinds_form());
   form.resize({120, 36});
   return form;
 }
 
-TEST(EvalForm, ChoosesKindsAndOptions) {
-  EvalForm form = eval_form();
+TEST(OptionForm, ChoosesKindsAndOptions) {
+  OptionForm form = eval_form();
   EXPECT_EQ(press(form, "r").ask, Ask::kNothing);
   press(form, "jjj ");  // the text
   ASSERT_EQ(form.context(), kInField);
   press(form, "a b.txt");
   form.handle(key(KeyCode::kEnter));
-  EXPECT_EQ(form.choice().kinds, std::vector<std::string>{"ppl"});
+  EXPECT_EQ(form.choice().sections, std::vector<std::string>{"ppl"});
   using Options = std::vector<std::pair<std::string, std::string>>;
   EXPECT_EQ(form.choice().options, (Options{{"text", "a b.txt"}}));
   EXPECT_EQ(press(form, "r").ask, Ask::kStartEval);
   press(form, "jjj ");  // the switch
   EXPECT_EQ(form.choice().options, (Options{{"text", "a b.txt"}, {"redo", ""}}));
   press(form, "gj ");  // kld's section opens with its field
-  EXPECT_EQ(form.choice().kinds, (std::vector<std::string>{"ppl", "kld"}));
+  EXPECT_EQ(form.choice().sections, (std::vector<std::string>{"ppl", "kld"}));
   press(form, "g ");  // not ppl any more
-  EXPECT_EQ(form.choice().kinds, std::vector<std::string>{"kld"});
+  EXPECT_EQ(form.choice().sections, std::vector<std::string>{"kld"});
   // What was typed is there in the next one.
-  EvalForm next("again", form.form(), refusal);
+  OptionForm next(about(), form.form());
   EXPECT_EQ(next.choice().options, form.choice().options);
 }
 
-TEST(EvalForm, GoldensAndSizes) {
-  EvalForm form = eval_form();
+TEST(OptionForm, OfSomeSectionsOneIsOnAtATime) {
+  OptionForm form(about(),
+                  FormList({{"one", "", {{"a", "N", "", "a"}, {"b", "N", "", "b"}}, false, false},
+                            {"two", "", {{"c", "N", "", "c"}}, false, false},
+                            {"rest", "", {{"text", "FILE", "", "the text"}}, false, true}},
+                           FormSwitches::kOne));
+  form.resize({120, 36});
+  press(form, " ");
+  EXPECT_EQ(form.choice().sections, std::vector<std::string>{"one"});
+  press(form, "jjj ");  // two: the fields of one go away, the cursor stays on it
+  EXPECT_EQ(form.choice().sections, std::vector<std::string>{"two"});
+  press(form, " ");
+  EXPECT_TRUE(form.choice().sections.empty());
+  press(form, "k j ");
+  EXPECT_EQ(form.choice().sections, std::vector<std::string>{"one"});
+}
+
+TEST(OptionForm, GoldensAndSizes) {
+  OptionForm form = eval_form();
   test::expect_goldens("eval_form", form);
   press(form, "jjj x");
   test::expect_every_size(form, "Evaluate");

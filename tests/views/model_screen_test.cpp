@@ -201,8 +201,8 @@ TEST(ModelScreen, AKeyThatCannotActSaysWhy) {
   EXPECT_NE(screen.notice().find("no job"), std::string::npos);
   asked(screen, "Esc");
   EXPECT_NE(screen.notice().find("q quits"), std::string::npos);
-  asked(screen, "w");
-  EXPECT_NE(screen.notice().find("w does nothing"), std::string::npos);
+  asked(screen, "W");
+  EXPECT_NE(screen.notice().find("W does nothing"), std::string::npos);
   for (std::size_t i = 0; i < screen.table().size(); ++i) {
     screen.set_statistics(i, test::statistics(i));
   }

@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <string>
 
 #include <climits>
 #include <nlohmann/json.hpp>
 
-#include "eval/sweep/sweep.h"
+#include "engine/quant/ggml_mixture.h"
+#include "engine/tensor/model.h"
 
 namespace qi {
 namespace {
