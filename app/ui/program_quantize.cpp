@@ -65,7 +65,7 @@ void Program::show_quantize() {
     if (!return_to<QuantizeScreen>()) push(std::make_unique<QuantizeScreen>(quantize_report_));
     return;
   }
-  if (is_active(quantize_report_ != nullptr ? quantize_report_->job : std::nullopt)) {
+  if (quantize_report_ != nullptr && quantize_report_->active()) {
     return top().set_notice("one is being written: x cancels it");
   }
   const auto model = model_->table().shared_model();

@@ -30,7 +30,7 @@ void write_file(const std::string& path, std::string_view text) {
 
 }  // namespace
 
-ShardTensor shard_tensor(StoredPart part) {
+ShardTensor shard_tensor(PackedPart part) {
   return {std::move(part.name), part.dtype, std::move(part.shape),
           source_of_memory(std::move(part.bytes))};
 }

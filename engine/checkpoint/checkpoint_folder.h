@@ -24,7 +24,7 @@ struct ShardTensor {
   Shape shape;
   ByteSourcePtr source;
 };
-ShardTensor shard_tensor(StoredPart part);
+ShardTensor shard_tensor(PackedPart part);
 
 /// A safetensors file of these tensors, whole or not at all: wide numbers first, then by name, as
 /// the format's own writers order them. Returns its bytes. Throws as AtomicFile.

@@ -72,7 +72,7 @@ bool is_scattered(const CodedMatrix& matrix) {
   return !std::is_sorted(matrix.group_of.begin(), matrix.group_of.end());
 }
 
-StoredPart group_index(const std::string& name, const CodedMatrix& matrix) {
+PackedPart group_index(const std::string& name, const CodedMatrix& matrix) {
   PartWriter part(name, DType::kI32, {matrix.cols});
   std::copy(matrix.group_of.begin(), matrix.group_of.end(), part.at<std::uint32_t>(0));
   return part.take();
@@ -80,7 +80,7 @@ StoredPart group_index(const std::string& name, const CodedMatrix& matrix) {
 
 /// weight_scale [out, groups], and weight_zero_point where zeros are not all in the middle.
 void add_row_grids(const LayoutFormat& format, const std::string& module, const CodedMatrix& matrix,
-                   std::vector<StoredPart>& parts) {
+                   std::vector<PackedPart>& parts) {
   PartWriter scales(module + ".weight_scale", format.scale_type, {matrix.rows, matrix.groups});
   for (std::uint64_t i = 0; i < matrix.scales.size(); ++i) scales.set_float(i, matrix.scales[i]);
   parts.push_back(scales.take());
@@ -102,9 +102,9 @@ void add_row_grids(const LayoutFormat& format, const std::string& module, const 
   parts.push_back(part.take());
 }
 
-std::vector<StoredPart> pack_rows(const LayoutFormat& format, const std::string& module,
+std::vector<PackedPart> pack_rows(const LayoutFormat& format, const std::string& module,
                                   const CodedMatrix& matrix) {
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   const std::uint64_t words = words_of(matrix.cols, matrix.bits);
   PartWriter codes(module + ".weight_packed", DType::kI32, {matrix.rows, words});
   for (std::uint64_t r = 0; r < matrix.rows; ++r) {
@@ -121,9 +121,9 @@ std::vector<StoredPart> pack_rows(const LayoutFormat& format, const std::string&
   return parts;
 }
 
-std::vector<StoredPart> store_int8(const LayoutFormat& format, const std::string& module,
+std::vector<PackedPart> store_int8(const LayoutFormat& format, const std::string& module,
                                    const CodedMatrix& matrix) {
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   PartWriter codes(module + ".weight", DType::kI8, {matrix.rows, matrix.cols});
   for (std::uint64_t i = 0; i < matrix.codes.size(); ++i) {
     *codes.at<std::int8_t>(i) = static_cast<std::int8_t>(matrix.codes[i] - 128);
@@ -134,13 +134,13 @@ std::vector<StoredPart> store_int8(const LayoutFormat& format, const std::string
 }
 
 /// Words of a column of codes lie one below the other; zero points are one less than they are.
-std::vector<StoredPart> pack_gptq(const LayoutFormat& format, const std::string& module,
+std::vector<PackedPart> pack_gptq(const LayoutFormat& format, const std::string& module,
                                   const CodedMatrix& matrix) {
   const int bits = matrix.bits;
   const auto width = static_cast<std::uint64_t>(bits);
   const std::uint64_t out = matrix.rows;
   const std::uint64_t words = matrix.cols * width / 32;
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   PartWriter codes(module + ".qweight", DType::kI32, {words, out});
   std::vector<std::byte> line(4 * words);
   for (std::uint64_t o = 0; o < out; ++o) {
@@ -168,7 +168,7 @@ std::vector<StoredPart> pack_gptq(const LayoutFormat& format, const std::string&
 }
 
 /// Eight neighbouring outputs a word, in the order that GPU kernels unpack them in.
-std::vector<StoredPart> pack_awq(const LayoutFormat& format, const std::string& module,
+std::vector<PackedPart> pack_awq(const LayoutFormat& format, const std::string& module,
                                  const CodedMatrix& matrix) {
   constexpr std::array<unsigned, 8> kOrder = {0, 2, 4, 6, 1, 3, 5, 7};
   const std::uint64_t out = matrix.rows;
@@ -183,7 +183,7 @@ std::vector<StoredPart> pack_awq(const LayoutFormat& format, const std::string& 
       *part.at<std::uint32_t>(row * (out / 8) + c) = word;
     }
   };
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   PartWriter codes(module + ".qweight", DType::kI32, {matrix.cols, out / 8});
   for (std::uint64_t i = 0; i < matrix.cols; ++i) {
     pack_line(matrix.codes.data(), matrix.cols, i, codes);
@@ -252,7 +252,7 @@ float grid_value(const CodedMatrix& matrix, std::uint64_t row, std::uint64_t col
          (static_cast<float>(matrix.codes[row * matrix.cols + col]) - matrix.zeros[at]);
 }
 
-std::vector<StoredPart> pack_spqr(const std::string& module, const CodedMatrix& matrix) {
+std::vector<PackedPart> pack_spqr(const std::string& module, const CodedMatrix& matrix) {
   const std::vector<std::uint32_t> order = processing_order(matrix);
   std::vector<std::uint32_t> place(matrix.cols);  // where a column was coded
   for (std::uint32_t k = 0; k < matrix.cols; ++k) place[order[k]] = k;
@@ -281,7 +281,7 @@ std::vector<StoredPart> pack_spqr(const std::string& module, const CodedMatrix& 
   for (std::uint64_t k = 0; k < matrix.cols; ++k) {
     *permutation.at<std::uint16_t>(k) = static_cast<std::uint16_t>(order[k]);
   }
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   for (PartWriter* part : {&words, &offsets, &values, &permutation}) parts.push_back(part->take());
   return parts;
 }
@@ -352,7 +352,7 @@ void hold(const LayoutFormat& format, CodedMatrix& matrix) {
   }
 }
 
-std::vector<StoredPart> pack(const LayoutFormat& format, const std::string& weight,
+std::vector<PackedPart> pack(const LayoutFormat& format, const std::string& weight,
                              const CodedMatrix& matrix) {
   const std::string module = module_of(weight);
   switch (format.layout) {

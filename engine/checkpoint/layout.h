@@ -31,7 +31,7 @@ enum class Layout : std::uint8_t {
 bool holds_grids(Layout layout);
 
 /// A tensor to be stored.
-struct StoredPart {
+struct PackedPart {
   std::string name;
   DType dtype = DType::kUnknown;
   Shape shape;
@@ -58,7 +58,7 @@ void hold(const LayoutFormat& format, CodedMatrix& matrix);
 
 /// The tensors of the weight "M.weight" or "M", which hold() made ready. Needs holds_grids() and
 /// that nothing is unfit().
-std::vector<StoredPart> pack(const LayoutFormat& format, const std::string& weight,
+std::vector<PackedPart> pack(const LayoutFormat& format, const std::string& weight,
                              const CodedMatrix& matrix);
 
 /// "M" of "M.weight"; else the name itself.
@@ -79,10 +79,10 @@ class PartWriter {
   }
   /// float32 as the tensor's own type: F32, F16 or BF16.
   void set_float(std::uint64_t index, float value);
-  StoredPart take() { return std::move(part_); }
+  PackedPart take() { return std::move(part_); }
 
  private:
-  StoredPart part_;
+  PackedPart part_;
 };
 
 }  // namespace qi

@@ -63,7 +63,7 @@ class TileCoder {
   virtual void finish() {}
   /// What the tile's numbers come back as, after finish(). Any thread.
   virtual void values(const Tile& tile, float* out) const = 0;
-  virtual std::vector<StoredPart> take() = 0;
+  virtual std::vector<PackedPart> take() = 0;
 };
 
 class Float8Coder : public TileCoder {
@@ -85,7 +85,7 @@ class Float8Coder : public TileCoder {
                  tile.cols, out);
     }
   }
-  std::vector<StoredPart> take() override { return {codes_.take(), scales_.take()}; }
+  std::vector<PackedPart> take() override { return {codes_.take(), scales_.take()}; }
 
  private:
   PartWriter codes_;
@@ -119,7 +119,7 @@ class LlmInt8Coder : public TileCoder {
       for (std::uint64_t c = 0; c < tile.cols; ++c) *out++ = static_cast<float>(codes[c]) * factor;
     }
   }
-  std::vector<StoredPart> take() override {  // format 0: row by row
+  std::vector<PackedPart> take() override {  // format 0: row by row
     return {codes_.take(), scales_.take(), format_.take()};
   }
 
@@ -172,8 +172,8 @@ class Nf4Coder : public TileCoder {
     }
   }
 
-  std::vector<StoredPart> take() override {
-    std::vector<StoredPart> parts = {nibbles_.take()};
+  std::vector<PackedPart> take() override {
+    std::vector<PackedPart> parts = {nibbles_.take()};
     if (nested_) {
       PartWriter codes(name_ + ".absmax", DType::kU8, {scales_.size()});
       std::copy(nested_->codes.begin(), nested_->codes.end(), codes.at<std::uint8_t>(0));
@@ -192,7 +192,7 @@ class Nf4Coder : public TileCoder {
   }
 
  private:
-  static StoredPart floats(const std::string& name, std::span<const float> values) {
+  static PackedPart floats(const std::string& name, std::span<const float> values) {
     PartWriter part(name, DType::kF32, {values.size()});
     std::copy(values.begin(), values.end(), part.at<float>(0));
     return part.take();
@@ -258,7 +258,7 @@ class GridCoder : public TileCoder {
     }
   }
   void values(const Tile& tile, float* out) const override { coded_values(matrix_, tile, out); }
-  std::vector<StoredPart> take() override { return pack(format_, name_, matrix_); }
+  std::vector<PackedPart> take() override { return pack(format_, name_, matrix_); }
 
  private:
   LayoutFormat format_;

@@ -17,7 +17,7 @@
 namespace qi {
 
 struct QuantizedWeight {
-  std::vector<StoredPart> parts;
+  std::vector<PackedPart> parts;
   std::string digest;  // of the float32 numbers that a reader of the parts gets
 };
 

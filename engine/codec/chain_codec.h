@@ -33,6 +33,8 @@
 
 namespace qi {
 
+struct ChainRun;
+
 /// What is known of each number: its lower version and that one's step, in the units of the higher
 /// version's numbers.
 struct ChainGiven {
@@ -67,12 +69,11 @@ class ChainEncoder {
   };
 
   template <ChainKind kKind>
-  void choose_cuts(const ChainOrder<kKind>& order, const ChainGiven& given,
-                   const std::uint16_t* numbers);
+  void choose_cuts(const ChainNumbers& kind, const ChainOrder<kKind>& order,
+                   const ChainGiven& given, const std::uint16_t* numbers);
   template <ChainKind kKind>
-  void plan(const ChainOrder<kKind>& order, const ChainGiven& given, const std::uint16_t* numbers);
-  template <ChainKind kKind>
-  void run(const ChainOrder<kKind>& order, const ChainGiven& given, const std::uint16_t* numbers);
+  void plan(const ChainNumbers& kind, const ChainOrder<kKind>& order, const ChainGiven& given,
+            const std::uint16_t* numbers);
   void put_low_bits(std::uint32_t value, unsigned count);
   void put_tables(std::vector<std::byte>& out);
   void encode_symbols();
@@ -118,8 +119,9 @@ class ChainDecoder {
   std::uint32_t take_symbol(std::uint32_t of_class);
   std::uint32_t take_low_bits(unsigned count);
   template <ChainKind kKind>
-  void run(const ChainOrder<kKind>& order, const ChainGiven& given, bool has_digits,
-           std::uint16_t* numbers);
+  void cut_cells(const ChainOrder<kKind>& order, ChainRun& run, std::size_t count);
+  void decode_runs(const ChainNumbers& kind, const ChainGiven& given, bool has_digits,
+                   std::uint16_t* numbers);
 
   PairDigits digits_;
   std::array<std::uint8_t, kCellClasses> cuts_{};

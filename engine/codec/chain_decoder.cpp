@@ -29,6 +29,10 @@ std::uint32_t take_frequency(std::span<const std::byte>& from) {
   return (low & 0x7F) | high << 7;
 }
 
+ChainDigit digit_of(const ChainRun& run, std::size_t i) {
+  return ChainDigit(static_cast<std::uint32_t>(std::max(1, run.count[i])));
+}
+
 }  // namespace
 
 ChainDecoder::ChainDecoder(CodecPath path) : digits_(pair_kernels(path)) {}
@@ -43,8 +47,8 @@ ChainDecoder::Head ChainDecoder::take_head(std::span<const std::byte>& block) {
   }
   // A cell without a grid has no slices.
   if (cuts_[kOpenClass] != 0) bad_chain("cuts");
-  return {load_u32(at + 10), load_u32(at + 14), load_u32(at + 18), load_u32(at + 22),
-          load_u16(at + 26), (flags & kChainHasDigits) != 0};
+  return {load_u32(at + 10), load_u32(at + 14), load_u32(at + 18),
+          load_u32(at + 22), load_u16(at + 26), (flags & kChainHasDigits) != 0};
 }
 
 void ChainDecoder::take_tables(std::uint32_t mask, std::span<const std::byte>& block) {
@@ -99,58 +103,69 @@ std::uint32_t ChainDecoder::take_low_bits(unsigned count) {
   return static_cast<std::uint32_t>(value);
 }
 
+// Cells of classes with a cut become slices of them, or numbers.
 template <ChainKind kKind>
-void ChainDecoder::run(const ChainOrder<kKind>& order, const ChainGiven& given, bool has_digits,
-                       std::uint16_t* numbers) {
+void ChainDecoder::cut_cells(const ChainOrder<kKind>& order, ChainRun& run, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto of_class = static_cast<std::uint32_t>(run.of_class[i]);
+    const std::uint8_t cut = cuts_[of_class];
+    if (cut == static_cast<std::uint8_t>(CellCut::kWhole)) continue;
+    const auto symbol = static_cast<int>(take_symbol(of_class));
+    if (symbol == static_cast<int>(kChainEscape)) {
+      run.first[i] = 0;
+      run.count[i] = 1;
+    } else if (cut == static_cast<std::uint8_t>(CellCut::kEach)) {
+      run.first[i] += symbol - kEachOrigin;
+      run.count[i] = 1;
+    } else {
+      const unsigned log = slices_log(cut);
+      const int j = symbol - slice_origin(log);
+      const auto base = static_cast<std::uint32_t>(run.base[i]);
+      const auto begin = [&](int at) {
+        return static_cast<std::int32_t>(
+            order.slice_begin(run.center[i], run.step[i], base, at, log));
+      };
+      run.first[i] = begin(j);
+      run.count[i] = begin(j + 1) - run.first[i];
+    }
+  }
+}
+
+void ChainDecoder::decode_runs(const ChainNumbers& kind, const ChainGiven& given, bool has_digits,
+                               std::uint16_t* numbers) {
+  ChainRun run;
   PairEntries entries{};
-  std::array<std::uint32_t, kChainRun> first;
-  std::array<std::uint32_t, kChainRun> base;
-  std::array<unsigned, kChainRun> low_bits;
   std::array<std::uint16_t, kChainRun> digits{};
+  std::array<std::uint16_t, kChainRun> out;
   std::array<std::uint64_t, kChainRun / kPairLanes> ignored;
+  const bool has_cuts =
+      std::any_of(cuts_.begin(), cuts_.end(), [](std::uint8_t cut) { return cut != 0; });
   for (std::size_t begin = 0; begin < given.count; begin += kChainRun) {
     const std::size_t count = std::min(kChainRun, given.count - begin);
-    for (std::size_t k = 0; k < count; ++k) {
-      const float center = given.center[begin + k];
-      const float step = given.step[begin + k];
-      ChainCell cell{0, order.all()};
-      std::uint32_t of_class = kOpenClass;
-      base[k] = 0;
-      if (ChainOrder<kKind>::usable(center, step)) {
-        base[k] = ChainOrder<kKind>::base_of(step);
-        cell = order.cell(center, step, base[k]);
-        of_class = cell_class(cell.count);
-      }
-      const std::uint8_t cut = cuts_[of_class];
-      if (cut != 0) {
-        const auto symbol = static_cast<int>(take_symbol(of_class));
-        if (symbol == static_cast<int>(kChainEscape)) {
-          cell = {0, 1};
-        } else if (cut == static_cast<std::uint8_t>(CellCut::kEach)) {
-          cell = {cell.first + static_cast<std::uint32_t>(symbol - kEachOrigin), 1};
-        } else {
-          const unsigned log = slices_log(cut);
-          const int j = symbol - slice_origin(log);
-          cell.first = order.slice_begin(center, step, base[k], j, log);
-          cell.count = order.slice_begin(center, step, base[k], j + 1, log) - cell.first;
-        }
-      }
-      const ChainDigit digit(std::max(1U, cell.count));
-      first[k] = cell.first;
-      low_bits[k] = digit.low_bits;
-      set_entry(entries, k, digit.radix);
+    run.load(given, begin);
+    find_cells(kind, run);
+    if (has_cuts) {
+      with_order(kind, [&](const auto& order) { cut_cells(order, run, count); });
+    }
+    std::fill(run.count.begin() + static_cast<std::ptrdiff_t>(count), run.count.end(), 1);
+    const bool all_whole = set_entries(run, entries);
+    if (!all_whole) {
+      for (std::size_t i = 0; i < count; ++i) set_entry(entries, i, digit_of(run, i).radix);
     }
     if (has_digits) {
-      const std::size_t groups = (count + kPairLanes - 1) / kPairLanes;
-      for (std::size_t k = count; k < groups * kPairLanes; ++k) set_entry(entries, k, 1);
-      digits_.decode(entries, 1, kRunLookups.data(), groups,
+      digits_.decode(entries, 1, kRunLookups.data(), (count + kPairLanes - 1) / kPairLanes,
                      reinterpret_cast<std::byte*>(digits.data()), ignored.data());
     }
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::uint32_t place = std::uint32_t{digits[k]} << low_bits[k];
-      const std::uint32_t ordinal = first[k] + (place | take_low_bits(low_bits[k]));
-      numbers[begin + k] = static_cast<std::uint16_t>(ChainOrder<kKind>::word(ordinal, base[k]));
+    if (!all_whole) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const unsigned low = digit_of(run, i).low_bits;
+        if (low == 0) continue;
+        run.first[i] += static_cast<std::int32_t>(take_low_bits(low));
+        run.first[i] += (digits[i] << low) - digits[i];
+      }
     }
+    set_numbers(kind, run, digits, out);
+    std::memcpy(numbers + begin, out.data(), 2 * count);
   }
 }
 
@@ -191,7 +206,7 @@ void ChainDecoder::decode(const ChainNumbers& kind, const ChainGiven& given,
   if (!low.empty()) std::memcpy(low_bytes_.data(), low.data(), low.size());
   if (block.size() != kChainEscapeBytes * std::uint64_t{head.escapes}) bad_chain("escapes");
 
-  with_order(kind, [&](const auto& order) { run(order, given, head.has_digits, numbers); });
+  decode_runs(kind, given, head.has_digits, numbers);
 
   if (head.has_digits) digits_.finish();
   const auto is_start = [](std::uint32_t x) { return x == kRansStateLow; };

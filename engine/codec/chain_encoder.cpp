@@ -64,23 +64,20 @@ struct Coded {
   bool escape = false;
 };
 
-/// A number before its cell: everything that its cut does not change.
+/// A number of a run and its cell: everything that its cut does not change.
 template <ChainKind kKind>
 class Placed {
  public:
-  Placed(const ChainOrder<kKind>& order, float center, float step, std::uint32_t word)
-      : order_(order), center_(center), step_(step), word_(word) {
-    if (!ChainOrder<kKind>::usable(center, step)) {
-      cell_ = {0, order.all()};
-      of_class_ = kOpenClass;
-    } else {
-      base_ = ChainOrder<kKind>::base_of(step);
-      cell_ = order.cell(center, step, base_);
-      of_class_ = cell_class(cell_.count);
-    }
-    ordinal_ = ChainOrder<kKind>::of(word, base_);
-    has_ordinal_ = ChainOrder<kKind>::word(ordinal_, base_) == word;
-  }
+  Placed(const ChainOrder<kKind>& order, const ChainRun& run, std::size_t i, std::uint32_t word)
+      : order_(order),
+        center_(run.center[i]),
+        step_(run.step[i]),
+        word_(word),
+        base_(static_cast<std::uint32_t>(run.base[i])),
+        cell_{static_cast<std::uint32_t>(run.first[i]), static_cast<std::uint32_t>(run.count[i])},
+        of_class_(static_cast<std::uint32_t>(run.of_class[i])),
+        ordinal_(ChainOrder<kKind>::of(word, base_)),
+        has_ordinal_(ChainOrder<kKind>::word(ordinal_, base_) == word) {}
   std::uint32_t of_class() const { return of_class_; }
   std::uint32_t ordinal() const { return ordinal_; }
 
@@ -117,11 +114,11 @@ class Placed {
   const float center_;
   const float step_;
   const std::uint32_t word_;
-  std::uint32_t base_ = 0;
-  ChainCell cell_;
-  std::uint32_t of_class_ = 0;
-  std::uint32_t ordinal_ = 0;
-  bool has_ordinal_ = false;
+  const std::uint32_t base_;
+  const ChainCell cell_;
+  const std::uint32_t of_class_;
+  const std::uint32_t ordinal_;
+  const bool has_ordinal_;
 };
 
 }  // namespace
@@ -130,16 +127,20 @@ ChainEncoder::ChainEncoder(CodecPath path) : kernels_(pair_kernels(path)) {}
 
 // Each class by the cut that costs least.
 template <ChainKind kKind>
-void ChainEncoder::choose_cuts(const ChainOrder<kKind>& order, const ChainGiven& given,
-                               const std::uint16_t* numbers) {
+void ChainEncoder::choose_cuts(const ChainNumbers& kind, const ChainOrder<kKind>& order,
+                               const ChainGiven& given, const std::uint16_t* numbers) {
   const auto costs = std::make_unique<CutCosts>();
   const std::size_t runs = (given.count + kChainRun - 1) / kChainRun;
   const std::size_t every = std::max<std::size_t>(1, given.count / kCutSample);
   std::size_t taken = 0;
+  ChainRun run;
   for (std::size_t r = 0; r < runs; r += every) {
-    const std::size_t end = std::min(given.count, (r + 1) * kChainRun);
-    for (std::size_t i = r * kChainRun; i < end; ++i, ++taken) {
-      const Placed<kKind> placed(order, given.center[i], given.step[i], numbers[i]);
+    const std::size_t begin = r * kChainRun;
+    const std::size_t count = std::min(kChainRun, given.count - begin);
+    run.load(given, begin);
+    find_cells(kind, run);
+    for (std::size_t k = 0; k < count; ++k, ++taken) {
+      const Placed<kKind> placed(order, run, k, numbers[begin + k]);
       if (placed.of_class() == kOpenClass) continue;
       const std::optional<int> slice = placed.finest_slice();
       for (std::uint8_t cut = 0; cut < kCellCuts; ++cut) {
@@ -180,8 +181,9 @@ void ChainEncoder::put_low_bits(std::uint32_t value, unsigned count) {
 
 // Symbols, digits, low bits and escapes of all numbers; the digits' bound.
 template <ChainKind kKind>
-void ChainEncoder::plan(const ChainOrder<kKind>& order, const ChainGiven& given,
-                        const std::uint16_t* numbers) {
+void ChainEncoder::plan(const ChainNumbers& kind, const ChainOrder<kKind>& order,
+                        const ChainGiven& given, const std::uint16_t* numbers) {
+  ChainRun run;
   PairEntries entries{};
   std::array<std::uint16_t, kChainRun> digits;
   std::array<std::uint64_t, kChainRun / kPairLanes> ignored;
@@ -189,13 +191,15 @@ void ChainEncoder::plan(const ChainOrder<kKind>& order, const ChainGiven& given,
   for (std::size_t begin = 0; begin < given.count; begin += kChainRun) {
     const std::size_t count = std::min(kChainRun, given.count - begin);
     const std::size_t groups = (count + kPairLanes - 1) / kPairLanes;
+    run.load(given, begin);
+    find_cells(kind, run);
     for (std::size_t k = count; k < groups * kPairLanes; ++k) {
       set_entry(entries, k, 1);
       digits[k] = 0;
     }
     for (std::size_t k = 0; k < count; ++k) {
       const std::size_t i = begin + k;
-      const Placed<kKind> placed(order, given.center[i], given.step[i], numbers[i]);
+      const Placed<kKind> placed(order, run, k, numbers[i]);
       const std::uint8_t cut = cuts_[placed.of_class()];
       const std::optional<int> slice =
           cut >= static_cast<std::uint8_t>(CellCut::kSlices) ? placed.finest_slice() : std::nullopt;
@@ -324,13 +328,6 @@ std::span<const std::byte> ChainEncoder::put_block() {
   return out_;
 }
 
-template <ChainKind kKind>
-void ChainEncoder::run(const ChainOrder<kKind>& order, const ChainGiven& given,
-                       const std::uint16_t* numbers) {
-  choose_cuts(order, given, numbers);
-  plan(order, given, numbers);
-}
-
 std::span<const std::byte> ChainEncoder::encode(const ChainNumbers& kind, const ChainGiven& given,
                                                 const std::uint16_t* numbers) {
   symbols_.clear();
@@ -347,7 +344,10 @@ std::span<const std::byte> ChainEncoder::encode(const ChainNumbers& kind, const 
   grow(radix_digit_, groups * kPairLanes);
   grow(refills_, groups * (kPairLanes / 8));
   grow(bytes_, groups * kPairLanes + kPairAhead);
-  with_order(kind, [&](const auto& order) { run(order, given, numbers); });
+  with_order(kind, [&](const auto& order) {
+    choose_cuts(kind, order, given, numbers);
+    plan(kind, order, given, numbers);
+  });
   return put_block();
 }
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/codec/chain_codec.h"
+#include "engine/codec/chain_runs.h"
 
 namespace qi {
 
@@ -14,9 +14,7 @@ inline constexpr std::size_t kChainStateBytes = 3 * kPairLanes;
 inline constexpr std::size_t kChainEscapeBytes = 6;
 inline constexpr std::uint8_t kChainHasDigits = 1;
 
-/// The lookups of a run: number i of it has entry 64 + i. Entry 0, which the kernels keep apart, is
-/// not among them.
-inline constexpr std::size_t kFirstEntry = 64;
+/// What set_entries() and set_entry() set.
 inline constexpr std::array<std::int8_t, kChainRun> kRunLookups = [] {
   std::array<std::int8_t, kChainRun> lookups{};
   for (std::size_t i = 0; i < kChainRun; ++i) {

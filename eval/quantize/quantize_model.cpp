@@ -135,7 +135,7 @@ class ModelQuantizer {
       tell(std::move(facts), matrix.weight, quantized);
     }
     digests_[name] = std::move(quantized.digest);
-    for (StoredPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
+    for (PackedPart& part : quantized.parts) tensors_.push_back(shard_tensor(std::move(part)));
     if (!matrix.column_scales.empty() || !matrix.row_scales.empty()) {
       scales_[name] = {std::move(matrix.column_scales), std::move(matrix.row_scales)};
     }
@@ -143,7 +143,7 @@ class ModelQuantizer {
 
   void tell(QuantizedFacts facts, const Weight& weight, const QuantizedWeight& quantized) const {
     facts.bytes_in = weight.size_bytes;
-    for (const StoredPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
+    for (const PackedPart& part : quantized.parts) facts.bytes_out += part.bytes.size();
     events_.on_weight(facts);
   }
 
@@ -198,7 +198,7 @@ class ModelQuantizer {
             tell(std::move(facts), weight, quantized);
           }
           digests[weight.name] = std::move(quantized.digest);
-          for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
+          for (PackedPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
           progress("quantize", block, fraction(done));
         } else {
           add_plain(weight, tensors);

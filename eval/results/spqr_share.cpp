@@ -1,5 +1,6 @@
 #include "eval/results/spqr_share.h"
 
+#include "engine/io/error.h"
 #include "engine/methods/calibrated_options.h"
 
 namespace qi {
@@ -7,10 +8,7 @@ namespace {
 
 constexpr double kOutlierBytes = 4;
 
-}  // namespace
-
-std::optional<SpqrShare> spqr_share(const ResultRow& row) {
-  if (row.config.family != "spqr" || row.weights == 0) return std::nullopt;
+std::optional<SpqrShare> share_of(const ResultRow& row) {
   const SpqrOptions options = spqr_options(row.config.params);
   if (row.is_total()) {
     if (!row.outlier_share) return std::nullopt;
@@ -24,6 +22,17 @@ std::optional<SpqrShare> spqr_share(const ResultRow& row) {
   const double outliers = (static_cast<double>(row.bytes_out) - plain) / kOutlierBytes;
   const double share = outliers / static_cast<double>(row.weights);
   return SpqrShare{spqr_average_bits(options, share), share};
+}
+
+}  // namespace
+
+std::optional<SpqrShare> spqr_share(const ResultRow& row) {
+  if (row.config.family != "spqr" || row.weights == 0) return std::nullopt;
+  try {
+    return share_of(row);
+  } catch (const Error&) {
+    return std::nullopt;  // a database may hold anything
+  }
 }
 
 }  // namespace qi

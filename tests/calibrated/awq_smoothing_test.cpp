@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -118,6 +122,188 @@ TEST(Smoothing, AgreesWithTheVector) {
     above += (out[k] - y) * (out[k] - y), below += y * y;
   }
   EXPECT_LE(std::sqrt(above / below), layer.facts["tolerance"]["out_rel"].get<double>());
+}
+
+ColumnRanges ranges_of(const SolverCase& layer) {
+  ColumnRanges ranges(layer.cols);
+  ranges.add(layer.x.data(), layer.tokens);
+  return ranges;
+}
+
+Workers some_workers(unsigned threads) {
+  Workers workers;
+  workers.threads = threads;
+  workers.pool = std::make_shared<ThreadPool>(threads);
+  return workers;
+}
+
+TEST(AwqSearch, LossesAreThoseOfTheOutputsWhateverTheTokens) {
+  for (const std::uint64_t tokens : {30, 300}) {  // fewer and more than columns
+    const SolverCase layer(70, 100, tokens, 4);
+    const MatrixView weight = weight_view(layer);
+    std::vector<float> changed = layer.w;
+    for (std::size_t k = 0; k < changed.size(); k += 3) changed[k] += 0.01f;
+    double sum = 0;
+    for (std::uint64_t t = 0; t < tokens; ++t) {
+      for (std::uint64_t r = 0; r < layer.rows; ++r) {
+        double off = 0;
+        for (std::uint64_t c = 0; c < layer.cols; ++c) {
+          const std::uint64_t k = r * layer.cols + c;
+          off += static_cast<double>(layer.x[t * layer.cols + c]) * (layer.w[k] - changed[k]);
+        }
+        sum += off * off;
+      }
+    }
+    const auto loss = awq_output_loss({&weight, 1}, input_view(layer), {});
+    const double expected = sum / static_cast<double>(tokens * layer.rows);
+    EXPECT_NEAR(loss({&changed, 1}) / expected, 1, 1e-4);
+  }
+}
+
+TEST(AwqSearch, ThreadsAndOddShapesChangeNothing) {
+  for (const auto& [rows, cols, group] :
+       {std::tuple(1, 1, 128), {1, 130, 64}, {70, 100, 0}, {130, 200, 48}}) {
+    SolverCase layer(static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), 90, 4);
+    if (rows > 4) {
+      for (std::uint64_t c = 0; c < layer.cols; ++c) layer.w[3 * layer.cols + c] = 0;
+      for (std::uint64_t t = 0; t < layer.tokens; ++t) layer.x[t * layer.cols + 7] = 0;
+    }
+    AwqOptions options;
+    options.group = static_cast<std::uint64_t>(group);
+    options.zero_point = rows != 70;
+    options.grid = 5;
+    const MatrixView weight = weight_view(layer), x = input_view(layer);
+    AwqScales found[2];
+    std::vector<float> clips[2];
+    for (unsigned k = 0; k < 2; ++k) {
+      const Workers workers = some_workers(1 + 2 * k);
+      found[k] = awq_scales({&weight, 1}, ranges_of(layer).mean_abs(), options, workers,
+                            awq_output_loss({&weight, 1}, x, workers));
+      clips[k] = awq_clips(weight, x, options, workers);
+    }
+    EXPECT_EQ(found[0].scales, found[1].scales);
+    EXPECT_EQ(found[0].history, found[1].history);
+    EXPECT_EQ(clips[0], clips[1]);
+    for (const float scale : found[0].scales) EXPECT_TRUE(std::isfinite(scale) && scale > 0);
+    // The kept clip's error is the least, counted on the tokens themselves.
+    const std::uint64_t width = group == 0 ? layer.cols : options.group;
+    const std::uint64_t groups = (layer.cols + width - 1) / width;
+    ASSERT_EQ(clips[0].size(), layer.rows * groups);
+    const auto error_with = [&](std::uint64_t r, std::uint64_t g, float clip) {
+      const std::uint64_t begin = g * width, count = std::min(width, layer.cols - begin);
+      const float* const row = layer.w.data() + r * layer.cols + begin;
+      std::vector<float> part(row, row + count);
+      for (float& value : part) value = std::clamp(value, -clip, clip);
+      const RtnFormat format{RtnStyle::kAwq, options.bits, !options.zero_point};
+      const auto values = test::values_of(rtn_matrix(part.data(), 1, count, format, 0, {}));
+      double sum = 0;
+      for (std::uint64_t t = 0; t < layer.tokens; ++t) {
+        double off = 0;
+        for (std::uint64_t c = 0; c < count; ++c) {
+          off += static_cast<double>(layer.x[t * layer.cols + begin + c]) * (values[c] - row[c]);
+        }
+        sum += off * off;
+      }
+      return sum;
+    };
+    for (std::uint64_t r = 0; r < std::min<std::uint64_t>(layer.rows, 9); ++r) {
+      for (std::uint64_t g = 0; g < groups; ++g) {
+        const RtnRange range = rtn_range(layer.w.data() + r * layer.cols + g * width,
+                                         std::min(width, layer.cols - g * width));
+        const float most = std::max(std::abs(range.low), std::abs(range.high));
+        const double kept = error_with(r, g, clips[0][r * groups + g]);
+        EXPECT_LE(clips[0][r * groups + g], most);
+        for (int i = 0; i < 2; ++i) {  // max_shrink 0.5 of 5
+          const float other = most * (1 - static_cast<float>(i) / 5);
+          EXPECT_LE(kept, error_with(r, g, other) * 1.0001 + 1e-12);
+        }
+      }
+    }
+  }
+}
+
+TEST(AwqSearch, RefusesWhatIsNotFinite) {
+  SolverCase layer(4, 16, 20, 9);
+  const auto refusal = [&] {
+    const MatrixView weight = weight_view(layer);
+    return test::thrown_by([&] {
+      awq_scales({&weight, 1}, ranges_of(layer).mean_abs(), {}, {},
+                 awq_output_loss({&weight, 1}, input_view(layer), {}));
+    });
+  };
+  layer.x[3 * 16 + 5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(refusal().code, ErrorCode::kBadValue);
+  EXPECT_THAT(refusal().message, testing::HasSubstr("column 5"));
+  layer.x[3 * 16 + 5] = 0;
+  layer.w[2 * 16 + 3] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(refusal().message, testing::HasSubstr("row 2, column 3"));
+  const MatrixView weight = weight_view(layer);
+  EXPECT_EQ(test::class_of([&] {
+              awq_scales({&weight, 1}, std::vector<float>(15), {}, {}, {});
+            }),
+            "bad_shape");
+}
+
+TEST(Smoothing, ScalesOfDeadColumnsAndOfRangesAreFinite) {
+  SolverCase layer(4, 16, 20, 9);
+  for (std::uint64_t t = 0; t < layer.tokens; ++t) layer.x[t * 16 + 5] = 0;
+  for (std::uint64_t r = 0; r < layer.rows; ++r) layer.w[r * 16 + 6] = 0;
+  const MatrixView weight = weight_view(layer);
+  for (const SmoothStyle style : {SmoothStyle::kAbsmax, SmoothStyle::kRange}) {
+    SmoothOptions options;
+    options.style = style, options.alpha = 0.8;
+    const auto scales = smooth_scales(ranges_of(layer), {&weight, 1}, options);
+    for (const float scale : scales) EXPECT_TRUE(std::isfinite(scale) && scale >= 1e-5f);
+    EXPECT_EQ(scales[5], 1e-5f);
+  }
+  layer.x[3 * 16 + 9] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(test::thrown_by([&] {
+                smooth_scales(ranges_of(layer), {&weight, 1}, {});
+              }).message,
+              testing::HasSubstr("column 9"));
+  SmoothOptions options;
+  options.alpha = 1.5;
+  EXPECT_EQ(test::class_of([&] {
+              smooth_scales(ColumnRanges(16), {&weight, 1}, options);
+            }),
+            "usage");
+}
+
+TEST(HessianTest, IsTheRunningMeanOverSequences) {
+  const SolverCase layer(5, 300, 60, 3);  // two tiles
+  Hessian hessian(300);
+  const std::uint64_t lengths[] = {10, 1, 0, 49};
+  std::uint64_t at = 0;
+  for (const std::uint64_t length : lengths) {
+    hessian.add(layer.x.data() + at * 300, length, {});
+    at += length;
+  }
+  EXPECT_EQ(hessian.sequences(), 3u);  // one was empty
+  EXPECT_EQ(hessian.tokens(), 60u);
+  const auto expected = [&](std::uint64_t i, std::uint64_t j) {
+    double sum = 0;
+    for (std::uint64_t t = 0; t < 60; ++t) {
+      sum += static_cast<double>(layer.x[t * 300 + i]) * layer.x[t * 300 + j];
+    }
+    return sum * 2 / 3;
+  };
+  for (std::uint64_t i = 0; i < 300; i += 7) {
+    for (std::uint64_t j = 0; j <= i; j += 5) {
+      EXPECT_NEAR(hessian.lower()[i * 300 + j], expected(i, j), 1e-3) << i << " " << j;
+    }
+  }
+  const std::vector<float> zeros(layer.w.size());
+  double outputs = 0;
+  for (std::uint64_t t = 0; t < 60; ++t) {
+    for (std::uint64_t r = 0; r < 5; ++r) {
+      double y = 0;
+      for (std::uint64_t c = 0; c < 300; ++c) {
+        y += static_cast<double>(layer.x[t * 300 + c]) * layer.w[r * 300 + c];
+      }
+      outputs += y * y;
+    }
+  }
+  EXPECT_NEAR(hessian.error(layer.w.data(), zeros.data(), 5, {}) / (outputs * 2 / 3), 1, 1e-4);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 namespace qi {
 namespace {
 
+using Numbers = std::vector<float>;
 constexpr std::uint64_t kWidth = 32, kInner = 48, kTokensInAll = 50, kSample = 24, kBlocks = 2;
 
 /// Small random weights: as many heads of keys as of queries, and biases.

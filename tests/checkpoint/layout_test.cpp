@@ -146,9 +146,9 @@ TEST_P(Repack, GivesTheBytesOfTheFolder) {
     CodedMatrix matrix = coded(weight);
     ASSERT_EQ(unfit(GetParam().format, matrix.rows, matrix.cols), "");
     hold(GetParam().format, matrix);
-    const std::vector<StoredPart> parts = pack(GetParam().format, weight.name, matrix);
+    const std::vector<PackedPart> parts = pack(GetParam().format, weight.name, matrix);
     EXPECT_EQ(parts.size(), weight.parts.size());
-    for (const StoredPart& part : parts) {
+    for (const PackedPart& part : parts) {
       const auto found = raw_.find(part.name);
       ASSERT_NE(found, raw_.end()) << part.name;
       EXPECT_EQ(part.shape, found->second.shape) << part.name;
@@ -244,7 +244,7 @@ TEST(Layout, ReadsBackAsTheMatrixForEveryShape) {
     QuantizedWeight quantized =
         quantize_coded(c.format, "model.layers.0.mlp.up_proj.weight", matrix, workers);
     std::vector<ShardTensor> tensors;
-    for (StoredPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
+    for (PackedPart& part : quantized.parts) tensors.push_back(shard_tensor(std::move(part)));
     write_shard(dir / "model.safetensors", std::move(tensors));
     const Model model = open_path(dir / "model.safetensors");
     ASSERT_EQ(model.weights.size(), 1u);
@@ -279,7 +279,7 @@ class Coded {
     const QuantScheme& table = *find_quant_scheme(scheme);
     const QuantizedWeight quantized =
         quantize_rows(table, layout_format(table, DType::kF32), model, model.weights[0], Workers());
-    for (const StoredPart& part : quantized.parts) parts_[part.name] = part;
+    for (const PackedPart& part : quantized.parts) parts_[part.name] = part;
   }
 
   void expect_equal(const std::string& part, const std::string& expected) const {
@@ -287,12 +287,12 @@ class Coded {
     EXPECT_TRUE(parts_.at(part).bytes == vectors_.at("expected." + expected).bytes) << part;
   }
   const VectorTensors& vectors() const { return vectors_; }
-  const StoredPart& part(const std::string& name) const { return parts_.at(name); }
+  const PackedPart& part(const std::string& name) const { return parts_.at(name); }
 
  private:
   TempDir dir_;
   VectorTensors vectors_;
-  std::map<std::string, StoredPart> parts_;
+  std::map<std::string, PackedPart> parts_;
 };
 
 TEST(RowCoder, Float8CodesAreThoseOfTheVectors) {
