@@ -61,7 +61,6 @@ class ModelQuantizer {
         folder_(request.output, plan_.identity, plan_.shards.size(), request.restart) {}
 
   QuantizeResult run() {
-    for (const std::string& text : plan_.notes) note(text);
     for (std::uint64_t block = 0; block < plan_.blocks(); ++block) {
       result_.kept_blocks += folder_.has(block) ? 1 : 0;
     }
@@ -333,7 +332,7 @@ MethodConfig scheme_method(const QuantScheme& scheme, const GridOptions& options
     if (!is_free) {
       throw Error(ErrorCode::kUsage, fmt::format("--{} with --to {}", name, scheme.name),
                   scheme.free_options.empty() ? "no such option"
-                                              : fmt::format("of {}", scheme.free_options));
+                                              : fmt::format("one of {}", scheme.free_options));
     }
     grid[name] = values;
   }

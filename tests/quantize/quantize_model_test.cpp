@@ -125,8 +125,9 @@ TEST_F(QuantizeModelTest, GoesOnAtTheBlockWhereItStopped) {
   EXPECT_THAT(thrown_by([&] { quantize_model(other, {}); }).message, HasSubstr("other options"));
 
   std::vector<std::string> notes;
-  const QuantizeResult result =
-      quantize_model(asked, {{}, [&](const std::string& text) { notes.push_back(text); }});
+  events = {};
+  events.on_note = [&](const std::string& text) { notes.push_back(text); };
+  const QuantizeResult result = quantize_model(asked, events);
   EXPECT_FALSE(result.cancelled);
   EXPECT_EQ(result.kept_blocks, 2u);
   EXPECT_THAT(notes, testing::Contains("2 of 4 blocks are there from an earlier run"));
