@@ -9,6 +9,7 @@
 #include "app/options.h"
 #include "app/result_rows.h"
 #include "app/weight_rows.h"
+#include "engine/checkpoint/quant_scheme.h"
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
 #include "engine/text/width.h"
@@ -168,9 +169,48 @@ std::string diff_topic() {
 
 std::string convert_topic() {
   return "qinspect --convert OUT --to TYPE PATH\n\n"
-         "Writes the logical weights, dequantized, as one safetensors file OUT. TYPE is F32, BF16\n"
-         "or F16 (rounded to nearest even). OUT appears whole or not at all; --force replaces an\n"
-         "existing file, never a file that is read.\n";
+         "Writes the logical weights, dequantized, as one safetensors file OUT; TYPE is F32, BF16\n"
+         "or F16 (rounded to nearest even). An OUT that ends in .gguf is a whole model for\n"
+         "llama.cpp, and TYPE any ggml type or mixture: see --help quantize. OUT appears whole or\n"
+         "not at all; --force replaces an existing file, never a file that is read.\n";
+}
+
+std::string quantize_topic() {
+  std::string out =
+      "qinspect --quantize OUT --to SCHEME PATH [--calibration FILE]\n\n"
+      "Writes the model of PATH (safetensors, floats) as a complete checkpoint folder OUT: shards\n"
+      "and index, config.json with quantization_config, tokenizer files. Linear layers of the\n"
+      "blocks are quantized; all else and, of schemes without a method, what --tensors does not\n"
+      "select stay as they are. What was written is read back and\n"
+      "compared, bit for bit, before OUT gets its name. An interrupted run leaves OUT.partial "
+      "with\n"
+      "the finished blocks: the same command goes on from there, --force begins anew. A folder is\n"
+      "never replaced.\n\nSchemes\n";
+  for (const QuantScheme& scheme : quant_schemes()) {
+    out += fmt::format("  {:<15} {}\n", scheme.name, scheme.summary);
+    if (scheme.family.empty()) continue;
+    out += fmt::format("  {:<15} needs --calibration; takes", "");
+    std::string_view between = " --";
+    for (const char c : scheme.free_options) {
+      out += between;
+      between = {};
+      if (c == ',') {
+        between = ", --";
+      } else {
+        out += c;
+      }
+    }
+    out += '\n';
+  }
+  return out +
+         "\nOUT.gguf: one file for llama.cpp, SCHEME being F32, F16, BF16, a ggml type (Q8_0, "
+         "Q4_K)\n"
+         "or a mixture (Q4_K_M), whose types are chosen as llama-quantize does; --imatrix FILE "
+         "weighs\n"
+         "errors. PATH is a Hugging Face folder (its keys, vocabulary and rotary order are made\n"
+         "anew) or a GGUF, whose keys are taken over. Matrices that --tensors does not select "
+         "keep\n"
+         "their type.\n";
 }
 
 std::string encode_topic() {
@@ -360,11 +400,14 @@ struct Topic {
   std::string (*text)();
 };
 constexpr std::array kTopics = {
-    Topic{"list", list_topic},     Topic{"stats", stats_topic},     Topic{"verify", verify_topic},
-    Topic{"show", show_topic},     Topic{"diff", diff_topic},       Topic{"convert", convert_topic},
-    Topic{"encode", encode_topic}, Topic{"decode", decode_topic},   Topic{"sweep", sweep_topic},
-    Topic{"eval", eval_topic},     Topic{"results", results_topic}, Topic{"errors", error_topic},
-    Topic{"keys", keys_topic},     Topic{"config", config_topic},   Topic{"completion", completion},
+    Topic{"list", list_topic},         Topic{"stats", stats_topic},
+    Topic{"verify", verify_topic},     Topic{"show", show_topic},
+    Topic{"diff", diff_topic},         Topic{"convert", convert_topic},
+    Topic{"quantize", quantize_topic}, Topic{"encode", encode_topic},
+    Topic{"decode", decode_topic},     Topic{"sweep", sweep_topic},
+    Topic{"eval", eval_topic},         Topic{"results", results_topic},
+    Topic{"errors", error_topic},      Topic{"keys", keys_topic},
+    Topic{"config", config_topic},     Topic{"completion", completion},
 };
 
 }  // namespace

@@ -41,6 +41,7 @@ QuantizeRequest quantize_request(const Options& options) {
   QuantizeRequest request;
   request.scheme = &named_scheme(options.target);
   request.output = options.quantize_output;
+  while (request.output.size() > 1 && request.output.ends_with('/')) request.output.pop_back();
   request.restart = options.force;
   request.workers = {options.threads, &cancel_requested()};
   const QuantScheme& scheme = *request.scheme;

@@ -327,6 +327,9 @@ std::string unfit(const LayoutFormat& format, std::uint64_t rows, std::uint64_t 
     case Layout::kSpqr:
       if (cols > 65536) return fmt::format("rows of {} weights, more than 65536", cols);
       return both(cols_by(kTile), rows_by(kTile));
+    case Layout::kNf4:
+    case Layout::kNf4Nested:
+      return {};  // blocks run over the ends of rows
     default:
       return groups;
   }

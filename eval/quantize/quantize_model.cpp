@@ -61,10 +61,10 @@ class ModelQuantizer {
         folder_(request.output, plan_.identity, plan_.shards.size(), request.restart) {}
 
   QuantizeResult run() {
-    for (const std::string& text : plan_.notes) note(text);
     for (std::uint64_t block = 0; block < plan_.blocks(); ++block) {
       result_.kept_blocks += folder_.has(block) ? 1 : 0;
     }
+    if (result_.kept_blocks == 0) folder_.need(bytes_needed());
     if (result_.kept_blocks > 0) {
       note(fmt::format("{} of {} blocks are there from an earlier run", result_.kept_blocks,
                        plan_.blocks()));
@@ -84,6 +84,17 @@ class ModelQuantizer {
 
   void progress(std::string_view stage, std::uint64_t block, double done) const {
     if (events_.on_progress) events_.on_progress({stage, block, plan_.blocks(), done});
+  }
+
+  /// About so many: codes without what stands beside them, and all that is left as it is.
+  std::uint64_t bytes_needed() const {
+    std::uint64_t bytes = plan_.elements * static_cast<std::uint64_t>(request_.scheme->bits) / 8;
+    for (const auto& shard : plan_.shards) {
+      for (const PlannedWeight& planned : shard) {
+        if (!planned.quantized) bytes += planned.weight->size_bytes;
+      }
+    }
+    return bytes;
   }
 
   /// A method's: the walk through the model hands out matrix after matrix, and a block becomes a
@@ -205,6 +216,14 @@ class ModelQuantizer {
   void add_plain(const Weight& weight, std::vector<ShardTensor>& tensors) const {
     for (const Part& part : weight.parts) {
       const Tensor& tensor = model_.tensor(part);
+      if (const auto changed = changed_.find(weight.name); changed != changed_.end()) {
+        PartWriter numbers(tensor.name, tensor.dtype, tensor.shape);
+        for (std::size_t i = 0; i < changed->second.size(); ++i) {
+          numbers.set_float(i, changed->second[i]);
+        }
+        tensors.push_back(shard_tensor(numbers.take()));
+        continue;
+      }
       tensors.push_back(
           {tensor.name, tensor.dtype, tensor.shape,
            source_of_file(model_.files[tensor.file], tensor.offset, tensor.size_bytes)});
@@ -313,7 +332,7 @@ MethodConfig scheme_method(const QuantScheme& scheme, const GridOptions& options
     if (!is_free) {
       throw Error(ErrorCode::kUsage, fmt::format("--{} with --to {}", name, scheme.name),
                   scheme.free_options.empty() ? "no such option"
-                                              : fmt::format("of {}", scheme.free_options));
+                                              : fmt::format("one of {}", scheme.free_options));
     }
     grid[name] = values;
   }

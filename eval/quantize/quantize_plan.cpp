@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include <fmt/format.h>
 
@@ -116,14 +115,8 @@ class PlanMaker {
     // Loaders make a head of their own from tied embeddings.
     if (!has_head) plan_.modules.left.push_back("lm_head");
     for (const Weight& weight : model.weights) add(weight);
-    for (const auto& [reason, count] : unfit_) {
-      plan_.notes.push_back(fmt::format("{} left as {}: {}", count,
-                                        count == 1 ? "matrix is" : "matrices are", reason));
-    }
     if (plan_.quantized == 0) {
-      refuse("no matrix to quantize",
-             unfit_.empty() ? "linear layers of blocks" : "not " + unfit_.begin()->first,
-             model.path);
+      refuse("no matrix to quantize", "linear layers of blocks", model.path);
     }
     plan_.identity = identity_of(request_, plan_);
     return std::move(plan_);
@@ -157,17 +150,12 @@ class PlanMaker {
     if (request_.selection && !request_.selection(weight)) return false;
     const std::string reason = unfit(plan_.format, weight.rows(), weight.cols());
     if (reason.empty()) return true;
-    if (calibrated) {
-      refuse(fmt::format("{} does not fit {}: {}", weight.name, request_.scheme->name, reason),
-             "matrices that do", request_.model->path);
-    }
-    ++unfit_[reason];
-    return false;
+    refuse(fmt::format("{} does not fit {}: {}", weight.name, request_.scheme->name, reason),
+           "matrices that do", request_.model->path);
   }
 
   const QuantizeRequest& request_;
   QuantizePlan plan_;
-  std::map<std::string, std::uint64_t> unfit_;
 };
 
 }  // namespace

@@ -20,7 +20,6 @@ struct QuantizePlan {
   /// A shard for each block, then one for the rest.
   std::vector<std::vector<PlannedWeight>> shards;
   QuantizedModules modules;
-  std::vector<std::string> notes;
   std::string identity;  // of scheme, method, calibration, model and selection
   std::uint64_t quantized = 0;
   std::uint64_t elements = 0;  // of quantized weights

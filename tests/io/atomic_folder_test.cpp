@@ -70,6 +70,25 @@ TEST_F(AtomicFolderTest, TakesThePlaceOfAnEmptyFolderAlone) {
   EXPECT_EQ(read_file(out_ + "/a"), "one");
 }
 
+TEST_F(AtomicFolderTest, KeepsWhatIsUnfinishedForTheNextRun) {
+  {
+    AtomicFolder folder(out_, Unfinished::kKept);
+    put(folder.temporary_path() + "/a", "one");
+    EXPECT_EQ(class_of([&] { AtomicFolder second(out_, Unfinished::kKept); }), "usage");
+  }
+  EXPECT_THAT(names_in(dir_.path()), testing::ElementsAre("out.partial"));
+  AtomicFolder folder(out_, Unfinished::kKept);
+  EXPECT_EQ(read_file(folder.temporary_path() + "/a"), "one");
+  folder.clear();
+  put(folder.temporary_path() + "/b", "two");
+  folder.commit();
+  EXPECT_THAT(names_in(dir_.path()), testing::ElementsAre("out"));
+  EXPECT_THAT(names_in(out_), testing::ElementsAre("b"));
+
+  dir_.write("other.partial", "a file");
+  EXPECT_EQ(class_of([&] { AtomicFolder third(dir_ / "other", Unfinished::kKept); }), "io");
+}
+
 TEST_F(AtomicFolderTest, DoesNotReplaceWhatAppearedMeanwhile) {
   AtomicFolder folder(out_);
   dir_.write("out/theirs", "x");
