@@ -182,7 +182,7 @@ constexpr std::array kOptionTable = {
     OptionSpec{"--checksums-only", "", "", "--verify: of a container, without the decoders", kEvery,
                kAny, Mode::kVerify, false, [](O& o, const S&) { o.checksums_only = true; }},
     OptionSpec{"--low", "PATH", "",
-               "--encode: a lower precision, a checkpoint, or int8: computed (repeatable)", kEvery, kAny,
+               "--encode: a lower precision, a checkpoint, or computed: int8, gptq:BITS:GROUP (repeatable)", kEvery, kAny,
                Mode::kEncode, true,
                [](O& o, const S& v) { o.low_sources.push_back(not_empty("--low", v)); }},
     OptionSpec{"--base", "FILE", "",
@@ -428,6 +428,10 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   for (const OptionSpec* spec : given) {
     const bool of_one_model = spec->name == "--nll" || spec->name.substr(0, 6) == "--save";
     if (sweep_evaluates && spec->only_with == Mode::kEval && !of_one_model) continue;
+    // Levels that are quantized on the way to a container.
+    const bool of_calibration = spec->only_with == Mode::kSweep &&
+                                spec->or_with == Mode::kQuantize && spec->apply != nullptr;
+    if (options.mode == Mode::kEncode && !options.low_sources.empty() && of_calibration) continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
       const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;
       usage(fmt::format("{} without --{}", spec->name,

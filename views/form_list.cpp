@@ -11,7 +11,7 @@
 namespace qi {
 namespace {
 
-constexpr int kFieldNameCells = 20;
+constexpr int kFieldNameCells = 24;
 constexpr int kValueCells = 28;  // of a field's text, where the screen is wide
 constexpr int kHelpCells = 40;   // with less room help stands below the list alone
 constexpr int kSectionMargin = 2;

@@ -92,7 +92,7 @@ TableCell QuantizeScreen::cell(std::size_t line, std::size_t column) const {
     case kOutliers:
       return {grouped(facts.outliers)};
     default:
-      return {human_duration(number)};
+      return {number < 60 ? fmt::format("{:.2f} s", number) : human_duration(number)};
   }
 }
 

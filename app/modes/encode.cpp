@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "app/modes/computed_levels.h"
 #include "app/modes/modes.h"
 #include "app/progress.h"
 #include "app/signals.h"
@@ -11,7 +12,6 @@ namespace qi {
 namespace {
 
 constexpr std::string_view kComputed = "int8";  // --low int8
-constexpr std::string_view kCalibrated = "gptq:";
 
 // Rows that say what was written: the same three writers as everywhere.
 constexpr std::array kEncodeColumns = {
@@ -46,17 +46,18 @@ void run_encode(Session& session) {
   }
   std::vector<std::string> inputs;
   EncodeOptions encode;
+  check_output(options.encode_output, output_options(options, inputs));  // before hours of work
   encode.levels.push_back(level_of(session, options.paths.front(), inputs));
+  ComputedLevels computed(session, options.paths.front(), options.encode_output);
   for (const std::string& low : options.low_sources) {
-    if (low.starts_with(kCalibrated)) {
-      throw Error(ErrorCode::kUsage, "--low " + low + ": GPTQ levels are not computed here",
-                  "int8, or the folder of a GPTQ checkpoint");
-    }
     if (low == kComputed) {
       EncodeLevel level;
       level.path = low;
       level.int8_of_first = true;
       encode.levels.push_back(std::move(level));
+    } else if (ComputedLevels::names(low)) {
+      std::vector<std::string> ignored;  // nobody could name them as an output
+      encode.levels.push_back(level_of(session, computed.compute(low), ignored));
     } else {
       encode.levels.push_back(level_of(session, low, inputs));
     }

@@ -11,6 +11,7 @@
 #include "app/ui/option_fields.h"
 #include "app/ui/program.h"
 #include "engine/checkpoint/quant_scheme.h"
+#include "engine/methods/method.h"
 #include "engine/text/escape.h"
 #include "engine/text/numbers.h"
 #include "views/option_form.h"
@@ -20,6 +21,20 @@ namespace qi {
 namespace {
 
 constexpr std::string_view kOutField = "out";
+
+/// Options of --quantize that this form has: of a calibration text, each under one name, and of the
+/// methods that need one.
+bool is_asked_for(const OptionSpec& option) {
+  const bool taken = option.only_with == Mode::kQuantize || option.or_with == Mode::kQuantize;
+  if (!taken || option.repeatable || option.name == "--to") return false;
+  if (option.apply != nullptr) return option.name != "--num_calibration_samples";
+  for (const MethodFamily& family : method_families()) {
+    for (const GridOption& grid : family.options) {
+      if (family.calibrated && option.name.substr(2) == grid.name) return true;
+    }
+  }
+  return false;
+}
 
 FormList schemes_form() {
   std::vector<FormSection> sections;
@@ -31,10 +46,7 @@ FormList schemes_form() {
       {std::string(kOutField), "FOLDER", "", "the checkpoint's folder, which must not be there"});
   FormSection method{"method", "what its scheme takes of these", {}, false, true};
   for (const OptionSpec& option : option_table()) {
-    const bool taken = option.only_with == Mode::kQuantize || option.or_with == Mode::kQuantize;
-    if (taken && option.name != "--to" && !option.repeatable) {
-      method.fields.push_back(option_field(option));
-    }
+    if (is_asked_for(option)) method.fields.push_back(option_field(option));
   }
   sections.push_back(std::move(place));
   sections.push_back(std::move(method));

@@ -1,7 +1,6 @@
 #include "engine/calibrated/hessian_factor.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -33,28 +32,29 @@ std::vector<float> checked_diagonal(const Hessian& hessian) {
 void copy_reversed(const Hessian& hessian, std::span<const std::uint32_t> order,
                    std::span<const float> diagonal, std::vector<float>& out,
                    const Workers& workers) {
+  constexpr std::uint64_t kApart = 16;  // rows that are no power of two apart share no cache lines
   const std::uint64_t n = order.size();
   const float* h = hessian.lower().data();
-  workers.each(ceil_div(n, kCopyRows), n * n, [&](WorkBuffers&, std::uint64_t piece) {
+  std::vector<std::uint64_t> place(n);  // row of `out` that column j gets
+  for (std::uint64_t k = 0; k < n; ++k) place[order[k]] = n - 1 - k;
+  workers.each(ceil_div(n, kCopyRows), n * n, [&](WorkBuffers& buffers, std::uint64_t piece) {
     const std::uint64_t first = piece * kCopyRows, end = std::min(n, first + kCopyRows);
-    // By tiles, since in the natural order this is a transposition.
-    std::array<std::array<float, kCopyRows>, kCopyRows> tile;
-    for (std::uint64_t left = 0; left < end; left += kCopyRows) {
-      const std::uint64_t right = std::min(end, left + kCopyRows);
-      for (std::uint64_t col = left; col < right; ++col) {
-        const std::uint64_t j = order[n - 1 - col];
-        for (std::uint64_t row = first; row < end; ++row) {
-          const std::uint64_t i = order[n - 1 - row];
-          tile[row - first][col - left] = i > j ? h[i * n + j] : h[j * n + i];
-        }
-      }
-      for (std::uint64_t row = first; row < end; ++row) {
-        std::copy_n(tile[row - first].data(), std::min(row + 1, right) - std::min(row + 1, left),
-                    out.data() + row * n + left);
+    const std::uint64_t stride = n + kApart;
+    std::vector<float>& rows = buffers.first;  // of H, both triangles
+    rows.resize(kCopyRows * stride);
+    for (std::uint64_t i = first; i < end; ++i) {
+      std::copy_n(h + i * n, i + 1, rows.data() + (i - first) * stride);
+    }
+    for (std::uint64_t j = first + 1; j < n; ++j) {
+      for (std::uint64_t i = first; i < std::min(j, end); ++i) {
+        rows[(i - first) * stride + j] = h[j * n + i];
       }
     }
-    for (std::uint64_t row = first; row < end; ++row) {
-      out[row * n + row] = diagonal[order[n - 1 - row]];
+    for (std::uint64_t i = first; i < end; ++i) {
+      const float* const row = rows.data() + (i - first) * stride;
+      float* const to = out.data() + place[i] * n;
+      for (std::uint64_t c = 0; c < place[i]; ++c) to[c] = row[order[n - 1 - c]];
+      to[place[i]] = diagonal[i];
     }
   });
 }

@@ -38,6 +38,16 @@ double table_bits(const std::array<std::uint64_t, kChainSymbols>& counts) {
   return first > last ? 0 : kBitsOfAFrequency * static_cast<double>(last - first + 1) + 16;
 }
 
+// log2 of a cell's ordinals; most cells are small.
+double bits_of(std::uint32_t count) {
+  static const auto kSmall = [] {
+    std::array<double, 1024> bits{};
+    for (std::size_t n = 1; n < bits.size(); ++n) bits[n] = std::log2(n);
+    return bits;
+  }();
+  return count < kSmall.size() ? kSmall[count] : std::log2(count);
+}
+
 // The slice of 1/32 step that ordinal `x` lies in; nullopt when it is far away or none has it.
 template <ChainKind kKind>
 std::optional<int> slice_of(const ChainOrder<kKind>& order, float center, float step,
@@ -51,9 +61,17 @@ std::optional<int> slice_of(const ChainOrder<kKind>& order, float center, float 
     return order.slice_begin(center, step, base, at, kMostSlicesLog);
   };
   constexpr int kTries = 4;
-  for (int tries = 0; tries < kTries && x < begin(j); ++tries) --j;
-  for (int tries = 0; tries < kTries && x >= begin(j + 1); ++tries) ++j;
-  if (x < begin(j) || x >= begin(j + 1)) return std::nullopt;
+  std::uint32_t first = begin(j);
+  std::uint32_t next = begin(j + 1);
+  for (int tries = 0; tries < kTries && x < first; ++tries) {
+    next = first;
+    first = begin(--j);
+  }
+  for (int tries = 0; tries < kTries && x >= next; ++tries) {
+    first = next;
+    next = begin(++j + 1);
+  }
+  if (x < first || x >= next) return std::nullopt;
   return j;
 }
 
@@ -148,7 +166,7 @@ void ChainEncoder::choose_cuts(const ChainNumbers& kind, const ChainOrder<kKind>
         CutCost& cost = (*costs)[placed.of_class()][cut];
         ++cost.counts[static_cast<std::size_t>(coded.symbol)];
         cost.escapes += coded.escape ? 1 : 0;
-        if (coded.cell.count > 1) cost.digit_bits += std::log2(coded.cell.count);
+        cost.digit_bits += bits_of(coded.cell.count);
       }
     }
   }
@@ -216,8 +234,8 @@ void ChainEncoder::plan(const ChainNumbers& kind, const ChainOrder<kKind>& order
       put_low_bits(place & ((1U << digit.low_bits) - 1), digit.low_bits);
       if (coded.escape) {
         escapes_.push_back({static_cast<std::uint32_t>(i), numbers[i]});
-      } else if (coded.cell.count > 1) {
-        ideal_bits_ += std::log2(coded.cell.count);
+      } else {
+        ideal_bits_ += bits_of(coded.cell.count);
       }
     }
     const PairSteps steps{radix_digit_.data() + groups_ * kPairLanes,

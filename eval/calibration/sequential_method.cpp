@@ -1,8 +1,5 @@
 // GPTQ and SpQR: the columns of each matrix with the Hessian of its inputs.
-#include <chrono>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "engine/calibrated/spqr_solver.h"
 #include "engine/methods/calibrated_options.h"

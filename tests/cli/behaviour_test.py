@@ -392,6 +392,27 @@ class Containers(Case):
         status, out, err = self.run_program("--diff", WAP, container, "--csv", "--quiet")
         self.assertEqual(status, 0, err)
 
+    def test_three_precisions_computed_on_the_way(self):
+        eight, four = "gptq:8:128", "gptq:4:128"
+        for low in (["--low", eight], ["--low", "gptq:5:128", "--calibration", WAP + "/eval.txt"]):
+            self.usage("--encode", self.path("x.qstore"), WAP, *low)
+        container = self.encode(WAP, "--low", eight, "--low", four, "--calibration",
+                                WAP + "/eval.txt", "--nsamples", "2", "--max_sequence_length", "64")
+        status, _, err = self.run_program("--decode", self.path("out"), "--level", "all", container)
+        self.assertEqual(status, 0, err)
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["gptq-4-128", "gptq-8-128", "wap"])
+        self.same_files(WAP, self.path("out/wap"))
+        self.assertEqual(self.run_program("--verify", container)[:2], (0, b""))
+        self.assertLess(os.path.getsize(container), 0.78 * sum(
+            os.path.getsize(os.path.join(WAP, f)) for f in os.listdir(WAP) if f.endswith("tensors")))
+        status, out, err = self.run_program("--stats", container, "--csv", "--quiet", "--tensors",
+                                            "*layers.0.self_attn.q*")
+        self.assertEqual(status, 0, err)
+        high, low, lowest = list(csv.DictReader(io.StringIO(out.decode())))
+        self.assertTrue(float(high["h_given_next"]) < float(high["h_given_lowest"]) < 16)
+        self.assertLess(float(low["bits_chain"]), float(low["bits_huffman"]))
+        self.assertEqual(lowest["h_given_next"], "")
+
     def test_statistics_of_a_container_are_those_of_its_source(self):
         container = self.encode(WAP)
         columns = ("tensor", "min", "h_symbol", "h_exponent", "ratio_planes", "ratio_pair")

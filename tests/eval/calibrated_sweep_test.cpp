@@ -76,7 +76,9 @@ TEST_F(CalibratedSweeps, RowsAreOfAWalkAndFoundAgain) {
     EXPECT_EQ(row.output_error.has_value(), calibrated);
     (calibrated ? gptq : rtn) += *row.mse;
     EXPECT_EQ(row.config.params.get("calibration").has_value(), calibrated);
-    if (calibrated) EXPECT_EQ(row.config.params.get("model"), wanted_.model_hash);
+    if (calibrated) {
+      EXPECT_EQ(row.config.params.get("model"), wanted_.model_hash);
+    }
   }
   EXPECT_GT(gptq, rtn);  // it is the outputs that it keeps close
   const std::vector<std::optional<ResultRow>> first = rows_;
@@ -98,7 +100,9 @@ TEST_F(CalibratedSweeps, InterruptedOnesGoOn) {
   sweep(plan());
   for (std::size_t u = 0; u < rows_.size(); ++u) {
     ASSERT_TRUE(rows_[u] && rows_[u]->ok) << u;
-    if (first[u]) EXPECT_EQ(rows_[u]->encode_s, first[u]->encode_s);
+    if (first[u]) {
+      EXPECT_EQ(rows_[u]->encode_s, first[u]->encode_s);
+    }
   }
   // The same as in one go.
   const std::vector<std::optional<ResultRow>> resumed = rows_;
@@ -120,14 +124,17 @@ TEST_F(CalibratedSweeps, WhatCannotBeIsRefusedOrARow) {
   other.configs.front().params.set("calibration", "0000000000000000");
   EXPECT_EQ(test::class_of([&] { plan_sweep(model_, other); }), "usage");
 
-  // 172 rows of gate and up are no multiple of 16: that configuration alone fails.
+  // 172 rows of gate and up are no multiple of 16: that configuration alone ends there.
   wanted_.families = {"spqr", "smoothquant"};
   wanted_.grid = {{"groupsize", {"16"}}};
   const SweepPlan made = plan();
   sweep(made);
   for (const auto& row : rows_) {
-    EXPECT_EQ(row->ok, row->config.family == "smoothquant") << row->error;
-    if (!row->ok) EXPECT_THAT(row->error, HasSubstr("172"));
+    const bool before = row->tensor.starts_with("model.layers.0.self_attn");
+    EXPECT_EQ(row->ok, row->config.family == "smoothquant" || before) << row->error;
+    if (!row->ok) {
+      EXPECT_THAT(row->error, HasSubstr("172"));
+    }
   }
 }
 
