@@ -372,6 +372,10 @@ std::vector<PackedPart> pack(const LayoutFormat& format, const std::string& weig
   }
 }
 
+DType float_part_type(DType type) {
+  return type == DType::kF16 || type == DType::kBF16 ? type : DType::kF32;
+}
+
 std::string module_of(const std::string& weight) {
   constexpr std::string_view kEnding = ".weight";
   return weight.ends_with(kEnding) ? weight.substr(0, weight.size() - kEnding.size()) : weight;

@@ -61,6 +61,9 @@ void hold(const LayoutFormat& format, CodedMatrix& matrix);
 std::vector<PackedPart> pack(const LayoutFormat& format, const std::string& weight,
                              const CodedMatrix& matrix);
 
+/// F16, BF16 or F32: the type itself, or for any other F32, which holds its numbers best.
+DType float_part_type(DType type);
+
 /// "M" of "M.weight"; else the name itself.
 std::string module_of(const std::string& weight);
 

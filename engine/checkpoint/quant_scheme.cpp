@@ -228,7 +228,8 @@ const QuantScheme* find_quant_scheme(std::string_view name) {
 }
 
 LayoutFormat layout_format(const QuantScheme& scheme, DType model_type) {
-  LayoutFormat format{scheme.layout, scheme.bits, scheme.group, model_type, model_type};
+  const DType type = float_part_type(model_type);
+  LayoutFormat format{scheme.layout, scheme.bits, scheme.group, type, type};
   const bool is_f16 = scheme.layout == Layout::kGptq || scheme.layout == Layout::kAwq;
   if (is_f16) format.scale_type = DType::kF16;
   const bool is_f32 = scheme.layout == Layout::kFloat8 || scheme.layout == Layout::kInt8;

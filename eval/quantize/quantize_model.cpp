@@ -217,7 +217,7 @@ class ModelQuantizer {
     for (const Part& part : weight.parts) {
       const Tensor& tensor = model_.tensor(part);
       if (const auto changed = changed_.find(weight.name); changed != changed_.end()) {
-        PartWriter numbers(tensor.name, tensor.dtype, tensor.shape);
+        PartWriter numbers(tensor.name, float_part_type(tensor.dtype), tensor.shape);
         for (std::size_t i = 0; i < changed->second.size(); ++i) {
           numbers.set_float(i, changed->second[i]);
         }
