@@ -63,15 +63,16 @@ struct ChainOrder {
   }
   static std::uint32_t of(std::uint32_t word, std::uint32_t base) {
     if (kKind == ChainKind::kCodes) return word;
-    const std::uint32_t magnitude = squeeze(word & 0x7FFF, base);
-    return (word & 0x8000) == 0 ? kZero + magnitude : kZero - 1 - magnitude;
+    // Of negative numbers all bits are turned: −1 − magnitude.
+    return kZero + (squeeze(word & 0x7FFF, base) ^ (0U - (word >> 15)));
   }
   /// The number with an ordinal that of() gives.
   static std::uint32_t word(std::uint32_t ordinal, std::uint32_t base) {
     if (kKind == ChainKind::kCodes) return ordinal;
-    const bool negative = ordinal < kZero;
-    const std::uint32_t magnitude = negative ? kZero - 1 - ordinal : ordinal - kZero;
-    return (magnitude == 0 ? 0 : magnitude + base) | (negative ? 0x8000U : 0U);
+    const std::uint32_t place = ordinal - kZero;
+    const std::uint32_t negative = 0U - (place >> 31);
+    const std::uint32_t magnitude = place ^ negative;
+    return (magnitude == 0 ? 0 : magnitude + base) | (negative & 0x8000);
   }
   static float value(std::uint32_t word) {
     if (kKind == ChainKind::kCodes) return static_cast<float>(word);
@@ -98,8 +99,9 @@ struct ChainOrder {
       return below + (static_cast<float>(below) < bounded ? 1 : 0);
     }
     const auto bits = std::bit_cast<std::uint32_t>(x);
-    if (bits >> 31 == 0) return kZero + squeeze(magnitude_of(bits, 1), base);
-    return kZero - 1 - squeeze(magnitude_of(bits & 0x7FFFFFFF, 0), base);
+    const std::uint32_t negative = bits >> 31;
+    const std::uint32_t magnitude = magnitude_of(bits & 0x7FFFFFFF, 1 - negative);
+    return kZero + (squeeze(magnitude, base) ^ (0U - negative));
   }
 
   static bool usable(float center, float step) {

@@ -126,6 +126,7 @@ class ChainDecoder {
   PairDigits digits_;
   std::array<std::uint8_t, kCellClasses> cuts_{};
   std::array<std::optional<RansTable>, kCellClasses> tables_;
+  std::array<const std::uint32_t*, kCellClasses> slots_{};  // of tables_; nullptr: no choice
   std::array<std::uint8_t, kCellClasses> only_{};  // the symbol of classes without a choice
   std::array<std::uint32_t, kChainStates> states_{};
   std::size_t next_state_ = 0;

@@ -54,6 +54,7 @@ ChainDecoder::Head ChainDecoder::take_head(std::span<const std::byte>& block) {
 void ChainDecoder::take_tables(std::uint32_t mask, std::span<const std::byte>& block) {
   for (std::uint32_t c = 0; c < kCellClasses; ++c) {
     tables_[c].reset();
+    slots_[c] = nullptr;
     only_[c] = kChainSymbols;  // none
     if ((mask >> c & 1) == 0) continue;
     const auto range = take_bytes(block, 2, "tables");
@@ -72,19 +73,18 @@ void ChainDecoder::take_tables(std::uint32_t mask, std::span<const std::byte>& b
         symbols.push_back({static_cast<std::uint8_t>(first + s), static_cast<std::uint16_t>(f)});
       }
     }
-    tables_[c].emplace(symbols, RansLayout::kDirect);
+    slots_[c] = tables_[c].emplace(symbols, RansLayout::kDirect).slots.data();
   }
 }
 
-std::uint32_t ChainDecoder::take_symbol(std::uint32_t of_class) {
-  const auto& table = tables_[of_class];
-  if (!table) {
+inline std::uint32_t ChainDecoder::take_symbol(std::uint32_t of_class) {
+  const std::uint32_t* slots = slots_[of_class];
+  if (slots == nullptr) {
     if (only_[of_class] == kChainSymbols) bad_chain("a class without a table");
     return only_[of_class];
   }
-  std::uint32_t& x = states_[next_state_];
-  next_state_ = (next_state_ + 1) % kChainStates;
-  const std::uint32_t slot = table->slots[x % kRansSlots];
+  std::uint32_t& x = states_[next_state_++ % kChainStates];
+  const std::uint32_t slot = slots[x % kRansSlots];
   x = (slot >> 20) * (x / kRansSlots) + (slot >> 8 & 0xFFF);
   if (x < kRansStateLow) {
     if (words_ == words_end_) bad_chain("too few words");

@@ -14,6 +14,8 @@ namespace {
 
 // Cuts are chosen by what they cost for about so many numbers of a block.
 constexpr std::size_t kCutSample = 16384;
+// Symbols are slower than digits alone: they have to save something.
+constexpr double kWorthSymbols = 0.993;
 constexpr unsigned kMostSlicesLog = 5;
 // Farther off than this nothing is a slice.
 constexpr float kFarthest = 4096;
@@ -179,7 +181,7 @@ void ChainEncoder::choose_cuts(const ChainNumbers& kind, const ChainOrder<kKind>
       const CutCost& cost = (*costs)[c][cut];
       double bits = scale * (cost.digit_bits + kEscapeBits * static_cast<double>(cost.escapes));
       if (cut != 0) bits += scale * order0_bits(cost.counts) + table_bits(cost.counts);
-      if (cut != 0 && bits >= least) continue;
+      if (cut != 0 && bits >= least * (cuts_[c] == 0 ? kWorthSymbols : 1)) continue;
       least = bits;
       cuts_[c] = cut;
     }
