@@ -171,7 +171,6 @@ TEST(Help, OverviewNamesEveryOptionAndFitsItsLines) {
   for (const OptionSpec& spec : option_table()) {
     EXPECT_THAT(text, HasSubstr("  " + std::string(spec.name)));
   }
-  EXPECT_EQ(text.find("--quantize"), std::string::npos);
 }
 
 TEST(Help, StatsTopicStatesEveryFormula) {

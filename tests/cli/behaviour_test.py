@@ -77,12 +77,12 @@ class Case(unittest.TestCase):
 
 
 class Usage(Case):
-    def test_modes_that_are_not_built_are_not_known(self):
-        for later in ("--eval", "--quantize"):
-            self.usage(later, "x", WAP)
-        status, out, _ = self.run_program("--help")
-        self.assertEqual(status, 0)
-        self.assertNotIn(b"--quantize", out)
+    def test_modes_need_what_they_are_about(self):
+        self.usage("--eval", "x", WAP)  # no such kind
+        self.usage("--quantize", self.path("out"), WAP)  # to what?
+        self.usage("--quantize", self.path("out"), "--to", "int3", WAP)
+        self.usage("--quantize", self.path("out"), "--to", "INT4-W4A16", WAP)  # calibrated on what?
+        self.assertFalse(os.path.exists(self.path("out")))
 
     def test_a_path_after_csv_is_never_overwritten(self):
         copy = self.path("model.safetensors")
