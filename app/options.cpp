@@ -307,6 +307,9 @@ constexpr std::array kOptionTable = {
                Mode::kResults, false, [](O& o, const S&) { o.evaluations = true; }},
     OptionSpec{"--pareto", "", "", "--results: of each weight what nothing smaller is as good as",
                kEvery, kAny, Mode::kResults, false, [](O& o, const S&) { o.pareto = true; }},
+    OptionSpec{"--plot", "", "",
+               "--results: whole configurations as a plot over bits a weight: perplexity, or SNR",
+               kEvery, kAny, Mode::kResults, false, [](O& o, const S&) { o.plot = true; }},
     OptionSpec{"--dtype", "bf16|f16", "", "of prototype directories whose name does not tell",
                kEvery, kAny, kAny, false,
                [](O& o, const S& v) { o.prototype_dtype = prototype_dtype(v); }},
@@ -445,6 +448,10 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
   }
   if (options.mode == Mode::kConvert && options.target.empty()) {
     usage("--convert without --to TYPE");
+  }
+  if (options.plot && (options.csv || options.json || options.evaluations || options.pareto ||
+                       options.best_under)) {
+    throw Error(ErrorCode::kUsage, "--plot with rows", "the plot alone, or rows");
   }
   if (options.mode == Mode::kQuantize && options.target.empty()) {
     usage("--quantize without --to SCHEME");

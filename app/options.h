@@ -75,6 +75,7 @@ struct Options {
   std::string model;                // a glob
   std::optional<double> best_under;
   bool pareto = false;
+  bool plot = false;
   bool evaluations = false;
 
   std::string calibration;                // --sweep: a text or token ids

@@ -7,12 +7,17 @@
 
 #include "app/eval_rows.h"
 #include "app/modes/modes.h"
+#include "app/output.h"
+#include "app/result_plot.h"
 #include "app/result_rows.h"
+#include "eval/results/model_damage.h"
 #include "eval/results/pareto.h"
 #include "eval/results/results_db.h"
 
 namespace qi {
 namespace {
+
+constexpr int kPlotColumns = 100;
 
 /// Of every weight of every model, and of every model's totals, the rows on the front of SNR over
 /// bits per weight. Order is kept.
@@ -41,6 +46,24 @@ std::vector<ResultRow> on_front(std::vector<ResultRow> rows) {
 
 }  // namespace
 
+namespace {
+
+void plot_results(Session& session, const std::string& path, ResultFilter filter) {
+  const Options& options = session.options();
+  filter.latest_only = true;
+  Results results(path);
+  std::vector<ResultRow> rows = results.rows(filter);
+  std::erase_if(rows, [](const ResultRow& row) { return !row.is_total() || !row.ok; });
+  join_evaluations(rows, results.evaluations(filter));
+  const std::unique_ptr<Output> output =
+      options.output.empty() ? stdout_output()
+                             : file_output(options.output, output_options(options, {path}));
+  output->write(result_plot(rows, kPlotColumns, !options.ascii));
+  output->finish();
+}
+
+}  // namespace
+
 void run_results(Session& session) {
   const Options& options = session.options();
   const std::string path = options.database.empty() ? default_results_path() : options.database;
@@ -60,6 +83,7 @@ void run_results(Session& session) {
   filter.model = options.model;
   filter.tensors = options.tensors;
   filter.latest_only = options.best_under.has_value() || options.pareto;
+  if (options.plot) return plot_results(session, path, std::move(filter));
   if (options.evaluations) {
     for (const EvalRow& row : Results(path).evaluations(filter)) table.row(eval_cells(row));
     table.finish();

@@ -54,7 +54,8 @@ FormList schemes_form() {
 }
 
 /// As they are given in batch: one parser, one set of refusals.
-std::vector<std::string> arguments_of(const OptionForm::Choice& choice, const std::string& path) {
+std::vector<std::string> quantize_arguments(const OptionForm::Choice& choice,
+                                            const std::string& path) {
   std::vector<std::string> out = {"--quantize", ""};
   if (!choice.sections.empty()) out.insert(out.end(), {"--to", choice.sections.front()});
   for (const auto& [name, text] : choice.options) {
@@ -93,7 +94,7 @@ void Program::show_quantize() {
       return "no folder is named: out says where it goes";
     }
     return refusal_of([&] {
-      QuantizeRequest request = quantize_request(parse_options(arguments_of(choice, path)));
+      QuantizeRequest request = quantize_request(parse_options(quantize_arguments(choice, path)));
       request.model = model.get();
       check_quantize(request);
     });
@@ -112,7 +113,7 @@ void Program::start_quantize() {
   trim_history();
   const OptionForm::Choice choice = form->choice();
   quantize_choice_ = std::make_unique<FormList>(form->form());
-  const Options options = parse_options(arguments_of(choice, path_));
+  const Options options = parse_options(quantize_arguments(choice, path_));
   BackgroundQuantize::What what;
   what.model = model_->table().shared_model();
   what.request = quantize_request(options);

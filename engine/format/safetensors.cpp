@@ -22,7 +22,7 @@ constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::size_t kShortestEntry = 50;
 
 /// For messages: long names are cut, escaping is describe()'s.
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   constexpr std::size_t kShown = 200;
   return name.size() <= kShown ? fmt::format("\"{}\"", name)
                                : fmt::format("\"{}…\"", name.substr(0, kShown));
@@ -106,7 +106,7 @@ class HeaderParser {
       const JsonCursor::Kind kind = cursor_.kind();
       if (kind != JsonCursor::Kind::kString) {
         fail(ErrorCode::kBadSchema, cursor_.position(),
-             fmt::format("metadata {} is {}", quoted(entry.key), kind_text(kind)), "a string");
+             fmt::format("metadata {} is {}", in_quotes(entry.key), kind_text(kind)), "a string");
       }
       entry.value = std::string(cursor_.string());
       if (header_.metadata.entries().size() < kMaxSafetensorsMetadata) {
@@ -126,7 +126,7 @@ class HeaderParser {
     const JsonCursor::Kind found = cursor_.kind();
     if (found != JsonCursor::Kind::kObject) {
       fail(ErrorCode::kBadSchema, cursor_.position(),
-           fmt::format("tensor {} is {}", quoted(tensor.name), kind_text(found)), "an object");
+           fmt::format("tensor {} is {}", in_quotes(tensor.name), kind_text(found)), "an object");
     }
     std::optional<std::uint64_t> dtype_at;
     std::optional<std::uint64_t> shape_at;
@@ -149,7 +149,7 @@ class HeaderParser {
         cursor_.require_unique();
         ++unknown_fields_;
         if (unknown_field_.empty()) {
-          unknown_field_ = fmt::format("{} of tensor {}", quoted(key), quoted(tensor.name));
+          unknown_field_ = fmt::format("{} of tensor {}", in_quotes(key), in_quotes(tensor.name));
         }
         cursor_.skip();
       }
@@ -157,7 +157,7 @@ class HeaderParser {
     const auto require = [&](bool there, std::string_view field) {
       if (there) return;
       fail(ErrorCode::kBadSchema, entry_at,
-           fmt::format("tensor {} has no {}", quoted(tensor.name), field),
+           fmt::format("tensor {} has no {}", in_quotes(tensor.name), field),
            "dtype, shape and data_offsets");
     };
     require(dtype_at.has_value(), "dtype");
@@ -212,7 +212,7 @@ class HeaderParser {
       const std::uint64_t dim = cursor_.unsigned_number("dimension", ErrorCode::kBadSchema);
       if (count == dims.size()) {
         fail(ErrorCode::kLimit, where,
-             fmt::format("tensor {} has too many dimensions", quoted(tensor.name)),
+             fmt::format("tensor {} has too many dimensions", in_quotes(tensor.name)),
              fmt::format("at most {}", kMaxSafetensorsDims));
       }
       dims[count++] = dim;
@@ -252,13 +252,14 @@ class HeaderParser {
     const auto elements = element_count(tensor.shape);
     if (!elements) {
       fail(ErrorCode::kOverflow, shape_at,
-           fmt::format("tensor {} has {} elements", quoted(tensor.name), shape_text(tensor.shape)),
+           fmt::format("tensor {} has {} elements", in_quotes(tensor.name),
+                       shape_text(tensor.shape)),
            "fewer than 2^64");
     }
     if (range[0] > range[1]) {
       fail(ErrorCode::kBadOffset, offsets_at,
-           fmt::format("tensor {} ends at {} before it begins at {}", quoted(tensor.name), range[1],
-                       range[0]),
+           fmt::format("tensor {} ends at {} before it begins at {}", in_quotes(tensor.name),
+                       range[1], range[0]),
            "begin ≤ end");
     }
     if (tensor.dtype == DType::kUnknown) {
@@ -269,25 +270,26 @@ class HeaderParser {
       const DTypeInfo& type = info(tensor.dtype);
       if (*elements % type.block_elements != 0) {
         fail(ErrorCode::kBadShape, shape_at,
-             fmt::format("tensor {} has {} {} elements", quoted(tensor.name), *elements, type.name),
+             fmt::format("tensor {} has {} {} elements", in_quotes(tensor.name), *elements,
+                         type.name),
              fmt::format("a multiple of {}, to fill whole bytes", type.block_elements));
       }
       const auto bytes = stored_bytes(tensor.dtype, *elements);
       if (!bytes) {
         fail(ErrorCode::kOverflow, shape_at,
-             fmt::format("tensor {} has {} elements of {}", quoted(tensor.name), *elements,
+             fmt::format("tensor {} has {} elements of {}", in_quotes(tensor.name), *elements,
                          type.name),
              "fewer than 2^64 bytes");
       }
       if (*bytes != range[1] - range[0]) {
         fail(ErrorCode::kSizeMismatch, offsets_at,
-             fmt::format("tensor {} has {} bytes", quoted(tensor.name), range[1] - range[0]),
+             fmt::format("tensor {} has {} bytes", in_quotes(tensor.name), range[1] - range[0]),
              fmt::format("{} bytes for {} of {}", *bytes, shape_text(tensor.shape), type.name));
       }
     }
     if (range[1] > data_size_) {
       fail(range[0] > data_size_ ? ErrorCode::kBadOffset : ErrorCode::kTruncated, offsets_at,
-           fmt::format("tensor {} ends at {} of {} bytes of data", quoted(tensor.name), range[1],
+           fmt::format("tensor {} ends at {} of {} bytes of data", in_quotes(tensor.name), range[1],
                        data_size_),
            "a whole file");
     }
@@ -313,8 +315,8 @@ class HeaderParser {
         const bool hole = tensor.offset > end;
         fail(hole ? ErrorCode::kHole : ErrorCode::kOverlap, places_[i].offsets,
              hole ? fmt::format("{} bytes before tensor {} belong to no tensor",
-                                tensor.offset - end, quoted(tensor.name))
-                  : fmt::format("tensor {} shares bytes with another", quoted(tensor.name)),
+                                tensor.offset - end, in_quotes(tensor.name))
+                  : fmt::format("tensor {} shares bytes with another", in_quotes(tensor.name)),
              fmt::format("begin {}", end - header_.data_begin));
       }
       end += tensor.size_bytes;
@@ -329,9 +331,9 @@ class HeaderParser {
   void summarise() {
     for (const auto& [word, found] : unknown_dtypes_) {
       const auto& [first, count] = found;
-      warn(count == 1 ? fmt::format("tensor {} has the unknown dtype {}", quoted(first), word)
+      warn(count == 1 ? fmt::format("tensor {} has the unknown dtype {}", in_quotes(first), word)
                       : fmt::format("tensor {} and {} more have the unknown dtype {}",
-                                    quoted(first), count - 1, word));
+                                    in_quotes(first), count - 1, word));
     }
     if (unknown_fields_ == 1) warn(fmt::format("unknown field {}", unknown_field_));
     if (unknown_fields_ > 1) {
@@ -409,7 +411,7 @@ namespace {
 
 void append_json_string(std::string& out, std::string_view text) {
   if (find_invalid_utf8(text) != std::string_view::npos) {
-    throw Error(ErrorCode::kBadEncoding, fmt::format("{} is not UTF-8", quoted(text)),
+    throw Error(ErrorCode::kBadEncoding, fmt::format("{} is not UTF-8", in_quotes(text)),
                 "text that a safetensors header can hold");
   }
   out += '"';
@@ -446,9 +448,10 @@ std::string safetensors_header(std::span<const Tensor> tensors,
   }
   for (const Tensor& tensor : tensors) {
     if (!info(tensor.dtype).in_safetensors) {
-      throw Error(ErrorCode::kBadDtype,
-                  fmt::format("tensor {} is of type {}", quoted(tensor.name), dtype_name(tensor)),
-                  "a type that safetensors can hold");
+      throw Error(
+          ErrorCode::kBadDtype,
+          fmt::format("tensor {} is of type {}", in_quotes(tensor.name), dtype_name(tensor)),
+          "a type that safetensors can hold");
     }
     if (out.back() != '{') out += ',';
     append_json_string(out, tensor.name);
