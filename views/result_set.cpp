@@ -83,7 +83,7 @@ double ResultSet::sort_key(ResultColumnId column, std::size_t index) const {
 }
 
 // Of families that another version measured: the same whatever this one has.
-constexpr int kForeignMarker = 10;
+constexpr int kForeignMarker = 13;
 
 int family_marker(std::string_view family) {
   const auto families = method_families();

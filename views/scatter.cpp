@@ -279,10 +279,11 @@ std::size_t point_beside(std::span<const ScatterPoint> points, std::size_t from,
 }
 
 std::string_view scatter_marker(int marker, bool front, bool unicode) {
-  constexpr std::array<std::string_view, 8> kHollow = {"○", "□", "△", "◇", "▽", "☆", "▷", "◁"};
-  constexpr std::array<std::string_view, 8> kFilled = {"●", "■", "▲", "◆", "▼", "★", "▶", "◀"};
-  constexpr std::array<std::string_view, 8> kSmall = {"o", "x", "a", "v", "s", "n", "z", "c"};
-  constexpr std::array<std::string_view, 8> kCapital = {"O", "X", "A", "V", "S", "N", "Z", "C"};
+  using Signs = std::array<std::string_view, 14>;
+  constexpr Signs kHollow = {"○", "□", "△", "◇", "▽", "☆", "▷", "◁", "▭", "♤", "♧", "♡", "◎", "⬡"};
+  constexpr Signs kFilled = {"●", "■", "▲", "◆", "▼", "★", "▶", "◀", "▬", "♠", "♣", "♥", "◉", "⬢"};
+  constexpr Signs kSmall = {"o", "x", "a", "v", "s", "n", "z", "c", "l", "g", "w", "q", "p", "f"};
+  constexpr Signs kCapital = {"O", "X", "A", "V", "S", "N", "Z", "C", "L", "G", "W", "Q", "P", "F"};
   const auto at = static_cast<std::size_t>(marker < 0 ? 0 : marker) % kHollow.size();
   if (unicode) return front ? kFilled[at] : kHollow[at];
   return front ? kCapital[at] : kSmall[at];

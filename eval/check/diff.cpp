@@ -17,7 +17,7 @@
 namespace qi {
 namespace {
 
-constexpr std::uint64_t kTileElements = 1 << 18;
+constexpr std::uint64_t kComparedAtOnce = 1 << 18;
 constexpr std::int32_t kMaxExperts = 65'536;
 constexpr std::array<std::string_view, 6> kStatusNames = {"same",   "differs", "only_a",
                                                           "only_b", "shape",   "not comparable"};
@@ -254,7 +254,7 @@ class Comparison {
     ErrorAccumulator errors;
     const bool vector = row.rotary_head_rows != 0 && row.a->shape.size() < 2;
     // A permuted vector is read whole: it has one number a row of a matrix that a file holds.
-    const TileWalk walk(a.rows(), row.a->cols(), vector ? row.a->params : kTileElements);
+    const TileWalk walk(a.rows(), row.a->cols(), vector ? row.a->params : kComparedAtOnce);
     for (std::uint64_t i = 0; i < walk.size(); ++i) {
       if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) return false;
       const Tile tile = walk[i];
