@@ -35,7 +35,8 @@ class Transformer {
   bool run(std::span<const std::int32_t> ids, std::span<KvCache* const> caches,
            std::vector<float>& states) const;
 
-  /// What the first layer gets: [ids.size(), hidden]. Throws kBadValue for ids beyond the vocabulary.
+  /// What the first layer gets: [ids.size(), hidden]. Throws kBadValue for ids beyond the
+  /// vocabulary.
   void embed(std::span<const std::int32_t> ids, float* out) const;
 
   /// A block of the logits of all positions: tokens [first, first + count) of the vocabulary.

@@ -1,6 +1,7 @@
-// Any bytes as a file of saved logits, in two ways: as they are, and (first byte odd) as the text of
-// a header and one window around which magic and checksums are put right, so that what they guard is
-// reached. Refused with qi::Error, or opened; then its window is refused or is one of probabilities.
+// Any bytes as a file of saved logits, in two ways: as they are, and (first byte odd) as the text
+// of a header and one window around which magic and checksums are put right, so that what they
+// guard is reached. Refused with qi::Error, or opened; then its window is refused or is one of
+// probabilities.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
