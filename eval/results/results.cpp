@@ -60,7 +60,7 @@ std::string row_query() {
   for (const MeasureColumn& column : kMeasureColumns) sql += fmt::format(",{}", column.name);
   return sql +
          " FROM run_row LEFT JOIN result ON result.id = run_row.result WHERE run = ? "
-         "ORDER BY unit";
+         "AND (run_row.result IS NULL OR bytes_out IS NOT NULL) ORDER BY unit";
 }
 
 ResultRow read_row(SQLite::Statement& select, const ResultRun& run, const std::string& path) {
@@ -123,8 +123,10 @@ std::vector<ResultRun> Results::runs() {
     SQLite::Statement select(
         *connection_->db(),
         "SELECT id,model,model_hash,machine,threads,versions,options,started,finished,units,"
-        "(SELECT count(*) FROM run_row WHERE run = run.id) FROM run WHERE units > 0 "
-        "ORDER BY id DESC");
+        "iif(finished, (SELECT count(*) FROM run_row WHERE run = run.id), "
+        "(SELECT count(*) FROM run_row LEFT JOIN result ON result.id = run_row.result "
+        "WHERE run = run.id AND (run_row.result IS NULL OR bytes_out IS NOT NULL))) "
+        "FROM run WHERE units > 0 ORDER BY id DESC");
     while (select.executeStep()) {
       ResultRun run;
       run.id = select.getColumn(0).getInt64();

@@ -17,7 +17,7 @@
 namespace qi {
 
 inline constexpr std::uint32_t kResultsApplication = 0x51494E53;  // "QINS"
-inline constexpr int kResultsSchema = 4;
+inline constexpr int kResultsSchema = 5;
 
 enum class ResultsMode : std::uint8_t {
   kReadWrite,  // created when absent

@@ -1,5 +1,6 @@
 // The tables of the results database and how an older file comes to have them. Version 1 had the
-// analyses alone, version 2 added sweeps, version 3 evaluations, version 4 those that failed.
+// analyses alone, version 2 added sweeps, version 3 evaluations, version 4 those that failed;
+// version 5 keeps a claim in the result that will come of it.
 #include <array>
 #include <string>
 #include <unordered_set>
@@ -12,26 +13,20 @@
 namespace qi {
 namespace {
 
-constexpr std::array<const char*, 6> kSweepTables = {
+constexpr std::array<const char*, 4> kSweepTables = {
     // Content hashes by the state of the file they were made of, as analyses are kept.
     "CREATE TABLE weight_hash ("
     "device INTEGER NOT NULL, inode INTEGER NOT NULL, size_bytes INTEGER NOT NULL, "
     "mtime_ns INTEGER NOT NULL, offset INTEGER NOT NULL, version INTEGER NOT NULL, "
     "options TEXT NOT NULL, hash TEXT NOT NULL, "
     "PRIMARY KEY (device, inode, size_bytes, mtime_ns, offset, version, options)) WITHOUT ROWID",
-    // What was measured, by what it was measured of: no model, file or tensor has a name here.
-    "CREATE TABLE result ("
-    "id INTEGER PRIMARY KEY, hash TEXT NOT NULL, family TEXT NOT NULL, params TEXT NOT NULL, "
-    "version INTEGER NOT NULL, bytes_out INTEGER NOT NULL, mse REAL, rmse REAL, "
-    "max_abs_error REAL, relative_error REAL, snr_db REAL, psnr_db REAL, cosine REAL, "
-    "output_error REAL, encode_s REAL, decode_s REAL, "
-    "UNIQUE (hash, family, params, version))",
     "CREATE TABLE run ("
     "id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT NOT NULL, "
     "model_hash TEXT NOT NULL DEFAULT '', machine TEXT NOT NULL, threads INTEGER NOT NULL, "
     "versions TEXT NOT NULL, options TEXT NOT NULL, started INTEGER NOT NULL, "
     "finished INTEGER NOT NULL DEFAULT 0, units INTEGER NOT NULL)",
-    // A row of a run, under the run's own names: of a result, or an error.
+    // A row of a run, under the run's own names: of a result (none yet while that is still to be
+    // measured), or an error.
     "CREATE TABLE run_row ("
     "run INTEGER NOT NULL REFERENCES run (id), unit INTEGER NOT NULL, file TEXT NOT NULL, "
     "tensor TEXT NOT NULL, role TEXT NOT NULL, layer INTEGER NOT NULL, family TEXT NOT NULL, "
@@ -43,11 +38,18 @@ constexpr std::array<const char*, 6> kSweepTables = {
     "run INTEGER NOT NULL REFERENCES run (id), total INTEGER NOT NULL, family TEXT NOT NULL, "
     "params TEXT NOT NULL, other_bytes INTEGER NOT NULL, units BLOB NOT NULL, "
     "PRIMARY KEY (run, total)) WITHOUT ROWID",
-    // Who is measuring what. A dead owner's claims count for nothing.
-    "CREATE TABLE claim ("
-    "hash TEXT NOT NULL, family TEXT NOT NULL, params TEXT NOT NULL, version INTEGER NOT NULL, "
-    "owner TEXT NOT NULL, PRIMARY KEY (hash, family, params, version)) WITHOUT ROWID",
 };
+
+/// What was measured, by what it was measured of: no model, file or tensor has a name here. Without
+/// `bytes_out` it is still to be measured, by `owner`; a dead owner's claim counts for nothing.
+/// Nothing is ever deleted here, so that no number comes to mean another result.
+constexpr const char* kResultTable =
+    "CREATE TABLE {} ("
+    "id INTEGER PRIMARY KEY, hash TEXT NOT NULL, family TEXT NOT NULL, "
+    "params TEXT NOT NULL, version INTEGER NOT NULL, owner TEXT NOT NULL DEFAULT '', "
+    "bytes_out INTEGER, mse REAL, rmse REAL, max_abs_error REAL, relative_error REAL, "
+    "snr_db REAL, psnr_db REAL, cosine REAL, output_error REAL, encode_s REAL, decode_s REAL, "
+    "UNIQUE (hash, family, params, version))";
 
 constexpr std::array<const char*, 3> kEvaluationTables = {
     // What was measured, by a key of everything that it depends on. A standard error of -1: none.
@@ -66,6 +68,18 @@ constexpr std::array<const char*, 3> kEvaluationTables = {
     "key TEXT NOT NULL, window INTEGER NOT NULL, seconds REAL NOT NULL, nll BLOB NOT NULL, "
     "PRIMARY KEY (key, window)) WITHOUT ROWID",
 };
+
+/// Results of versions 2 to 4, beside which claims had a table of their own.
+void rebuild_results(SQLite::Database& db) {
+  constexpr const char* kKept =
+      "id,hash,family,params,version,bytes_out,mse,rmse,max_abs_error,relative_error,snr_db,"
+      "psnr_db,cosine,output_error,encode_s,decode_s";
+  db.exec(fmt::format(kResultTable, "new_result"));
+  db.exec(fmt::format("INSERT INTO new_result ({0}) SELECT {0} FROM result", kKept));
+  db.exec("DROP TABLE result");
+  db.exec("ALTER TABLE new_result RENAME TO result");
+  db.exec("DROP TABLE claim");
+}
 
 }  // namespace
 
@@ -94,6 +108,9 @@ void migrate_results(SQLite::Database& db, const std::string& path) {
   }
   if (version < 2) {
     for (const char* table : kSweepTables) db.exec(table);
+    db.exec(fmt::format(kResultTable, "result"));
+  } else if (version < 5) {
+    rebuild_results(db);
   }
   if (version < 3) {
     for (const char* table : kEvaluationTables) db.exec(table);

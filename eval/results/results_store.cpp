@@ -18,23 +18,13 @@ std::int64_t now_seconds() {
       .count();
 }
 
-std::string measure_names() {
-  std::string names = "bytes_out";
-  for (const MeasureColumn& column : kMeasureColumns) names += fmt::format(",{}", column.name);
-  return names;
-}
-
-std::string insert_result_sql(bool replace) {
-  std::string marks = "?";
-  std::string updates = "bytes_out=excluded.bytes_out";
+/// "bytes_out,mse,…", each with `what` after it.
+std::string measure_names(const char* what = "") {
+  std::string names = fmt::format("bytes_out{}", what);
   for (const MeasureColumn& column : kMeasureColumns) {
-    marks += ",?";
-    updates += fmt::format(",{0}=excluded.{0}", column.name);
+    names += fmt::format(",{}{}", column.name, what);
   }
-  return fmt::format(
-      "INSERT INTO result (hash,family,params,version,{}) VALUES (?,?,?,?,{}) "
-      "ON CONFLICT (hash,family,params,version) DO {} RETURNING id",
-      measure_names(), marks, replace ? "UPDATE SET " + updates : "NOTHING");
+  return names;
 }
 
 constexpr const char* kOfKey = "hash=? AND family=? AND params=? AND version=?";
@@ -78,20 +68,54 @@ class Use {
 
 struct ResultsStore::Statements {
   explicit Statements(SQLite::Database& db)
-      : hash(db,
+      : begin(db, "BEGIN IMMEDIATE"),
+        commit(db, "COMMIT"),
+        rollback(db, "ROLLBACK"),
+        hash(db,
              "SELECT hash FROM weight_hash WHERE device=? AND inode=? AND size_bytes=? AND "
              "mtime_ns=? AND offset=? AND version=? AND options=?"),
         put_hash(db, "INSERT OR REPLACE INTO weight_hash VALUES (?,?,?,?,?,?,?,?)"),
-        result(db, fmt::format("SELECT id,{} FROM result WHERE {}", measure_names(), kOfKey)),
-        put_result(db, insert_result_sql(false)),
-        replace_result(db, insert_result_sql(true)),
-        row(db, "INSERT OR REPLACE INTO run_row VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        claim(db, fmt::format("SELECT owner FROM claim WHERE {}", kOfKey)),
-        put_claim(db, "INSERT OR REPLACE INTO claim VALUES (?,?,?,?,?)"),
-        drop_claim(db, fmt::format("DELETE FROM claim WHERE {} AND owner=?", kOfKey)) {}
+        result(db, fmt::format("SELECT id,owner,{} FROM result WHERE {}", measure_names(), kOfKey)),
+        put_result(db, "INSERT INTO result (hash,family,params,version,owner) VALUES (?,?,?,?,?)"),
+        put_claim(db, "UPDATE result SET owner=? WHERE id=?"),
+        drop_claim(db, "UPDATE result SET owner='' WHERE id=? AND owner=?"),
+        measured(db, fmt::format("UPDATE result SET owner='',{} WHERE id=? AND (? OR bytes_out IS "
+                                 "NULL)",
+                                 measure_names("=?"))),
+        row(db, "INSERT OR REPLACE INTO run_row VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)") {}
 
-  SQLite::Statement hash, put_hash, result, put_result, replace_result, row, claim, put_claim,
-      drop_claim;
+  SQLite::Statement begin, commit, rollback, hash, put_hash, result, put_result, put_claim,
+      drop_claim, measured, row;
+};
+
+/// A transaction that may write, of statements that need no parsing.
+class ResultsStore::Writing {
+ public:
+  explicit Writing(Statements& statements) : statements_(statements) { run(statements_.begin); }
+  ~Writing() {
+    if (done_) return;
+    try {
+      run(statements_.rollback);
+    } catch (const SQLite::Exception&) {
+      // What broke the transaction may have ended it.
+    }
+  }
+  Writing(const Writing&) = delete;
+  Writing& operator=(const Writing&) = delete;
+
+  void commit() {
+    run(statements_.commit);
+    done_ = true;
+  }
+
+ private:
+  static void run(SQLite::Statement& statement) {
+    const Use use(statement);
+    statement.exec();
+  }
+
+  Statements& statements_;
+  bool done_ = false;
 };
 
 ResultsStore::ResultsStore(const std::string& path)
@@ -103,12 +127,18 @@ ResultsStore::~ResultsStore() = default;
 
 void ResultsStore::release() {
   const std::lock_guard lock(mutex_);
-  if (run_ == 0) return;
+  if (claimed_.empty()) return;
   connection_->guarded([&] {
-    SQLite::Statement drop(*connection_->db(), "DELETE FROM claim WHERE owner=?");
-    drop.bind(1, owner_);
-    drop.exec();
+    Writing writing(*statements_);
+    SQLite::Statement rows(*connection_->db(),
+                           "DELETE FROM run_row WHERE run=? AND result IN "
+                           "(SELECT id FROM result WHERE id=run_row.result AND bytes_out IS NULL)");
+    rows.bind(1, run_);
+    rows.exec();
+    for (const auto& [unit, result] : claimed_) drop_claim(result);
+    writing.commit();
   });
+  claimed_.clear();
 }
 
 const std::vector<Warning>& ResultsStore::warnings() const {
@@ -119,7 +149,7 @@ std::int64_t ResultsStore::begin_run(const ResultRun& run, const std::vector<Tot
   const std::lock_guard lock(mutex_);
   return connection_->guarded([&] {
     SQLite::Database& db = *connection_->db();
-    SQLite::Transaction transaction(db, SQLite::TransactionBehavior::IMMEDIATE);
+    Writing writing(*statements_);
     SQLite::Statement insert(
         db,
         "INSERT INTO run (model,machine,threads,versions,options,started,units)"
@@ -151,7 +181,7 @@ std::int64_t ResultsStore::begin_run(const ResultRun& run, const std::vector<Tot
       total.bind(6, units.data(), static_cast<int>(units.size()));
       total.exec();
     }
-    transaction.commit();
+    writing.commit();
     return run_;
   });
 }
@@ -159,22 +189,14 @@ std::int64_t ResultsStore::begin_run(const ResultRun& run, const std::vector<Tot
 void ResultsStore::end_run(const std::string& model_hash) {
   const std::lock_guard lock(mutex_);
   connection_->guarded([&] {
-    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
+    Writing writing(*statements_);
     SQLite::Statement update(*connection_->db(),
                              "UPDATE run SET finished=?, model_hash=? WHERE id=?");
     update.bind(1, now_seconds());
     update.bind(2, model_hash);
     update.bind(3, run_);
     update.exec();
-    // Its own, and those of processes that were killed after they had kept their rows.
-    SQLite::Statement drop(
-        *connection_->db(),
-        "DELETE FROM claim WHERE owner=? OR EXISTS (SELECT 1 FROM result WHERE "
-        "result.hash=claim.hash AND result.family=claim.family AND result.params=claim.params AND "
-        "result.version=claim.version)");
-    drop.bind(1, owner_);
-    drop.exec();
-    transaction.commit();
+    writing.commit();
   });
 }
 
@@ -205,46 +227,48 @@ std::vector<Claim> ResultsStore::claim(std::vector<UnitRecord>& units, bool redo
                                        std::span<const KnownHash> computed) {
   const std::lock_guard lock(mutex_);
   return connection_->guarded([&] {
-    std::vector<Claim> claims(units.size(), Claim::kMine);
-    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
+    std::vector<Claim> claims;
+    Writing writing(*statements_);
     for (const KnownHash& known : computed) insert_hash(known.key, known.hash);
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      UnitRecord& unit = units[i];
-      if (!redo) {
-        SQLite::Statement& select = statements_->result;
-        const Use use(select);
-        bind_result_key(select, 1, unit.key);
-        if (select.executeStep()) {
-          unit.row.bytes_out = static_cast<std::uint64_t>(select.getColumn(1).getInt64());
-          for (std::size_t m = 0; m < kMeasureColumns.size(); ++m) {
-            const SQLite::Column cell = select.getColumn(static_cast<int>(m) + 2);
-            if (!cell.isNull()) unit.row.*kMeasureColumns[m].value = cell.getDouble();
-          }
-          insert_row(unit, select.getColumn(0).getInt64());
-          claims[i] = Claim::kDone;
-          continue;
-        }
-      }
-      {
-        SQLite::Statement& select = statements_->claim;
-        const Use use(select);
-        bind_result_key(select, 1, unit.key);
-        if (select.executeStep()) {
-          const std::string owner = select.getColumn(0).getString();
-          if (process_alive(owner.substr(0, owner.find('/')))) {
-            claims[i] = Claim::kOther;
-            continue;
-          }
-        }
-      }
-      const Use use(statements_->put_claim);
-      const int index = bind_result_key(statements_->put_claim, 1, unit.key);
-      statements_->put_claim.bind(index, owner_);
-      statements_->put_claim.exec();
-    }
-    transaction.commit();
+    for (UnitRecord& unit : units) claims.push_back(claim_one(unit, redo));
+    writing.commit();
     return claims;
   });
+}
+
+// mutex_ is held, in a transaction.
+Claim ResultsStore::claim_one(UnitRecord& unit, bool redo) {
+  std::optional<std::int64_t> result;
+  {
+    SQLite::Statement& select = statements_->result;
+    const Use use(select);
+    bind_result_key(select, 1, unit.key);
+    if (select.executeStep()) {
+      result = select.getColumn(0).getInt64();
+      if (!redo && !select.getColumn(2).isNull()) {
+        unit.row.bytes_out = static_cast<std::uint64_t>(select.getColumn(2).getInt64());
+        for (std::size_t m = 0; m < kMeasureColumns.size(); ++m) {
+          const SQLite::Column cell = select.getColumn(static_cast<int>(m) + 3);
+          if (!cell.isNull()) unit.row.*kMeasureColumns[m].value = cell.getDouble();
+        }
+        insert_row(unit, *result);
+        return Claim::kDone;
+      }
+      const std::string owner = select.getColumn(1).getString();
+      if (process_alive(owner.substr(0, owner.find('/')))) return Claim::kOther;
+    }
+  }
+  if (result) {
+    const Use use(statements_->put_claim);
+    statements_->put_claim.bind(1, owner_);
+    statements_->put_claim.bind(2, *result);
+    statements_->put_claim.exec();
+  } else {
+    result = put_result(unit.key);
+  }
+  claimed_[unit.unit] = *result;
+  if (!redo) insert_row(unit, *result);  // what is there is not what this run will show
+  return Claim::kMine;
 }
 
 // mutex_ is held.
@@ -280,54 +304,65 @@ void ResultsStore::insert_row(const UnitRecord& unit, std::optional<std::int64_t
 }
 
 // mutex_ is held, in a transaction.
-void ResultsStore::drop_claim(const ResultKey& key) {
-  const Use use(statements_->drop_claim);
-  const int index = bind_result_key(statements_->drop_claim, 1, key);
-  statements_->drop_claim.bind(index, owner_);
-  statements_->drop_claim.exec();
+std::int64_t ResultsStore::put_result(const ResultKey& key) {
+  const Use use(statements_->put_result);
+  const int index = bind_result_key(statements_->put_result, 1, key);
+  statements_->put_result.bind(index, owner_);
+  statements_->put_result.exec();
+  return connection_->db()->getLastInsertRowid();
 }
 
 // mutex_ is held, in a transaction.
-std::int64_t ResultsStore::put_result(const UnitRecord& unit, bool redo) {
-  {
-    SQLite::Statement& put = redo ? statements_->replace_result : statements_->put_result;
-    const Use use(put);
-    int index = bind_result_key(put, 1, unit.key);
-    put.bind(index++, static_cast<std::int64_t>(unit.row.bytes_out));
-    for (const MeasureColumn& column : kMeasureColumns) {
-      if (const auto& value = unit.row.*column.value) put.bind(index, *value);
-      ++index;
-    }
-    if (put.executeStep()) return put.getColumn(0).getInt64();
-  }
-  // Another process was quicker.
-  SQLite::Statement& select = statements_->result;
-  const Use use(select);
-  bind_result_key(select, 1, unit.key);
-  select.executeStep();
-  return select.getColumn(0).getInt64();
+void ResultsStore::drop_claim(std::int64_t result) {
+  SQLite::Statement& drop = statements_->drop_claim;
+  const Use use(drop);
+  drop.bind(1, result);
+  drop.bind(2, owner_);
+  drop.exec();
 }
 
-// What the unit's claim was for is there now, so the claim stays until release(): one page less to
-// write. Not where what is there does not count: a unit of the same content would wait for it.
+// A claimed unit's row is there already, so that a single page is written.
 void ResultsStore::finish(const UnitRecord& unit, bool redo) {
   const std::lock_guard lock(mutex_);
+  const auto claimed = claimed_.find(unit.unit);
   connection_->guarded([&] {
-    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
-    insert_row(unit, put_result(unit, redo));
-    if (redo) drop_claim(unit.key);
-    transaction.commit();
+    Writing writing(*statements_);
+    std::int64_t result = 0;
+    if (claimed != claimed_.end()) {
+      result = claimed->second;
+    } else {
+      SQLite::Statement& select = statements_->result;
+      const Use use(select);
+      bind_result_key(select, 1, unit.key);
+      result = select.executeStep() ? select.getColumn(0).getInt64() : put_result(unit.key);
+    }
+    if (redo || claimed == claimed_.end()) insert_row(unit, result);
+    SQLite::Statement& measured = statements_->measured;
+    const Use use(measured);
+    int index = 1;
+    measured.bind(index++, static_cast<std::int64_t>(unit.row.bytes_out));
+    for (const MeasureColumn& column : kMeasureColumns) {
+      if (const auto& value = unit.row.*column.value) measured.bind(index, *value);
+      ++index;
+    }
+    measured.bind(index++, result);
+    measured.bind(index, redo ? 1 : 0);
+    measured.exec();
+    writing.commit();
   });
+  if (claimed != claimed_.end()) claimed_.erase(claimed);
 }
 
 void ResultsStore::fail(const UnitRecord& unit) {
   const std::lock_guard lock(mutex_);
+  const auto claimed = claimed_.find(unit.unit);
   connection_->guarded([&] {
-    SQLite::Transaction transaction(*connection_->db(), SQLite::TransactionBehavior::IMMEDIATE);
+    Writing writing(*statements_);
     insert_row(unit, std::nullopt);
-    drop_claim(unit.key);
-    transaction.commit();
+    if (claimed != claimed_.end()) drop_claim(claimed->second);
+    writing.commit();
   });
+  if (claimed != claimed_.end()) claimed_.erase(claimed);
 }
 
 }  // namespace qi

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "eval/results/results.h"
@@ -59,36 +60,42 @@ class ResultsStore {
   const std::vector<Warning>& warnings() const;
   /// Records a run and its totals; `run.id` and `finished` are not used. Once. Returns its number.
   std::int64_t begin_run(const ResultRun& run, const std::vector<TotalRecord>& totals);
-  /// Finished; gives up its claims.
+  /// Finished.
   void end_run(const std::string& model_hash);
 
   /// Of each weight what content_hash() gave for this state of its file, where that is known.
   std::vector<std::optional<std::string>> known_hashes(std::span<const AnalysisKey> keys);
   void keep_hash(const AnalysisKey& key, const std::string& hash);
   /// Claims what is missing and lists what is there, in one transaction; fills the measures of
-  /// kDone. `computed`: hashes to be kept with it. With `redo` nothing counts as there.
+  /// kDone. `computed`: hashes to be kept with it. With `redo` nothing counts as there. The rows of
+  /// this run are written here, too, and show once their results are there: finish() has less to
+  /// do.
   std::vector<Claim> claim(std::vector<UnitRecord>& units, bool redo,
                            std::span<const KnownHash> computed = {});
-  /// A measured row, in a transaction of its own: on the disk when this returns. With `redo` it
-  /// takes the place of what is there, else what another process was quicker with stays.
+  /// A measured row, claimed or not, in a transaction of its own: on the disk when this returns.
+  /// With `redo` it takes the place of what is there, else what another process was quicker with
+  /// stays.
   void finish(const UnitRecord& unit, bool redo);
   /// The row of a unit that failed; a later run tries again.
   void fail(const UnitRecord& unit);
-  /// Gives up all claims of this run: all that will come of them is there.
+  /// Gives up all claims of this run: what it finishes later it finishes unclaimed.
   void release();
 
  private:
   struct Statements;
+  class Writing;
   void insert_hash(const AnalysisKey& key, const std::string& hash);
-  std::int64_t put_result(const UnitRecord& unit, bool redo);
   void insert_row(const UnitRecord& unit, std::optional<std::int64_t> result);
-  void drop_claim(const ResultKey& key);
+  Claim claim_one(UnitRecord& unit, bool redo);
+  std::int64_t put_result(const ResultKey& key);
+  void drop_claim(std::int64_t result);
 
   std::mutex mutex_;  // guards all below
   std::unique_ptr<ResultsConnection> connection_;
   std::unique_ptr<Statements> statements_;
   std::string owner_;
   std::int64_t run_ = 0;
+  std::unordered_map<std::uint64_t, std::int64_t> claimed_;  // unit → result, not finished yet
 };
 
 }  // namespace qi

@@ -18,6 +18,7 @@
 #include "app/ui/own_priority.h"
 #include "app/ui/wake.h"
 #include "engine/format/open.h"
+#include "tests/support/database_counts.h"
 #include "tests/support/driven.h"
 #include "tests/support/temp_dir.h"
 #include "views/widgets.h"
@@ -26,16 +27,14 @@ namespace qi {
 namespace {
 
 using test::contents;
+using test::count;
 using test::Driven;
+using test::kClaims;
+using test::kMeasured;
 
 const std::string kModels = std::string(QI_TEST_DATA) + "/models/";
 const std::string kWap = kModels + "wap";
 const std::string kStories = kModels + "stories260K/model.safetensors";
-
-std::int64_t count(const std::string& database, const std::string& table) {
-  SQLite::Database db(database, SQLite::OPEN_READONLY);
-  return db.execAndGet("SELECT count(*) FROM " + table).getInt64();
-}
 
 /// "12 of 4 128 rows" on the Sweep screen: the first number.
 std::uint64_t finished_rows(Driven& ui) {
@@ -132,7 +131,7 @@ TEST(SweepScreens, RowsAndTotalsAppearAndStay) {
   EXPECT_TRUE(ui.sees("* all of the run")) << ui.screen();
   ui.press(KeyCode::kEscape);
   EXPECT_EQ(ui.program().context(), kInSweep);
-  EXPECT_EQ(count(ui.database(), "claim"), 0);
+  EXPECT_EQ(count(ui.database(), kClaims), 0);
 }
 
 TEST(SweepScreens, WhatIsMeasuredAlreadyIsNotMeasuredAgain) {
@@ -143,7 +142,7 @@ TEST(SweepScreens, WhatIsMeasuredAlreadyIsNotMeasuredAgain) {
   ui.type("r");
   ASSERT_TRUE(ui.shows("15 of 15 rows"));
   ASSERT_TRUE(ui.shows("done"));
-  EXPECT_EQ(count(ui.database(), "result"), 15);
+  EXPECT_EQ(count(ui.database(), kMeasured), 15);
   ui.type("R");
   ASSERT_TRUE(ui.shows("30 rows"));  // 12 of the first run, 18 of the second
 }
@@ -211,8 +210,8 @@ TEST(SweepScreens, CancellingKeepsFinishedRows) {
   const std::uint64_t finished = finished_rows(ui);
   EXPECT_GT(finished, 0u);
   EXPECT_LT(finished, 28u * 32 * 4 * 2);
-  EXPECT_EQ(count(ui.database(), "result"), static_cast<std::int64_t>(finished));
-  EXPECT_EQ(count(ui.database(), "claim"), 0);
+  EXPECT_EQ(count(ui.database(), kMeasured), static_cast<std::int64_t>(finished));
+  EXPECT_EQ(count(ui.database(), kClaims), 0);
   ui.type("R");
   ASSERT_TRUE(ui.shows(counted(finished, "row"))) << ui.screen();
   ui.press(KeyCode::kEscape);
@@ -309,10 +308,10 @@ TEST(BackgroundSweep, CancellingLeavesTheDatabaseToTheQueue) {
           gate.get_future().wait();
         }}});
   entered.get_future().wait();
-  const std::int64_t claimed = count(database, "claim");
+  const std::int64_t claimed = count(database, kClaims);
   EXPECT_GT(claimed, 0);
   sweep.cancel();
-  EXPECT_EQ(count(database, "claim"), claimed);
+  EXPECT_EQ(count(database, kClaims), claimed);
   gate.set_value();
   until([&] {
     sweep.take();
@@ -320,8 +319,8 @@ TEST(BackgroundSweep, CancellingLeavesTheDatabaseToTheQueue) {
     return std::none_of(jobs.begin(), jobs.end(),
                         [](const JobSnapshot& job) { return job.state == JobState::kActive; });
   });
-  EXPECT_EQ(count(database, "claim"), 0);
-  EXPECT_GT(count(database, "result"), 0);
+  EXPECT_EQ(count(database, kClaims), 0);
+  EXPECT_GT(count(database, kMeasured), 0);
 }
 
 // From the model's screen and from a sweep's: what configurations do to the model joins the plot.

@@ -145,7 +145,7 @@ TEST_F(ResultsDbTest, OthersDatabasesStayAsTheyAre) {
   SQLite::Database(nobodys, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE)
       .exec("CREATE TABLE t (a)");
   const std::string newer = make("newer.db");
-  SQLite::Database(newer, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 5");
+  SQLite::Database(newer, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 99");
   const std::string text = dir_.write("text.db",
                                       "this is not a database, and longer than a header, "
                                       "which has one hundred bytes in all its glory....");

@@ -19,6 +19,7 @@
 #include "eval/results/results.h"
 #include "eval/sweep/measure.h"
 #include "tests/support/data.h"
+#include "tests/support/database_counts.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -26,6 +27,9 @@ namespace qi {
 namespace {
 
 using test::class_of;
+using test::count;
+using test::kClaims;
+using test::kMeasured;
 using test::TempDir;
 using testing::HasSubstr;
 
@@ -99,11 +103,6 @@ void expect_same(const ResultRow& a, const ResultRow& b) {
   EXPECT_EQ(a.error, b.error);
 }
 
-std::int64_t count(const std::string& database, const std::string& table) {
-  SQLite::Database db(database, SQLite::OPEN_READONLY);
-  return db.execAndGet("SELECT count(*) FROM " + table).getInt64();
-}
-
 class SweepTest : public testing::Test {
  protected:
   TempDir dir_;
@@ -164,7 +163,7 @@ TEST_F(SweepTest, RowsAreKeptAsTheyCame) {
   EXPECT_EQ(runs[0].units, came.rows.size());
   EXPECT_EQ(runs[0].rows, came.rows.size());
   EXPECT_GT(runs[0].finished, 0);
-  EXPECT_EQ(count(db_, "claim"), 0);
+  EXPECT_EQ(count(db_, kClaims), 0);
 }
 
 TEST_F(SweepTest, PredictedBytesAreThoseMeasured) {
@@ -191,11 +190,11 @@ TEST_F(SweepTest, ARepeatedSweepDoesOnlyWhatIsMissing) {
     expect_same(second.rows.at(unit * 2), row);
     EXPECT_EQ(second.rows.at(unit * 2).run, 2);
   }
-  EXPECT_EQ(count(db_, "result"), 56);
+  EXPECT_EQ(count(db_, kMeasured), 56);
   EXPECT_EQ(count(db_, "run_row"), 28 + 56);
   // --redo measures again and replaces.
   run(plan_sweep(model_, request({"rtn"}, {{"bits", {"4"}}})), db_, third, 2, true);
-  EXPECT_EQ(count(db_, "result"), 56);
+  EXPECT_EQ(count(db_, kMeasured), 56);
   for (const auto& [unit, row] : first.rows) {
     expect_same(without_times(third.rows.at(unit)), without_times(row));
   }
@@ -261,8 +260,8 @@ TEST_F(SweepTest, AUnitThatFailsIsARowAndNoResult) {
   EXPECT_THAT(came.totals.at(0).error, HasSubstr(std::to_string(weights)));
   EXPECT_EQ(came.totals.at(0).model_bytes, floats->size_bytes());
   EXPECT_TRUE(came.totals.at(1).ok);
-  EXPECT_EQ(count(db_, "result"), static_cast<std::int64_t>(weights));
-  EXPECT_EQ(count(db_, "claim"), 0);
+  EXPECT_EQ(count(db_, kMeasured), static_cast<std::int64_t>(weights));
+  EXPECT_EQ(count(db_, kClaims), 0);
   const auto rows = Results(db_).rows();
   ASSERT_EQ(rows.size(), 2 * weights + 2);
   for (const auto& [unit, row] : came.rows) expect_same(rows[unit], row);
@@ -306,13 +305,13 @@ TEST_F(SweepTest, EqualWeightsAreMeasuredOnce) {
     run(plan_sweep(model, request({"rtn"}, {{"group-sizes", {"row"}}})), db, came, threads);
     ASSERT_EQ(came.rows.size(), 2u);
     EXPECT_EQ(came.rows.at(0).mse, came.rows.at(1).mse);
-    EXPECT_EQ(count(db, "result"), 1);
+    EXPECT_EQ(count(db, kMeasured), 1);
     // Measured again, the second of them does not wait for ever for the first.
     Came again;
     run(plan_sweep(model, request({"rtn"}, {{"group-sizes", {"row"}}})), db, again, threads, true);
     EXPECT_EQ(again.rows.size(), 2u);
-    EXPECT_EQ(count(db, "result"), 1);
-    EXPECT_EQ(count(db, "claim"), 0);
+    EXPECT_EQ(count(db, kMeasured), 1);
+    EXPECT_EQ(count(db, kClaims), 0);
   }
 }
 
@@ -356,13 +355,13 @@ TEST_F(SweepTest, ACancelledSweepKeepsItsRowsAndItsClaimsAreFree) {
     queue.wait(sweep.start(queue, "sweep"));
     EXPECT_LT(sweep.finished_units(), sweep.plan().units.size());
   }
-  EXPECT_EQ(count(db_, "result"), static_cast<std::int64_t>(came));
-  EXPECT_EQ(count(db_, "claim"), 0);
+  EXPECT_EQ(count(db_, kMeasured), static_cast<std::int64_t>(came));
+  EXPECT_EQ(count(db_, kClaims), 0);
   EXPECT_EQ(Results(db_).runs()[0].finished, 0);
   Came rest;
   run(plan_sweep(model_, request({"rtn"}, {{"bits", {"3", "4"}}})), db_, rest);
   EXPECT_EQ(rest.rows.size(), 56u);
-  EXPECT_EQ(count(db_, "result"), 56);
+  EXPECT_EQ(count(db_, kMeasured), 56);
 }
 
 int exit_of(pid_t pid) {
@@ -391,7 +390,7 @@ TEST_F(SweepTest, KilledAnywhereItIsFinishedByTheNext) {
     }
     EXPECT_EQ(exit_of(pid), -SIGKILL);
     // Every row that was reported is there.
-    EXPECT_GE(count(db, "result"), static_cast<std::int64_t>(last));
+    EXPECT_GE(count(db, kMeasured), static_cast<std::int64_t>(last));
     EXPECT_EQ(SQLite::Database(db).execAndGet("PRAGMA integrity_check").getString(), "ok");
     Came rest;
     run(plan_sweep(model_, request({"rtn"}, {{"bits", {"3", "4"}}})), db, rest);
@@ -399,8 +398,8 @@ TEST_F(SweepTest, KilledAnywhereItIsFinishedByTheNext) {
     for (const auto& [unit, row] : whole.rows) {
       expect_same(without_times(rest.rows.at(unit)), without_times(row));
     }
-    EXPECT_EQ(count(db, "result"), 56);
-    EXPECT_EQ(count(db, "claim"), 0);
+    EXPECT_EQ(count(db, kMeasured), 56);
+    EXPECT_EQ(count(db, kClaims), 0);
   }
 }
 
@@ -420,9 +419,9 @@ TEST_F(SweepTest, ProcessesShareADatabase) {
     pids.push_back(pid);
   }
   for (const pid_t pid : pids) EXPECT_EQ(exit_of(pid), 0);
-  EXPECT_EQ(count(db_, "result"), 112);
+  EXPECT_EQ(count(db_, kMeasured), 112);
   EXPECT_EQ(count(db_, "run_row"), 112 * kProcesses);
-  EXPECT_EQ(count(db_, "claim"), 0);
+  EXPECT_EQ(count(db_, kClaims), 0);
   // Every run has the same numbers, times too: each was measured once.
   const std::vector<ResultRow> rows = Results(db_).rows();
   ASSERT_EQ(rows.size(), 116u * kProcesses);
