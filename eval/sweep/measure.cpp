@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -75,12 +76,38 @@ struct StripResult {
   ErrorAccumulator error;
 };
 
-/// A thread's own coder, reader and memory.
-struct Worker {
-  std::unique_ptr<MethodCoder> coder;
-  std::unique_ptr<WeightReader> reader;
+struct Buffers {
   std::vector<float> values, decoded;  // of a large strip both are `values`
   std::vector<std::byte> coded, restored;
+
+  bool are_small() const {
+    constexpr std::size_t kSmall = 2 * kStripValues * sizeof(float);
+    return values.capacity() * sizeof(float) <= kSmall &&
+           decoded.capacity() * sizeof(float) <= kSmall && coded.capacity() <= kSmall &&
+           restored.capacity() <= kSmall;
+  }
+};
+
+/// A thread's own coder, reader and memory. The thread keeps the memory for its next matrix: fresh
+/// pages would take longer to come by than many a method takes.
+struct Worker : Buffers {
+  Worker(std::unique_ptr<MethodCoder> own_coder, std::unique_ptr<WeightReader> own_reader)
+      : Buffers(std::exchange(kept(), {})),
+        coder(std::move(own_coder)),
+        reader(std::move(own_reader)) {}
+  ~Worker() {
+    if (are_small()) kept() = std::move(static_cast<Buffers&>(*this));
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  static Buffers& kept() {
+    thread_local Buffers buffers;
+    return buffers;
+  }
+
+  std::unique_ptr<MethodCoder> coder;
+  std::unique_ptr<WeightReader> reader;
   struct Spent {
     double counted = 0, in_all = 0;  // seconds so far: the best tries, all tries
   } encoding, decoding;
@@ -108,7 +135,8 @@ class Measurement {
     const std::uint64_t strips = (matrix_.rows + strip_rows_ - 1) / strip_rows_;
     std::vector<StripResult> results(strips);
     for_each_index(
-        std::max(1u, options_.threads), options_.cancel, strips, [&] { return worker(); },
+        std::max(1u, options_.threads), options_.cancel, strips,
+        [&] { return Worker(coder_->clone(), open_reader(model_, weight_)); },
         [&](Worker& worker, std::uint64_t i) { results[i] = strip(worker, i); });
     if (cancelled()) return false;
     check_files_unchanged(model_, weight_);
@@ -119,13 +147,6 @@ class Measurement {
  private:
   bool cancelled() const {
     return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed);
-  }
-
-  Worker worker() const {
-    Worker worker;
-    worker.coder = coder_->clone();
-    worker.reader = open_reader(model_, weight_);
-    return worker;
   }
 
   MatrixRows read(Worker& worker, std::uint64_t index) const {
@@ -149,8 +170,7 @@ class Measurement {
 
   bool survey() {
     if (!coder_->wants_survey()) return true;
-    Worker reading;
-    reading.reader = open_reader(model_, weight_);
+    Worker reading(nullptr, open_reader(model_, weight_));
     for (std::uint64_t row = 0; row < matrix_.rows; row += strip_rows_) {
       if (cancelled()) return false;
       coder_->survey(read(reading, row / strip_rows_));
