@@ -1,6 +1,6 @@
 // Looks for damage in a QStore container: every block, its checksum and what it decodes to, and the
 // digests of tensors. Refuses nothing: what is wrong is told, the rest is looked at. One thread
-// calls.
+// calls; progress and reports come from any, one at a time.
 #pragma once
 
 #include <atomic>
