@@ -4,7 +4,7 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "app/weight_rows.h"
-#include "engine/format/qstore_decode.h"
+#include "engine/format/qstore_verify.h"
 
 namespace qi {
 namespace {

@@ -10,35 +10,22 @@
 namespace qi {
 namespace {
 
-class Pool {
+class Line {
  public:
-  Pool(std::size_t items, unsigned threads, const OrderedWork& work)
-      : items_(items), work_(work), slots_(ordered_slots(threads)) {
-    try {
-      for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i] { produce(i); });
-    } catch (...) {
-      stop();
-      throw;
-    }
-  }
-  ~Pool() { stop(); }
+  Line(std::size_t items, unsigned threads, const OrderedWork& work)
+      : items_(items), threads_(threads), work_(work), slots_(ordered_slots(threads)) {}
 
-  void consume_all() {
-    for (std::size_t item = 0; item < items_; ++item) {
-      Slot& slot = slots_[item % slots_.size()];
-      {
-        std::unique_lock lock(mutex_);
-        filled_.wait(lock, [&] { return slot.full; });
-      }
-      if (slot.failure) std::rethrow_exception(slot.failure);
-      work_.consume(item, item % slots_.size());
-      {
-        const std::lock_guard lock(mutex_);
-        slot.full = false;
-        ++consumed_;
-      }
-      freed_.notify_one();
+  void run() {
+    std::vector<std::thread> others;
+    try {
+      for (unsigned i = 1; i < threads_; ++i) others.emplace_back([this, i] { take_part(i); });
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      end(std::current_exception());
     }
+    take_part(0);
+    for (std::thread& other : others) other.join();
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
   }
 
  private:
@@ -47,47 +34,77 @@ class Pool {
     std::exception_ptr failure;
   };
 
-  void produce(unsigned worker) {
+  // What can be consumed goes first: it makes room, and was just made.
+  void take_part(unsigned worker) {
     std::unique_lock lock(mutex_);
     while (true) {
-      freed_.wait(lock,
-                  [&] { return stopped_ || next_ == items_ || next_ < consumed_ + slots_.size(); });
-      if (stopped_ || next_ == items_) return;
-      const std::size_t item = next_++;
-      Slot& slot = slots_[item % slots_.size()];
+      freed_.wait(lock, [&] { return ended_ || can_consume() || !can_wait_for_room(); });
+      if (!ended_ && can_consume()) {
+        consume(lock);
+      } else if (!ended_ && next_ < items_) {
+        produce(worker, lock);
+      } else {
+        return;  // who has the last items consumes them
+      }
+    }
+  }
+
+  bool can_consume() const { return !consuming_ && slot_of(consumed_).full; }
+  bool can_wait_for_room() const { return next_ < items_ && next_ == consumed_ + slots_.size(); }
+
+  Slot& slot_of(std::size_t item) { return slots_[item % slots_.size()]; }
+  const Slot& slot_of(std::size_t item) const { return slots_[item % slots_.size()]; }
+
+  void produce(unsigned worker, std::unique_lock<std::mutex>& lock) {
+    const std::size_t item = next_++;
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      work_.produce(worker, item, item % slots_.size());
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    slot_of(item) = {true, failure};
+  }
+
+  void consume(std::unique_lock<std::mutex>& lock) {
+    consuming_ = true;
+    const std::size_t item = consumed_;
+    std::exception_ptr failure = slot_of(item).failure;
+    if (failure == nullptr) {
       lock.unlock();
-      std::exception_ptr failure;
       try {
-        work_.produce(worker, item, item % slots_.size());
+        work_.consume(item, item % slots_.size());
       } catch (...) {
         failure = std::current_exception();
       }
       lock.lock();
-      slot.failure = failure;
-      slot.full = true;
-      if (item == consumed_) filled_.notify_one();  // no other is waited for
     }
+    consuming_ = false;
+    if (failure != nullptr) return end(failure);
+    slot_of(item) = {};
+    ++consumed_;
+    freed_.notify_one();
   }
 
-  void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopped_ = true;
-      freed_.notify_all();
-    }
-    for (std::thread& thread : threads_) thread.join();
+  void end(std::exception_ptr failure) {
+    if (!ended_) failure_ = std::move(failure);
+    ended_ = true;
+    freed_.notify_all();
   }
 
   const std::size_t items_;
+  const unsigned threads_;
   const OrderedWork& work_;
   std::mutex mutex_;
-  std::condition_variable filled_;  // the slot of the item to be consumed next
-  std::condition_variable freed_;   // any slot, or an end of the work
+  std::condition_variable freed_;  // a slot, or the end of the work
   std::vector<Slot> slots_;
   std::size_t next_ = 0;
   std::size_t consumed_ = 0;
-  bool stopped_ = false;
-  std::vector<std::thread> threads_;
+  bool consuming_ = false;
+  bool ended_ = false;
+  std::exception_ptr failure_;
 };
 
 }  // namespace
@@ -109,7 +126,7 @@ void run_ordered(std::size_t items, unsigned threads, const OrderedWork& work) {
     }
     return;
   }
-  Pool(items, threads, work).consume_all();
+  Line(items, threads, work).run();
 }
 
 }  // namespace qi

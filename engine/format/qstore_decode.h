@@ -1,14 +1,12 @@
-// Gets levels back out of a QStore container, byte for byte, and looks for damage in one. Folders
-// are built under a temporary name and renamed last; the digests of whole files, or of tensors
-// that are taken alone, are checked before. A damaged container gives no folder, but its sound
-// weights one by one. One thread calls.
+// Gets levels back out of a QStore container, byte for byte. Folders are built under a temporary
+// name and renamed last; the digests of whole files, or of tensors that are taken alone, are
+// checked before. A damaged container gives no folder, but its sound weights one by one. One thread
+// calls.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +18,7 @@ namespace qi {
 
 struct DecodeOptions {
   unsigned threads = 0;  // 0: all cores
-  /// Bytes of the files so far.
+  /// Bytes of the files so far. Any thread calls it, one at a time.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -55,30 +53,5 @@ struct RestoredTensor {
 DecodeResult decode_tensors(const QstoreContainer& container,
                             const std::vector<RestoredTensor>& tensors, const std::string& path,
                             const DecodeOptions& options);
-
-/// One thing wrong with a container.
-struct ContainerFault {
-  ErrorCode code = ErrorCode::kCorrupt;
-  std::string tensor;  // or empty
-  std::string part;    // "block", "tensor", "file"
-  std::optional<std::uint64_t> block;
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-  std::string message;
-};
-
-struct VerifyOptions {
-  unsigned threads = 0;
-  bool checksums_only = false;
-  /// Of tensors, by name; empty: all, and the bytes between them.
-  std::function<bool(std::string_view tensor)> selection;
-  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
-  const std::atomic<bool>* cancel = nullptr;
-};
-
-/// Checks every block (its checksum, then the decoder and the digests of tensors), in the order of
-/// the file. False when cancelled. Throws kIo and kChanged alone.
-bool verify_container(const QstoreContainer& container, const VerifyOptions& options,
-                      const std::function<void(const ContainerFault&)>& report);
 
 }  // namespace qi

@@ -14,6 +14,7 @@
 
 #include "engine/format/open.h"
 #include "engine/format/qstore_decode.h"
+#include "engine/format/qstore_verify.h"
 #include "engine/format/qstore_writer.h"
 #include "engine/format/safetensors.h"
 #include "tests/support/temp_dir.h"

@@ -10,7 +10,6 @@
 
 #include "engine/format/convert.h"
 #include "engine/format/qstore_facts.h"
-#include "engine/io/atomic_folder.h"
 #include "engine/tensor/numbers.h"
 #include "tests/format/qstore_fixture.h"
 #include "tests/support/data.h"
@@ -530,47 +529,6 @@ TEST_F(QstoreTest, NamesLevelsAndFindsThem) {
   EXPECT_EQ(find_level(*container, "wap-2"), 1U);
   EXPECT_EQ(find_level(*container, "low"), 2U);
   EXPECT_EQ(class_of([&] { find_level(*container, "medium"); }), "usage");
-}
-
-TEST_F(QstoreTest, RefusesFoldersThatAreNotEmpty) {
-  encode(out_, {kData + "/checkpoints/bnb-int8"});
-  dir_.write("full/file", "x");
-  EXPECT_EQ(class_of([&] { decode(out_, "high", dir_ / "full"); }), "usage");
-  EXPECT_EQ(class_of([&] { decode(out_, "high", out_); }), "usage");
-  fs::create_directory(dir_ / "empty");
-  decode(out_, "high", dir_ / "empty");
-  EXPECT_FALSE(fs::is_empty(dir_ / "empty"));
-}
-
-// 320 KB may honestly decode to more than any disk holds: told before the first byte is written.
-TEST_F(QstoreTest, AsksForTheSpaceOfAWholeLevelFirst) {
-  AtomicFolder folder(dir_ / "huge");
-  const auto error = test::error_of([&] { folder.need(std::uint64_t{1} << 62); });
-  ASSERT_TRUE(error);
-  EXPECT_EQ(error->code, ErrorCode::kSpace);
-  EXPECT_THAT(error->message, testing::HasSubstr("4611686018427387904 bytes needed"));
-}
-
-TEST_F(QstoreTest, RestoresChosenTensors) {
-  const Model model = open_path(kData + "/models/wap");
-  encode(out_, {kData + "/models/wap"});
-  const auto container = open_container(out_);
-  const Weight& weight = *model.find_weight("model.norm.weight");
-  RestoredTensor wanted;
-  wanted.name = weight.name;
-  wanted.dtype = DType::kBF16;
-  wanted.shape = weight.shape;
-  wanted.size_bytes = weight.size_bytes;
-  for (const QstoreFile& file : container->index().levels[0].files) {
-    for (const QstoreSegment& segment : file.segments) {
-      if (segment.name == weight.name) wanted.stream = segment.stream;
-    }
-  }
-  decode_tensors(*container, {wanted}, dir_ / "one", {});
-  const Model one = open_path(dir_ / "one");
-  ASSERT_EQ(one.weights.size(), 1U);
-  EXPECT_EQ(one.weights[0].name, weight.name);
-  EXPECT_EQ(one.weights[0].size_bytes, weight.size_bytes);
 }
 
 }  // namespace

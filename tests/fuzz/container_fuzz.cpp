@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/format/qstore.h"
-#include "engine/format/qstore_decode.h"
+#include "engine/format/qstore_verify.h"
 #include "tests/support/memory_file.h"
 
 namespace {
