@@ -2,7 +2,9 @@
 // numbers what hashes, database on tmpfs and scheduling take of the processor beside measuring; how
 // long a row takes to be durable on a real disk; zfp through the methods against libzfp on the same
 // array, and this project's decoder of zfp blocks against libzfp's.
-//   sweep_bench [ROUNDS [FOLDER]]      default: 5 rounds; FOLDER on the disk to be judged: .
+//   sweep_bench [ROUNDS [FOLDER [PART…]]]      default: 5 rounds; FOLDER on the disk to be judged:
+//   .
+// Parts: blocks, small, large, row, zfp; all of them where none is named.
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -304,10 +307,15 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   const Folder memory("/dev/shm");
   const Folder disk(argc > 2 ? argv[2] : ".");
-  blocks_beside_libzfp(rounds);
-  overhead(rounds, memory.path(), 64, 256);
-  overhead(rounds, memory.path(), 8, 1024);
-  durable_row(disk.path(), memory.path());
-  beside_libzfp(rounds, memory.path());
+  const std::vector<std::pair<std::string_view, std::function<void()>>> parts = {
+      {"blocks", [&] { blocks_beside_libzfp(rounds); }},
+      {"small", [&] { overhead(rounds, memory.path(), 64, 256); }},
+      {"large", [&] { overhead(rounds, memory.path(), 8, 1024); }},
+      {"row", [&] { durable_row(disk.path(), memory.path()); }},
+      {"zfp", [&] { beside_libzfp(rounds, memory.path()); }}};
+  const std::vector<std::string_view> wanted(argv + std::min(argc, 3), argv + argc);
+  for (const auto& [name, run] : parts) {
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) run();
+  }
   return 0;
 }
