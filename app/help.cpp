@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/eval_rows.h"
-#include "app/options.h"
+#include "app/option_table.h"
 #include "app/result_rows.h"
 #include "app/weight_rows.h"
 #include "engine/checkpoint/quant_scheme.h"

@@ -1,11 +1,10 @@
-// What the user asked for, and the one table of options: parsing, usage errors, --help and shell
-// completion are all made from it. Refuses everything that the table does not name (kUsage).
-// Pure but for reading the environment variable NO_COLOR; one thread at a time.
+// What the user asked for, as the table of options (option_table.h) says it. Refuses everything
+// that the table does not name, and options that do not go together (kUsage). Pure but for reading
+// the environment variable NO_COLOR; one thread at a time.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -112,28 +111,5 @@ struct Options {
 /// `arguments` without the program's name; `defaults`: what holds unless they say otherwise. Throws
 /// Error kUsage.
 Options parse_options(const std::vector<std::string>& arguments, Options defaults = {});
-
-/// Where options stand in --help.
-enum class OptionGroup : std::uint8_t { kModes, kEveryMode, kGrid, kInterface };
-
-/// One line of the table.
-struct OptionSpec {
-  std::string_view name;      // "--output"
-  std::string_view value;     // what it takes: "FILE"; empty: a switch
-  std::string_view operands;  // of a mode: "PATH", "A B"
-  std::string_view help;
-  OptionGroup group;
-  std::optional<Mode> mode;       // the option chooses this mode
-  std::optional<Mode> only_with;  // the option belongs to this mode alone
-  bool repeatable = false;
-  /// Null for the options of grids, which go into Options::grid.
-  void (*apply)(Options& options, const std::string& value);
-  std::optional<Mode> or_with = {};  // and to this one
-};
-/// Options of the methods' grids (method_families()) among them.
-std::span<const OptionSpec> option_table();
-
-/// The word of a mode as --help's topic: "list".
-std::string_view mode_word(Mode mode);
 
 }  // namespace qi

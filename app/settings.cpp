@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "app/option_table.h"
 #include "engine/text/utf8.h"
 #include "views/column_choice.h"
 #include "views/key.h"

@@ -84,21 +84,7 @@ std::string ComputedLevels::compute(const std::string& low) {
   request.calibration = text_;
   request.workers = {session_.options().threads, &cancel_requested()};
   Progress progress("quantize", session_.options().quiet, session_.options().ascii, false);
-  QuantizeEvents events;
-  events.on_note = [&](const std::string& text) {
-    progress.clear();
-    session_.messages().note(text);
-  };
-  events.on_progress = [&](const QuantizeProgress& now) {
-    ProgressState state;
-    state.done = static_cast<std::uint64_t>(now.done * 1e6);
-    state.total = 1'000'000;
-    state.units_done = now.block;
-    state.units_total = now.blocks;
-    state.note = std::string(now.stage);
-    progress.update(state);
-  };
-  const QuantizeResult result = quantize_model(request, events);
+  const QuantizeResult result = quantize_model(request, events_on(progress, session_));
   progress.clear();
   if (result.cancelled) throw Interrupted{};
   return request.output;

@@ -8,7 +8,9 @@ namespace qi {
 
 struct CalibrationText;
 struct EvaluationRequest;
+struct QuantizeEvents;
 struct QuantizeRequest;
+class Progress;
 
 void run_list(Session& session);
 void run_stats(Session& session);
@@ -34,6 +36,8 @@ void open_evaluation_files(Session& session, EvaluationRequest& request,
 
 /// What the options of --quantize ask for, without model and calibration text.
 QuantizeRequest quantize_request(const Options& options);
+/// Its stages as a bar, and its notes; both must outlive what follows them.
+QuantizeEvents events_on(Progress& progress, Session& session);
 /// What --calibration names, cut for the model.
 std::shared_ptr<const CalibrationText> calibration_text(const Options& options, const Model& model);
 /// The same for a session, which says when it is short.

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "app/modes/modes.h"
+#include "app/option_table.h"
 #include "app/progress.h"
 #include "app/signals.h"
 #include "engine/checkpoint/gguf_writer.h"
@@ -64,6 +65,24 @@ QuantizeRequest quantize_request(const Options& options) {
   return request;
 }
 
+QuantizeEvents events_on(Progress& progress, Session& session) {
+  QuantizeEvents events;
+  events.on_note = [&](const std::string& text) {
+    progress.clear();
+    session.messages().note(text);
+  };
+  events.on_progress = [&](const QuantizeProgress& now) {
+    ProgressState state;
+    state.done = static_cast<std::uint64_t>(now.done * 1e6);
+    state.total = 1'000'000;
+    state.units_done = now.block;
+    state.units_total = now.blocks;
+    state.note = std::string(now.stage);
+    progress.update(state);
+  };
+  return events;
+}
+
 namespace {
 
 void run_checkpoint(Session& session) {
@@ -84,21 +103,7 @@ void run_checkpoint(Session& session) {
   }
   Table table(options, kQuantizeColumns, inputs);
   Progress progress("quantize", options.quiet, options.ascii, false);
-  QuantizeEvents events;
-  events.on_note = [&](const std::string& text) {
-    progress.clear();
-    session.messages().note(text);
-  };
-  events.on_progress = [&](const QuantizeProgress& now) {
-    ProgressState state;
-    state.done = static_cast<std::uint64_t>(now.done * 1e6);
-    state.total = 1'000'000;
-    state.units_done = now.block;
-    state.units_total = now.blocks;
-    state.note = std::string(now.stage);
-    progress.update(state);
-  };
-  const QuantizeResult result = quantize_model(request, events);
+  const QuantizeResult result = quantize_model(request, events_on(progress, session));
   progress.clear();
   if (result.cancelled) {
     session.messages().note(

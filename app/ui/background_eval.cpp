@@ -9,7 +9,6 @@
 
 #include <fmt/format.h>
 
-#include "app/ui/own_priority.h"
 #include "engine/format/open.h"
 #include "eval/evaluation/saved_logits.h"
 #include "eval/results/results.h"
@@ -18,30 +17,7 @@
 namespace qi {
 namespace {
 
-/// Of the job's progress, each kind.
-constexpr std::uint64_t kParts = 1000;
 constexpr auto kLook = std::chrono::milliseconds(20);
-
-/// The unit's progress: kinds one after the other, each in kParts.
-class KindProgress {
- public:
-  explicit KindProgress(UnitContext& context) : context_(context) {}
-  void follow(const EvaluationProgress& now) {
-    if (now.kind != kind_) {
-      before_ = told_;
-      kind_ = now.kind;
-    }
-    if (now.total == 0) return;
-    const std::uint64_t at = before_ + kParts * std::min(now.done, now.total) / now.total;
-    if (at > told_) context_.add_progress(at - told_);
-    told_ = std::max(told_, at);
-  }
-
- private:
-  UnitContext& context_;
-  std::string kind_;
-  std::uint64_t before_ = 0, told_ = 0;
-};
 
 /// The plan's rows, measured or found: sizes come from them, and the evaluations join their run.
 std::optional<std::vector<ResultRow>> rows_of(const SweepPlan& plan,
@@ -121,40 +97,27 @@ std::vector<EvalRow> evaluations_of(const std::string& model, const std::string&
 
 BackgroundEval::BackgroundEval(What what, std::string name, JobQueue& queue) : queue_(queue) {
   const std::uint64_t kinds = what.request.kinds.size() + (what.config ? 1 : 0);
-  const auto run = [sink = sink_, what = std::move(what)](UnitContext& context) {
-    lower_own_priority();
-    const auto put = [&](auto&& change) {
-      const std::lock_guard lock(sink->mutex);
-      change(sink->results);
+  const auto work = [results = results_, what = std::move(what)](UnitContext& context) {
+    std::vector<EvalRow> earlier = evaluations_of(what.model->name, what.database);
+    results->put([&](Results& out) { out.earlier = std::move(earlier); });
+    EvaluationEvents events;
+    events.on_row = [&](const EvalRow& row) {
+      results->put([&](Results& out) { out.rows.push_back(row); });
     };
-    try {
-      std::vector<EvalRow> earlier = evaluations_of(what.model->name, what.database);
-      put([&](Results& out) { out.earlier = std::move(earlier); });
-      KindProgress progress(context);
-      EvaluationEvents events;
-      events.on_row = [&](const EvalRow& row) {
-        put([&](Results& out) { out.rows.push_back(row); });
-      };
-      events.on_progress = [&](const EvaluationProgress& now) {
-        put([&](Results& out) {
-          out.steps.push_back({std::string(now.kind), now.done, now.total, now.value});
-        });
-        progress.follow(now);
-      };
-      evaluate(what, context, events);
-    } catch (...) {
-      const Error error = caught_error();
-      put([&](Results& out) { out.error = error; });
-      throw Error(error);
-    }
+    StepProgress progress(context);
+    events.on_progress = [&](const EvaluationProgress& now) {
+      results->put([&](Results& out) {
+        out.steps.push_back({std::string(now.kind), now.done, now.total, now.value});
+      });
+      if (now.total == 0) return;
+      progress.follow(now.kind, static_cast<double>(now.done) / static_cast<double>(now.total));
+    };
+    evaluate(what, context, events);
   };
-  job_ = queue_.submit(
-      name, {{.label = name, .bytes = kParts * kinds, .priority = kAskedPriority, .run = run}});
-}
-
-BackgroundEval::Results BackgroundEval::take() {
-  const std::lock_guard lock(sink_->mutex);
-  return std::exchange(sink_->results, {});
+  job_ = queue_.submit(name, {{.label = name,
+                               .bytes = kinds * StepProgress::kParts,
+                               .priority = kAskedPriority,
+                               .run = asked_work(results_, work)}});
 }
 
 }  // namespace qi

@@ -5,11 +5,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/ui/asked_work.h"
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
 #include "eval/evaluation/evaluation.h"
@@ -52,16 +52,13 @@ class BackgroundEval {
 
   /// It stops at its next block of rows; finished rows and windows stay.
   void cancel() { queue_.cancel(job_); }
-  Results take();
+  Results take() { return results_->take(); }
   JobId job() const { return job_; }
 
  private:
-  struct Sink {
-    std::mutex mutex;
-    Results results;
-  };
   JobQueue& queue_;
-  const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();
+  const std::shared_ptr<SharedResults<Results>> results_ =
+      std::make_shared<SharedResults<Results>>();
   JobId job_ = 0;
 };
 

@@ -1,54 +1,41 @@
 #include "app/ui/background_sweep.h"
 
 #include "app/ui/background_eval.h"
-#include "app/ui/own_priority.h"
 
 namespace qi {
 
 BackgroundSweep::BackgroundSweep(std::shared_ptr<const Model> model, SweepRequest request,
                                  SweepOptions options, std::string name, JobQueue& queue)
     : queue_(queue), name_(std::move(name)) {
-  options.on_row = [sink = sink_](std::size_t, const ResultRow& row) {
-    const std::lock_guard lock(sink->mutex);
-    sink->results.rows.push_back(row);
+  options.on_row = [results = results_](std::size_t, const ResultRow& row) {
+    results->put([&](Results& out) { out.rows.push_back(row); });
   };
-  options.on_total = [sink = sink_](std::size_t, const ResultRow& row) {
-    const std::lock_guard lock(sink->mutex);
-    sink->results.totals.push_back(row);
+  options.on_total = [results = results_](std::size_t, const ResultRow& row) {
+    results->put([&](Results& out) { out.totals.push_back(row); });
   };
-  const auto begin = [sink = sink_, state = state_, model = std::move(model),
+  const auto begin = [results = results_, state = state_, model = std::move(model),
                       request = std::move(request), options = std::move(options), name = name_,
                       &jobs = queue](UnitContext& context) {
-    lower_own_priority();
-    try {
-      auto sweep = std::make_shared<Sweep>(plan_sweep(model, request), options);
-      Results::Begun begun{sweep->plan().units.size(), sweep->warnings(),
-                           evaluations_of(model->name, options.database)};
-      if (context.cancelled()) return;
-      // Without a lock: the UI thread must not wait for as many units as there are.
-      const JobId job = sweep->start(jobs, name);
-      bool cancelled = false;
-      {
-        const std::lock_guard lock(state->mutex);
-        state->job = job;
-        cancelled = state->cancelled;
-        if (!cancelled) state->sweep = sweep;
-      }
-      if (cancelled) return jobs.cancel(job);
-      const std::lock_guard results(sink->mutex);
-      sink->results.begun = std::move(begun);
-    } catch (...) {
-      const Error error = caught_error();
-      {
-        const std::lock_guard lock(sink->mutex);
-        sink->results.error = error;
-      }
-      throw Error(error);
+    auto sweep = std::make_shared<Sweep>(plan_sweep(model, request), options);
+    Results::Begun begun{sweep->plan().units.size(), sweep->warnings(),
+                         evaluations_of(model->name, options.database)};
+    if (context.cancelled()) return;
+    // Without a lock: the UI thread must not wait for as many units as there are.
+    const JobId job = sweep->start(jobs, name);
+    bool cancelled = false;
+    {
+      const std::lock_guard lock(state->mutex);
+      state->job = job;
+      cancelled = state->cancelled;
+      if (!cancelled) state->sweep = sweep;
     }
+    if (cancelled) return jobs.cancel(job);
+    results->put([&](Results& out) { out.begun = std::move(begun); });
   };
-  opening_ = queue_.submit(
-      name + ": planning",
-      {{.label = "the plan", .bytes = 0, .priority = kAskedPriority + 1, .run = begin}});
+  opening_ = queue_.submit(name + ": planning", {{.label = "the plan",
+                                                  .bytes = 0,
+                                                  .priority = kAskedPriority + 1,
+                                                  .run = asked_work(results_, begin)}});
 }
 
 void BackgroundSweep::cancel() {
@@ -77,11 +64,7 @@ JobId BackgroundSweep::job() const {
 }
 
 BackgroundSweep::Results BackgroundSweep::take() {
-  Results out;
-  {
-    const std::lock_guard lock(sink_->mutex);
-    out = std::exchange(sink_->results, {});
-  }
+  Results out = results_->take();
   queue_.forget(closing_);
   const std::lock_guard lock(state_->mutex);
   if (state_->job != 0) queue_.forget(opening_);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/ui/asked_work.h"
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
 #include "eval/results/eval_row.h"
@@ -49,11 +50,6 @@ class BackgroundSweep {
   JobId job() const;
 
  private:
-  // What a finished row is put into: without the sweep, which holds on to it.
-  struct Sink {
-    std::mutex mutex;
-    Results results;
-  };
   struct State {
     std::mutex mutex;
     std::shared_ptr<Sweep> sweep;
@@ -62,7 +58,9 @@ class BackgroundSweep {
     bool failed = false;
   };
   JobQueue& queue_;
-  const std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();
+  // What a finished row is put into: without the sweep, which holds on to it.
+  const std::shared_ptr<SharedResults<Results>> results_ =
+      std::make_shared<SharedResults<Results>>();
   const std::shared_ptr<State> state_ = std::make_shared<State>();
   const std::string name_;
   JobId opening_ = 0;

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "app/options.h"
+#include "app/option_table.h"
 #include "views/form_list.h"
 
 namespace qi {

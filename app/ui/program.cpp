@@ -1,10 +1,8 @@
 #include "app/ui/program.h"
 
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <ctime>
 #include <future>
 #include <thread>
@@ -22,34 +20,17 @@
 #include "app/ui/result_reader.h"
 #include "engine/text/escape.h"
 #include "eval/results/results_db.h"
-#include "views/diff_screen.h"
 #include "views/form_list.h"
-#include "views/heatmap_screen.h"
 #include "views/help_screen.h"
 #include "views/log_screen.h"
 #include "views/message_screen.h"
-#include "views/metadata_screen.h"
 #include "views/picker_screen.h"
-#include "views/sweep_screen.h"
 #include "views/weight_screen.h"
 
 namespace qi {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr std::uint64_t kAnalyseAllBytes = std::uint64_t{4} << 30;
 constexpr int kQuitMs = 200;  // for background work to stop; then the process ends anyway
-constexpr auto kSettle = milliseconds(500);  // how often rows may move because results came in
-
-std::uint64_t bytes_on_disk(const std::vector<std::string>& files) {
-  std::uint64_t sum = 0;
-  for (const std::string& file : files) {
-    struct stat st {};
-    if (stat(file.c_str(), &st) == 0) sum += static_cast<std::uint64_t>(st.st_size);
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -239,105 +220,6 @@ void Program::go_back() {
   }
 }
 
-// --- models
-
-void Program::find(const std::string& path) {
-  path_ = path;
-  show_message("Opening", escape(path), false);
-  opener_.find(path);
-}
-
-void Program::take_opened(Opener::Outcome outcome) {
-  changed_ = true;
-  if (outcome.error) {
-    log(LogLine::Kind::kError, describe(*outcome.error));
-    show_message("This cannot be opened", describe(*outcome.error), true);
-  } else if (outcome.catalog) {
-    choose(*outcome.catalog);
-  } else {
-    start_model(std::move(outcome.screen));
-  }
-}
-
-void Program::choose(const Catalog& catalog) {
-  candidates_ = catalog.models;
-  candidates_.insert(candidates_.end(), catalog.others.begin(), catalog.others.end());
-  note_ = catalog.notes.empty() ? "" : catalog.notes.front();
-  for (const std::string& note : catalog.notes) log(LogLine::Kind::kNote, note);
-  if (candidates_.size() > 1) {
-    std::vector<PickerEntry> entries;
-    for (const Candidate& one : candidates_) {
-      std::string kind(container_name(one.container));
-      if (one.kind != ModelKind::kModel) kind += fmt::format(" {}", kind_name(one.kind));
-      if (one.files.size() > 1) kind += fmt::format(", {} files", one.files.size());
-      entries.push_back({one.name, kind, one.path, bytes_on_disk(one.files)});
-    }
-    if (model_ != nullptr) close_model();
-    stack_.clear();
-    push(std::make_unique<PickerScreen>(path_, std::move(entries)));
-  }
-  if (catalog.models.size() == 1) {
-    open(catalog.models.front());
-  } else if (candidates_.size() <= 1) {
-    show_message("There is nothing to open", escape(note_), true);
-  }
-}
-
-void Program::open(const Candidate& candidate) {
-  show_message("Opening", escape(candidate.path), false);
-  const bool has_picker = find_screen<PickerScreen>() != nullptr;
-  const auto make_screen = [analyze = options_.analyze,
-                            has_picker](std::shared_ptr<const Model> model) {
-    const AnalysisPlan plan = !analyze                                  ? AnalysisPlan::kNone
-                              : model->size_bytes() <= kAnalyseAllBytes ? AnalysisPlan::kAll
-                                                                        : AnalysisPlan::kVisible;
-    return std::make_unique<ModelScreen>(std::move(model), plan, has_picker);
-  };
-  opener_.open(candidate, {.prototype_dtype = options_.prototype_dtype}, options_.tensors,
-               make_screen);
-}
-
-void Program::start_model(std::unique_ptr<ModelScreen> screen) {
-  drop_message();
-  if (model_ != nullptr) close_model();
-  if (candidates_.size() == 1) stack_.clear();  // a list of other models
-  const std::shared_ptr<const Model> model = screen->table().shared_model();
-  plan_ = screen->plan();
-  model_ = screen.get();
-  if (std::string problem; !column_memory_.columns().empty() &&
-                           !model_->set_columns(column_memory_.columns(), problem)) {
-    log(LogLine::Kind::kWarning, fmt::format("the columns chosen do not hold: {}", problem));
-  }
-  push(std::move(screen));
-  for (const Warning& warning : model->warnings) log(LogLine::Kind::kWarning, describe(warning));
-  for (const std::string& note : model->notes) log(LogLine::Kind::kNote, note);
-  if (!model->warnings.empty()) note_ = describe(model->warnings.front());
-  // A bad line of the config file is shown where nothing about the model is.
-  if (note_.empty() && !options_.warnings.empty()) note_ = describe(options_.warnings.front());
-  model_->set_warning(note_);
-  analysis_ = std::make_unique<BackgroundAnalysis>(model, queue_);
-  for (std::uint32_t i = 0; i < model->weights.size(); ++i) {
-    if (model->weights[i].undecodable.empty()) continue;
-    analysis_->skip(i);
-    model_->set_failure(i, model->weights[i].undecodable);
-  }
-  details_ = std::make_unique<BackgroundWeight>(model, queue_, wake_);
-  looked_up_ = false;
-  library_ = std::make_unique<Library>(model, database_path(), wake_);
-}
-
-void Program::close_model() {
-  close_jobs();
-  library_.reset();
-  analysis_.reset();
-  tokenizer_.reset();
-  details_.reset();
-  while (&top() != model_) pop();
-  model_ = nullptr;
-  pop();
-  unsettled_ = false;
-}
-
 // --- what the background came to
 
 void Program::take_results() {
@@ -350,129 +232,6 @@ void Program::take_results() {
   take_analysis();
   take_tokenizer();
   follow_weight();
-}
-
-void Program::show_metadata() {
-  const std::shared_ptr<const Model> model = model_->table().shared_model();
-  if (tokenizer_ == nullptr) tokenizer_ = std::make_unique<TokenizerReader>(model, queue_);
-  push(std::make_unique<MetadataScreen>(model));
-  take_tokenizer();
-}
-
-void Program::take_tokenizer() {
-  auto* screen = find_screen<MetadataScreen>();
-  if (screen == nullptr || screen->has_tokenizer()) return;
-  if (auto facts = tokenizer_->facts()) {
-    screen->set_tokenizer(std::move(*facts));
-    changed_ = true;
-  }
-}
-
-void Program::take_analysis() {
-  bool fresh = false;
-  for (auto& [weight, statistics] : library_->take()) {
-    analysis_->skip(weight);
-    model_->set_statistics(weight, std::move(statistics));
-    fresh = true;
-  }
-  if (!looked_up_ && library_->looked_up()) {
-    looked_up_ = true;
-    if (plan_ == AnalysisPlan::kAll) analysis_->want_all();
-    follow_view();
-    fresh = true;
-  }
-  for (BackgroundAnalysis::Result& result : analysis_->take()) {
-    if (result.statistics == nullptr) {
-      log(LogLine::Kind::kError,
-          fmt::format("{}: {}", model_->table().weight(result.weight).name, result.failure));
-      model_->set_failure(result.weight, std::move(result.failure));
-    } else {
-      library_->keep(result.weight, result.statistics);
-      model_->set_statistics(result.weight, std::move(result.statistics));
-    }
-    fresh = true;
-  }
-  const std::string warning = library_->warning();
-  model_->set_warning(warning.empty() ? note_ : warning);
-  const JobStatus job = analysis_->status();
-  model_->set_job(job, other_jobs());
-  follow_heatmaps(job);
-  if (fresh) settle_soon();
-  changed_ = true;
-}
-
-void Program::analyse_all() {
-  model_->set_plan(plan_ = AnalysisPlan::kAll);
-  analysis_->want_all();
-}
-
-void Program::cancel_analysis() {
-  analysis_->cancel();
-  details_->cancel();
-  model_->set_plan(plan_ = AnalysisPlan::kNone);
-  model_->set_job({}, other_jobs());
-  follow_heatmaps({});
-  top().set_notice("cancelled: finished results are kept, A goes on");
-}
-
-// What is in view comes first; on large models nothing else comes at all, but for marks.
-void Program::follow_view() {
-  if (!looked_up_ || plan_ == AnalysisPlan::kNone) return;
-  std::vector<std::uint32_t> wanted = model_->visible_weights();
-  if (const auto* screen = dynamic_cast<const WeightScreen*>(&top())) {
-    wanted.insert(wanted.begin(), screen->weight());
-  }
-  if (const auto* screen = dynamic_cast<const HeatmapScreen*>(&top())) {
-    if (const auto weight = screen->current_weight()) wanted.insert(wanted.begin(), *weight);
-  }
-  if (model_->table().marked().weights > 0) {
-    for (std::size_t i = 0; i < model_->table().size(); ++i) {
-      if (model_->table().is_marked(i)) wanted.push_back(static_cast<std::uint32_t>(i));
-    }
-  }
-  analysis_->want(wanted);
-  analysis_->hurry(wanted);
-}
-
-void Program::settle_soon() {
-  if (unsettled_) return;
-  unsettled_ = true;
-  next_settle_ = std::max(Clock::now(), last_settle_ + kSettle);
-}
-
-// What the Weight screen shows is read and counted while it is shown.
-void Program::follow_weight() {
-  auto* screen = find_screen<WeightScreen>();
-  const std::optional<BackgroundWeight::Window> read = details_->take_window();
-  if (screen == nullptr) return;
-  const std::uint32_t weight = screen->weight();
-  // What the model is compared with is what its rows are held against.
-  if (diff_report_ != nullptr) details_->set_reference(diff_report_->b);
-  if (plan_ != AnalysisPlan::kNone) details_->show(weight);
-  screen->statistics_changed();
-  screen->set_progress(details_->progress());
-  if (const BackgroundWeight::Result* counted = details_->known(weight)) {
-    if (counted->details != nullptr) {
-      screen->set_details(weight, counted->details, counted->stored);
-    } else {
-      screen->set_details_failure(weight, counted->failure);
-    }
-  }
-  if (read && read->window != nullptr) {
-    screen->set_window(read->weight, read->window);
-  } else if (read) {
-    screen->set_window_failure(read->weight, read->failure);
-  }
-  if (const auto tile = screen->wanted_window()) details_->read(weight, *tile);
-}
-
-void Program::settle() {
-  unsettled_ = false;
-  last_settle_ = Clock::now();
-  model_->settle();
-  if (auto* screen = find_screen<DiffScreen>()) screen->refresh();
-  if (auto* screen = find_screen<SweepScreen>()) screen->refresh();
-  changed_ = true;
 }
 
 bool Program::idle_work() {
@@ -503,7 +262,8 @@ void Program::stop() {
     details_.reset();
     done.set_value();
   });
-  if (finished.wait_for(milliseconds(kQuitMs)) != std::future_status::ready) _exit(*status_);
+  if (finished.wait_for(std::chrono::milliseconds(kQuitMs)) != std::future_status::ready)
+    _exit(*status_);
   stopper.join();
 }
 

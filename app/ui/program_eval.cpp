@@ -11,7 +11,7 @@
 
 #include "app/help.h"
 #include "app/modes/modes.h"
-#include "app/options.h"
+#include "app/option_table.h"
 #include "app/ui/background_eval.h"
 #include "app/ui/option_fields.h"
 #include "app/ui/program.h"

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/modes/modes.h"
-#include "app/options.h"
+#include "app/option_table.h"
 #include "app/ui/background_quantize.h"
 #include "app/ui/option_fields.h"
 #include "app/ui/program.h"

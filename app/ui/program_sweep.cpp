@@ -64,10 +64,7 @@ std::string Program::database_path() const {
 void Program::show_sweep() {
   const bool from_sweep = dynamic_cast<SweepScreen*>(&top()) != nullptr;
   if (sweep_ != nullptr && !from_sweep && dynamic_cast<SweepForm*>(&top()) == nullptr) {
-    if (find_screen<SweepScreen>() == nullptr) {
-      return push(std::make_unique<SweepScreen>(sweep_report_));
-    }
-    while (dynamic_cast<SweepScreen*>(&top()) == nullptr) pop();
+    if (!return_to<SweepScreen>()) push(std::make_unique<SweepScreen>(sweep_report_));
     return;
   }
   const WeightTable& table = model_->table();
@@ -134,10 +131,7 @@ void Program::start_sweep() {
   sweep_report_ = std::move(report);
   sweep_report_->job = queue_.snapshot(sweep_->job());
   pop();
-  if (find_screen<SweepScreen>() != nullptr) {
-    while (dynamic_cast<SweepScreen*>(&top()) == nullptr) pop();
-    pop();
-  }
+  if (return_to<SweepScreen>()) pop();
   push(std::make_unique<SweepScreen>(sweep_report_));
 }
 

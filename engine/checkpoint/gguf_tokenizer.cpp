@@ -11,20 +11,14 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/checkpoint/gguf_keys.h"
+#include "engine/format/gguf_tokenizer_keys.h"
 #include "engine/format/tokenizer_facts.h"
 
 namespace qi {
 namespace {
 
 using Json = nlohmann::json;
-
-// tokenizer.ggml.token_type
-constexpr std::int32_t kNormal = 1;
-constexpr std::int32_t kUnknownToken = 2;
-constexpr std::int32_t kControl = 3;
-constexpr std::int32_t kUser = 4;
-constexpr std::int32_t kUnused = 5;
-constexpr std::int32_t kByte = 6;
+namespace gguf = gguf_tokenizer;
 
 /// What llama.cpp calls a way of cutting a text, by a piece of its pattern that no other has.
 struct KnownCut {
@@ -116,7 +110,7 @@ class TokenizerKeys {
     const auto at = id.get<std::size_t>();
     if (at >= tokens_.size()) {
       tokens_.resize(at + 1);
-      types_.resize(at + 1, kUnused);
+      types_.resize(at + 1, gguf::kUnusedToken);
     }
     tokens_[at] = text;
     types_[at] = type;
@@ -125,7 +119,9 @@ class TokenizerKeys {
 
   void read_tokens(const Json& model) {
     for (const auto& [text, id] : member(model, "vocab").items()) {
-      put(id, text, is_byte_token(text) && is_true(model, "byte_fallback") ? kByte : kNormal);
+      put(id, text,
+          is_byte_token(text) && is_true(model, "byte_fallback") ? gguf::kByteToken
+                                                                 : gguf::kNormalToken);
     }
     const Json& unknown = member(model, "unk_token");
     for (const Json& added : member(file_, "added_tokens")) {
@@ -133,9 +129,9 @@ class TokenizerKeys {
       if (!content.is_string()) fail("an added token has no content", "a text");
       const bool is_unknown = unknown == content;
       put(member(added, "id"), content.get<std::string>(),
-          is_unknown                  ? kUnknownToken
-          : is_true(added, "special") ? kControl
-                                      : kUser);
+          is_unknown                  ? gguf::kUnknownToken
+          : is_true(added, "special") ? gguf::kControlToken
+                                      : gguf::kUserToken);
     }
     // Embeddings may have rows to spare.
     std::size_t rows = 0;
@@ -146,10 +142,10 @@ class TokenizerKeys {
     }
     if (rows > tokens_.size()) {
       tokens_.resize(rows);
-      types_.resize(rows, kUnused);
+      types_.resize(rows, gguf::kUnusedToken);
     }
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
-      if (types_[i] == kUnused) tokens_[i] = fmt::format("[PAD{}]", i);
+      if (types_[i] == gguf::kUnusedToken) tokens_[i] = fmt::format("[PAD{}]", i);
     }
   }
 
@@ -193,20 +189,20 @@ class TokenizerKeys {
     std::vector<float> scores(tokens_.size());
     std::int32_t normal = 0;
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
-      if (types_[i] != kNormal) continue;
+      if (types_[i] != gguf::kNormalToken) continue;
       scores[i] = -static_cast<float>(rising ? normal : ranks[i].value_or(rank));
       ++normal;
     }
-    keys_.text("tokenizer.ggml.model", "llama");
-    keys_.text("tokenizer.ggml.pre", "default");
-    keys_.texts("tokenizer.ggml.tokens", tokens_);
-    keys_.floats("tokenizer.ggml.scores", scores);
-    keys_.numbers("tokenizer.ggml.token_type", types_);
+    keys_.text(gguf::kModel, "llama");
+    keys_.text(gguf::kPre, "default");
+    keys_.texts(gguf::kTokens, tokens_);
+    keys_.floats(gguf::kScores, scores);
+    keys_.numbers(gguf::kTokenTypes, types_);
     const Json& normalizer = member(file_, "normalizer");
     const Json& pre = member(file_, "pre_tokenizer");
     const bool prefix = has_type(normalizer, "Prepend") ||
                         (has_type(pre, "Metaspace") && member(pre, "prepend_scheme") != "never");
-    keys_.boolean("tokenizer.ggml.add_space_prefix", prefix);
+    keys_.boolean(gguf::kAddSpacePrefix, prefix);
   }
 
   void add_byte_level(const Json& model) {
@@ -218,11 +214,11 @@ class TokenizerKeys {
     }
     std::vector<std::string> pairs;
     for (const auto& [left, right] : merges(model)) pairs.push_back(left + " " + right);
-    keys_.text("tokenizer.ggml.model", "gpt2");
-    keys_.text("tokenizer.ggml.pre", cut.value_or("default"));
-    keys_.texts("tokenizer.ggml.tokens", tokens_);
-    keys_.numbers("tokenizer.ggml.token_type", types_);
-    keys_.texts("tokenizer.ggml.merges", pairs);
+    keys_.text(gguf::kModel, "gpt2");
+    keys_.text(gguf::kPre, cut.value_or("default"));
+    keys_.texts(gguf::kTokens, tokens_);
+    keys_.numbers(gguf::kTokenTypes, types_);
+    keys_.texts(gguf::kMerges, pairs);
   }
 
   std::optional<std::string_view> known_cut() const {
@@ -259,25 +255,24 @@ class TokenizerKeys {
   }
 
   void add_special(const Json& model) {
-    const auto add = [&](const char* key, std::optional<std::int32_t> id) {
-      if (id)
-        keys_.u32(fmt::format("tokenizer.ggml.{}_token_id", key), static_cast<std::uint64_t>(*id));
+    const auto add = [&](std::string_view key, std::optional<std::int32_t> id) {
+      if (id) keys_.u32(key, static_cast<std::uint64_t>(*id));
     };
     const auto bos = special("bos_token_id", "bos_token");
-    add("bos", bos);
-    add("eos", special("eos_token_id", "eos_token"));
+    add(gguf::kBos, bos);
+    add(gguf::kEos, special("eos_token_id", "eos_token"));
     const Json& unknown = member(model, "unk_token");
     if (unknown.is_string() && ids_.contains(unknown.get<std::string>())) {
-      add("unknown", ids_.at(unknown.get<std::string>()));
+      add(gguf::kUnknown, ids_.at(unknown.get<std::string>()));
     }
-    add("padding", special("pad_token_id", "pad_token"));
+    add(gguf::kPadding, special("pad_token_id", "pad_token"));
     const Json& add_bos = member(settings_, "add_bos_token");
-    keys_.boolean("tokenizer.ggml.add_bos_token",
+    keys_.boolean(gguf::kAddBos,
                   add_bos.is_boolean() ? add_bos.get<bool>() : bos && begins_with(*bos));
-    keys_.boolean("tokenizer.ggml.add_eos_token", is_true(settings_, "add_eos_token"));
+    keys_.boolean(gguf::kAddEos, is_true(settings_, "add_eos_token"));
     Json chat = member(settings_, "chat_template");
     if (const auto own = model_.text_beside("chat_template.jinja", kMaxTokenizerBytes)) chat = *own;
-    if (chat.is_string()) keys_.text("tokenizer.chat_template", chat.get<std::string>());
+    if (chat.is_string()) keys_.text(gguf::kChatTemplate, chat.get<std::string>());
   }
 
   /// Whether the template of a text begins with that token.

@@ -1,5 +1,6 @@
-// Reads GGUF strings and typed values. Arrays are walked and checked, then left in the file.
-// Internal to the GGUF reader; one Reader, one thread.
+// The types of GGUF values, and what reads strings and typed values. Arrays are walked and checked,
+// then left in the file. Refuses what no value can be. The functions are internal to the GGUF
+// reader; one Reader, one thread.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/format/hf_directory.h"
-#include "engine/format/json.h"
+#include "engine/format/json_document.h"
+#include "engine/io/error.h"
 #include "engine/io/file.h"
 
 namespace qi {

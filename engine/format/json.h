@@ -1,5 +1,5 @@
 // Strict RFC 8259 JSON for file headers, indexes and configurations: a cursor that walks the text
-// once and knows the file offset of every token, and a bounded document built on it.
+// once and knows the file offset of every token.
 // Refuses what common parsers let pass: byte-order marks, comments, bytes that are not UTF-8, lone
 // surrogates, nesting beyond a limit, duplicate keys where asked. Never recurses on input.
 // Written for headers of 100 MB: several times the speed of nlohmann's SAX interface, which reports
@@ -11,15 +11,11 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "engine/io/error.h"
 
 namespace qi {
 
 inline constexpr std::size_t kMaxJsonDepth = 128;
-/// Values a whole document may have; a cursor has no such limit because it keeps nothing.
-inline constexpr std::size_t kMaxJsonValues = 1'000'000;
 
 /// Walks one JSON text from front to back. The caller consumes every value, by reading or skip();
 /// all errors are thrown as qi::Error with absolute offsets.
@@ -106,11 +102,5 @@ std::size_t find_invalid_utf8(std::string_view text);
 
 /// "a string", "an object" … for messages.
 std::string_view kind_text(JsonCursor::Kind kind);
-
-/// The whole text as a document of at most kMaxJsonValues values. Of a repeated key the last one
-/// counts and the key is added to `odd`; so is the key of a number that fits neither 64-bit
-/// integers nor a finite double, whose value becomes null. Throws kBadJson, kBadEncoding, kLimit.
-nlohmann::json parse_json(std::string_view text, const std::string& file,
-                          std::vector<std::string>& odd);
 
 }  // namespace qi

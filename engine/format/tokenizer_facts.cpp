@@ -12,9 +12,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/format/gguf_tokenizer_keys.h"
+#include "engine/format/gguf_values.h"
 #include "engine/format/hf_directory.h"
-#include "engine/format/json.h"
+#include "engine/format/json_document.h"
 #include "engine/format/tokenizer_json.h"
+#include "engine/io/error.h"
 #include "engine/io/file.h"
 
 namespace qi {
@@ -240,15 +243,15 @@ void read_gguf(const Model& model, Facts& facts) {
     const MetaEntry* entry = keys.find(key);
     return entry == nullptr ? nullptr : std::get_if<MetaArray>(&entry->value);
   };
-  if (const auto text = keys.text("tokenizer.ggml.model")) {
+  if (const auto text = keys.text(gguf_tokenizer::kModel)) {
     facts.add("model", "string", std::string(*text));
   }
-  if (const auto text = keys.text("tokenizer.ggml.pre")) {
+  if (const auto text = keys.text(gguf_tokenizer::kPre)) {
     facts.add("pre-tokenizer", "string", std::string(*text));
   }
-  const MetaArray* tokens = array("tokenizer.ggml.tokens");
+  const MetaArray* tokens = array(gguf_tokenizer::kTokens);
   if (tokens != nullptr) facts.add("tokens", "number", std::to_string(tokens->count));
-  if (const MetaArray* merges = array("tokenizer.ggml.merges")) {
+  if (const MetaArray* merges = array(gguf_tokenizer::kMerges)) {
     facts.add("merges", "number", std::to_string(merges->count));
   }
 
@@ -271,13 +274,13 @@ void read_gguf(const Model& model, Facts& facts) {
   for (const auto& [key, name] : kSpecial) {
     const auto id = keys.unsigned_number(fmt::format("tokenizer.ggml.{}_token_id", key));
     // Converters write −1 for a token that there is not.
-    if (id && *id == 0xffffffff) facts.add(name, "token", "none");
-    if (id && *id != 0xffffffff) specials.push_back({key, name, *id});
+    if (id && *id == gguf_tokenizer::kNoToken) facts.add(name, "token", "none");
+    if (id && *id != gguf_tokenizer::kNoToken) specials.push_back({key, name, *id});
   }
   // Their texts in one walk over the tokens.
   std::map<std::uint64_t, std::string> texts;
   for (const Special& one : specials) texts.try_emplace(one.id);
-  bool readable = tokens != nullptr && tokens->element_type == 8;
+  bool readable = tokens != nullptr && tokens->element_type == kGgufString;
   try {
     ArrayPlace place;
     for (auto& [id, text] : texts) {
@@ -287,7 +290,7 @@ void read_gguf(const Model& model, Facts& facts) {
     }
   } catch (const Error& error) {
     readable = false;
-    facts.fault("tokenizer.ggml.tokens", error);
+    facts.fault(gguf_tokenizer::kTokens, error);
   }
   for (const Special& one : specials) {
     if (tokens != nullptr && one.id >= tokens->count) {
@@ -298,13 +301,15 @@ void read_gguf(const Model& model, Facts& facts) {
                 readable ? fmt::format("{} = {}", one.id, texts[one.id]) : std::to_string(one.id));
     }
   }
-  for (const std::string_view name : {"add_bos_token", "add_eos_token", "add_space_prefix"}) {
-    const MetaEntry* entry = keys.find(fmt::format("tokenizer.ggml.{}", name));
+  for (const std::string_view key :
+       {gguf_tokenizer::kAddBos, gguf_tokenizer::kAddEos, gguf_tokenizer::kAddSpacePrefix}) {
+    const MetaEntry* entry = keys.find(key);
     const bool* flag = entry == nullptr ? nullptr : std::get_if<bool>(&entry->value);
-    if (flag != nullptr) facts.add(name, "bool", *flag ? "true" : "false");
+    if (flag == nullptr) continue;
+    facts.add(key.substr(key.rfind('.') + 1), "bool", *flag ? "true" : "false");
   }
   for (const MetaEntry& entry : keys.entries()) {
-    constexpr std::string_view kTemplate = "tokenizer.chat_template";
+    constexpr std::string_view kTemplate = gguf_tokenizer::kChatTemplate;
     const auto* text = std::get_if<std::string>(&entry.value);
     if (text == nullptr || !entry.key.starts_with(kTemplate)) continue;
     facts.add(std::string_view(entry.key).substr(kTemplate.find('.') + 1), "jinja", *text);

@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/format/json.h"
+#include "engine/format/json_document.h"
 #include "engine/io/checked.h"
+#include "engine/io/error.h"
 #include "engine/io/xxh3.h"
 
 namespace qi {

@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utf8proc.h>
 
-#include "engine/format/json.h"
+#include "engine/format/json_document.h"
+#include "engine/io/error.h"
 #include "engine/text/utf8.h"
 
 namespace qi {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/format/hf_directory.h"
-#include "engine/format/json.h"
+#include "engine/format/json_document.h"
 #include "engine/format/open.h"
 #include "engine/format/tokenizer_facts.h"
 #include "engine/io/error.h"

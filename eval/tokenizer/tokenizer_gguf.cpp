@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/format/gguf_tokenizer_keys.h"
+#include "engine/format/gguf_values.h"
 #include "engine/format/tokenizer_facts.h"
 #include "engine/io/error.h"
 #include "engine/io/reader.h"
@@ -15,16 +17,7 @@ namespace qi {
 namespace {
 
 using Json = nlohmann::json;
-
-// Value types and token types as GGUF numbers them.
-constexpr std::uint32_t kI32 = 5;
-constexpr std::uint32_t kF32 = 6;
-constexpr std::uint32_t kString = 8;
-constexpr std::int32_t kUnknownToken = 2;
-constexpr std::int32_t kControlToken = 3;
-constexpr std::int32_t kUserToken = 4;
-
-constexpr std::uint64_t kNoToken = 0xffffffff;  // as old converters write −1
+namespace gguf = gguf_tokenizer;
 
 constexpr std::string_view kLlama3 =
     R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|)"
@@ -99,10 +92,10 @@ class GgufTokenizer {
   explicit GgufTokenizer(const Metadata& keys) : keys_(keys) {}
 
   TokenizerParts read() {
-    parts_.vocabulary = std::make_unique<const Vocabulary>(texts("tokens"));
-    const std::string_view model = keys_.text("tokenizer.ggml.model").value_or("");
-    parts_.bos = token("bos_token_id");
-    parts_.eos = token("eos_token_id");
+    parts_.vocabulary = std::make_unique<const Vocabulary>(texts(gguf::kTokens));
+    const std::string_view model = keys_.text(gguf::kModel).value_or("");
+    parts_.bos = token(gguf::kBos);
+    parts_.eos = token(gguf::kEos);
     if (model == "gpt2") {
       read_gpt2();
     } else if (model == "llama") {
@@ -112,7 +105,7 @@ class GgufTokenizer {
                   fmt::format("tokenizer.ggml.model is \"{}\"", model.substr(0, 200)),
                   "gpt2 or llama");
     }
-    parts_.add_bos = flag("add_bos_token", parts_.add_bos);
+    parts_.add_bos = flag(gguf::kAddBos, parts_.add_bos);
     parts_.merges_text = true;
     read_types();
     return std::move(parts_);
@@ -120,11 +113,10 @@ class GgufTokenizer {
 
  private:
   void read_gpt2() {
-    const PreTokenizer& pre =
-        pre_tokenizer_of(keys_.text("tokenizer.ggml.pre").value_or("default"));
+    const PreTokenizer& pre = pre_tokenizer_of(keys_.text(gguf::kPre).value_or("default"));
     Merges merges;
     std::uint32_t rank = 0;
-    for (const std::string_view merge : texts("merges")) {
+    for (const std::string_view merge : texts(gguf::kMerges)) {
       const std::size_t space = merge.find(' ', 1);
       if (space == std::string_view::npos) {
         throw Error(ErrorCode::kBadSchema, fmt::format("merge {} is not a pair", rank),
@@ -142,8 +134,8 @@ class GgufTokenizer {
   void read_llama() {
     Unknown unknown;
     unknown.byte_fallback = true;
-    unknown.id = token("unknown_token_id");
-    auto scores = numbers<float>("scores", kF32);
+    unknown.id = token(gguf::kUnknown);
+    auto scores = numbers<float>(gguf::kScores, kGgufF32);
     if (std::any_of(scores.begin(), scores.end(), [](float score) { return std::isnan(score); })) {
       throw Error(ErrorCode::kBadValue, "tokenizer.ggml.scores has a score that is no number",
                   "numbers");
@@ -151,7 +143,7 @@ class GgufTokenizer {
     parts_.model = make_scored_bpe(*parts_.vocabulary, std::move(scores), unknown);
     Json normalizers = Json::array();
     Json decoders = Json::array({replacement(kSpaceMark, " "), {{"type", "ByteFallback"}}});
-    if (flag("add_space_prefix", true)) {
+    if (flag(gguf::kAddSpacePrefix, true)) {
       normalizers.push_back(Json({{"type", "Prepend"}, {"prepend", kSpaceMark}}));
       decoders.push_back(Json({{"type", "Fuse"}}));
       decoders.push_back(Json({{"type", "Strip"}, {"content", " "}, {"start", 1U}, {"stop", 0U}}));
@@ -164,74 +156,73 @@ class GgufTokenizer {
 
   // Tokens that are found in a text as they stand.
   void read_types() {
-    if (keys_.find("tokenizer.ggml.token_type") == nullptr) return;
-    const auto types = numbers<std::int32_t>("token_type", kI32);
+    if (keys_.find(gguf::kTokenTypes) == nullptr) return;
+    const auto types = numbers<std::int32_t>(gguf::kTokenTypes, kGgufI32);
     for (std::int32_t id = 0; id < parts_.vocabulary->size(); ++id) {
       const std::int32_t type = types[static_cast<std::size_t>(id)];
       const std::string& text = parts_.vocabulary->text(id);
-      if (type != kUnknownToken && type != kControlToken && type != kUserToken) continue;
+      const bool as_it_stands =
+          type == gguf::kUnknownToken || type == gguf::kControlToken || type == gguf::kUserToken;
+      if (!as_it_stands) continue;
       // Of equal texts one is found, as in the vocabulary.
       if (parts_.vocabulary->find(text) != id) continue;
       AddedToken token;
       token.text = text;
       token.id = id;
-      token.special = type != kUserToken;
+      token.special = type != gguf::kUserToken;
       parts_.added.push_back(std::move(token));
     }
   }
 
-  const MetaArray& array(std::string_view name, std::uint32_t element_type) const {
-    const MetaEntry* entry = keys_.find(fmt::format("tokenizer.ggml.{}", name));
+  const MetaArray& array(std::string_view key, std::uint32_t element_type) const {
+    const MetaEntry* entry = keys_.find(key);
     const auto* found = entry == nullptr ? nullptr : std::get_if<MetaArray>(&entry->value);
     if (found == nullptr || found->element_type != element_type) {
       throw Error(ErrorCode::kBadSchema,
-                  entry == nullptr
-                      ? fmt::format("there is no tokenizer.ggml.{}", name)
-                      : fmt::format("tokenizer.ggml.{} is of type {}", name, entry->type),
+                  entry == nullptr ? fmt::format("there is no {}", key)
+                                   : fmt::format("{} is of type {}", key, entry->type),
                   fmt::format("array[{}]", meta_type_name(element_type)));
     }
     if (found->size_bytes > kMaxTokenizerBytes) {
-      throw Error(ErrorCode::kLimit,
-                  fmt::format("tokenizer.ggml.{} has {} bytes", name, found->size_bytes),
+      throw Error(ErrorCode::kLimit, fmt::format("{} has {} bytes", key, found->size_bytes),
                   fmt::format("at most {}", kMaxTokenizerBytes));
     }
     return *found;
   }
 
-  std::vector<std::string> texts(std::string_view name) const {
-    const MetaArray& from = array(name, kString);
+  std::vector<std::string> texts(std::string_view key) const {
+    const MetaArray& from = array(key, kGgufString);
     return array_elements(from, from.count);
   }
 
   /// One for each token.
   template <typename T>
-  std::vector<T> numbers(std::string_view name, std::uint32_t element_type) const {
-    const MetaArray& from = array(name, element_type);
+  std::vector<T> numbers(std::string_view key, std::uint32_t element_type) const {
+    const MetaArray& from = array(key, element_type);
     const auto wanted = static_cast<std::uint64_t>(parts_.vocabulary->size());
     if (from.count != wanted) {
-      throw Error(ErrorCode::kInconsistent,
-                  fmt::format("tokenizer.ggml.{} has {} elements", name, from.count),
+      throw Error(ErrorCode::kInconsistent, fmt::format("{} has {} elements", key, from.count),
                   fmt::format("{}, as there are tokens", wanted));
     }
     Reader in(from.file, from.offset, from.offset + from.size_bytes);
     in.set_big_endian(from.big_endian);
     std::vector<T> out;
-    for (std::uint64_t i = 0; i < wanted; ++i) out.push_back(in.number<T>(name));
+    for (std::uint64_t i = 0; i < wanted; ++i) out.push_back(in.number<T>(key));
     return out;
   }
 
-  std::optional<std::int32_t> token(std::string_view name) const {
-    const auto id = keys_.unsigned_number(fmt::format("tokenizer.ggml.{}", name));
-    if (!id || *id == kNoToken) return std::nullopt;
+  std::optional<std::int32_t> token(std::string_view key) const {
+    const auto id = keys_.unsigned_number(key);
+    if (!id || *id == gguf::kNoToken) return std::nullopt;
     if (*id >= static_cast<std::uint64_t>(parts_.vocabulary->size())) {
-      throw Error(ErrorCode::kBadValue, fmt::format("tokenizer.ggml.{} is {}", name, *id),
+      throw Error(ErrorCode::kBadValue, fmt::format("{} is {}", key, *id),
                   fmt::format("a number below {}", parts_.vocabulary->size()));
     }
     return static_cast<std::int32_t>(*id);
   }
 
-  bool flag(std::string_view name, bool otherwise) const {
-    const MetaEntry* entry = keys_.find(fmt::format("tokenizer.ggml.{}", name));
+  bool flag(std::string_view key, bool otherwise) const {
+    const MetaEntry* entry = keys_.find(key);
     const bool* value = entry == nullptr ? nullptr : std::get_if<bool>(&entry->value);
     return value == nullptr ? otherwise : *value;
   }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/format/json.h"
+#include "engine/format/json_document.h"
 #include "engine/io/error.h"
 #include "eval/tokenizer/description.h"
 #include "eval/tokenizer/pipeline.h"

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "app/help.h"
+#include "app/option_table.h"
 #include "engine/io/error.h"
 #include "engine/stats/statistics.h"
 #include "engine/text/width.h"

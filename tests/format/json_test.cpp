@@ -1,4 +1,5 @@
 #include "engine/format/json.h"
+#include "engine/format/json_document.h"
 
 #include <optional>
 #include <string>

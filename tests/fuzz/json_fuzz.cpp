@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/format/json.h"
+#include "engine/format/json_document.h"
 #include "engine/format/tokenizer_json.h"
 
 namespace {
