@@ -12,6 +12,22 @@ namespace qi {
 namespace {
 
 constexpr std::size_t kMaxIdle = 64;
+constexpr std::uint64_t kDecodedBytes = std::uint64_t{64} << 20;
+
+// Calls use(block, skip, part of `out`) for the blocks that bytes from `offset` on lie in.
+template <typename Use>
+void for_each_block(const QstoreStream& stream, std::uint64_t offset, std::span<std::byte> out,
+                    const Use& use) {
+  while (!out.empty()) {
+    const std::uint64_t block = offset / stream.unit_bytes;
+    const std::uint64_t skip = offset % stream.unit_bytes;
+    const std::uint64_t there = stream.block_bytes(block) - skip;
+    const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), there));
+    use(block, static_cast<std::size_t>(skip), out.first(bytes));
+    out = out.subspan(bytes);
+    offset += bytes;
+  }
+}
 
 // A file of a level: pieces of streams, one after the other.
 class LevelFile : public FileContent {
@@ -76,7 +92,8 @@ QstoreContainer::QstoreContainer(std::shared_ptr<const File> file, std::string b
       header_(read_qstore_header(*file_)),
       text_(read_qstore_index(*file_, header_)),
       index_(parse_qstore_index(text_, header_, file_->path())),
-      base_path_(std::move(base)) {}
+      base_path_(std::move(base)),
+      decoded_(kDecodedBytes) {}
 
 QstoreContainer::~QstoreContainer() = default;
 
@@ -191,22 +208,32 @@ std::shared_ptr<WholeStream> QstoreContainer::whole(std::uint32_t stream, bool c
 
 void QstoreContainer::read(std::uint32_t stream, std::uint64_t offset,
                            std::span<std::byte> out) const {
-  if (out.empty()) return;
-  const std::uint64_t block = offset / index_.streams[stream].unit_bytes;
+  const QstoreStream& of = index_.streams[stream];
+  for_each_block(
+      of, offset, out, [&](std::uint64_t block, std::size_t skip, std::span<std::byte> part) {
+        const auto size = static_cast<std::size_t>(of.block_bytes(block));
+        if (part.size() == size && !decoded_.has({stream, block})) {
+          return decode(stream, block, part);  // who reads on will not come back soon
+        }
+        const auto bytes = decoded_.get(
+            {stream, block}, size, [&](std::span<std::byte> all) { decode(stream, block, all); });
+        std::memcpy(part.data(), bytes->data() + skip, part.size());
+      });
+}
+
+// With a reader that no thread uses right now.
+void QstoreContainer::decode(std::uint32_t stream, std::uint64_t block,
+                             std::span<std::byte> out) const {
   std::unique_ptr<QstoreReader> reader;
   {
     const std::lock_guard lock(mutex_);
     if (!idle_.empty()) {
-      auto best = std::find_if(idle_.begin(), idle_.end(),
-                               [&](const auto& idle) { return idle->holds(stream, block); });
-      if (best == idle_.end()) --best;
-      std::swap(*best, idle_.back());
       reader = std::move(idle_.back());
       idle_.pop_back();
     }
   }
   if (reader == nullptr) reader = std::make_unique<QstoreReader>(*this);
-  reader->read(stream, offset, out);
+  reader->read_block(stream, block, out);
   const std::lock_guard lock(mutex_);
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(reader));
 }
@@ -329,19 +356,13 @@ const Buffer& QstoreReader::decoded(std::uint32_t stream, std::uint64_t block) {
 
 void QstoreReader::read(std::uint32_t stream, std::uint64_t offset, std::span<std::byte> out) {
   const QstoreStream& of = container_.index().streams[stream];
-  while (!out.empty()) {
-    const std::uint64_t block = offset / of.unit_bytes;
-    const std::uint64_t skip = offset % of.unit_bytes;
-    const std::uint64_t there = of.block_bytes(block) - skip;
-    const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), there));
-    if (bytes == of.block_bytes(block) && !holds(stream, block)) {
-      read_block(stream, block, out.first(bytes));
-    } else {
-      std::memcpy(out.data(), decoded(stream, block).data() + skip, bytes);
-    }
-    out = out.subspan(bytes);
-    offset += bytes;
-  }
+  for_each_block(of, offset, out,
+                 [&](std::uint64_t block, std::size_t skip, std::span<std::byte> part) {
+                   if (part.size() == of.block_bytes(block) && !holds(stream, block)) {
+                     return read_block(stream, block, part);
+                   }
+                   std::memcpy(part.data(), decoded(stream, block).data() + skip, part.size());
+                 });
 }
 
 }  // namespace qi

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/format/qstore_blocks.h"
+#include "engine/format/qstore_cache.h"
 #include "engine/format/qstore_format.h"
 #include "engine/io/file.h"
 
@@ -73,11 +74,13 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   /// The stream in memory, perhaps not decoded yet; those used last are kept.
   std::shared_ptr<WholeStream> whole(std::uint32_t stream, bool checked) const;
 
-  /// Fills `out` from byte `offset` of a stream on, with a reader that no thread uses right now.
+  /// Fills `out` from byte `offset` of a stream on. Blocks that are not asked for whole are kept
+  /// decoded, the 64 MiB used last.
   void read(std::uint32_t stream, std::uint64_t offset, std::span<std::byte> out) const;
 
  private:
   QstoreContainer(std::shared_ptr<const File> file, std::string base);
+  void decode(std::uint32_t stream, std::uint64_t block, std::span<std::byte> out) const;
 
   std::shared_ptr<const File> file_;
   QstoreHeader header_;
@@ -90,6 +93,7 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   mutable std::vector<Subject> subjects_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<QstoreReader>> idle_;
+  mutable BlockCache decoded_;
   mutable std::mutex wholes_mutex_;
   mutable std::list<std::shared_ptr<WholeStream>> wholes_;  // the last used first
 };
@@ -104,8 +108,6 @@ class QstoreReader {
   void read_block(std::uint32_t stream, std::uint64_t block, std::span<std::byte> out);
   /// Bytes from `offset` on; the blocks decoded last are kept.
   void read(std::uint32_t stream, std::uint64_t offset, std::span<std::byte> out);
-  /// Whether read() of this block would find it decoded.
-  bool holds(std::uint32_t stream, std::uint64_t block) const;
 
  private:
   struct Kept {
@@ -114,6 +116,7 @@ class QstoreReader {
     std::uint64_t used = 0;  // a clock: the least is replaced
     Buffer bytes;
   };
+  bool holds(std::uint32_t stream, std::uint64_t block) const;
   const Buffer& decoded(std::uint32_t stream, std::uint64_t block);
   BlockGiven given_for(const QstoreStream& stream, std::uint64_t block);
   BlockGiven given_for_chain(const QstoreStream& stream, std::uint64_t block);
