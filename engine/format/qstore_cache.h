@@ -26,6 +26,7 @@ class BlockCache {
 
   /// The `size` bytes that `decode` makes, which is called if they are not there; it must not ask
   /// for blocks of this cache. What it throws is thrown to its caller; others then try themselves.
+  /// The cache must outlive what it returns.
   std::shared_ptr<const Buffer> get(Key key, std::size_t size,
                                     const std::function<void(std::span<std::byte>)>& decode);
   bool has(Key key) const;
@@ -35,6 +36,7 @@ class BlockCache {
     std::mutex decoding;
     bool is_decoded = false;
     Buffer bytes;
+    unsigned users = 0;
   };
   struct Entry {
     Key key;
@@ -42,6 +44,7 @@ class BlockCache {
     std::shared_ptr<Block> block;
   };
   std::shared_ptr<Block> place(Key key, std::size_t size);
+  std::shared_ptr<Block> room_for(std::size_t size);
 
   const std::uint64_t limit_bytes_;
   mutable std::mutex mutex_;

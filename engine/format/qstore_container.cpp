@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "engine/format/qstore_cache.h"
 #include "engine/format/qstore_digest.h"
 
 namespace qi {
@@ -93,7 +94,7 @@ QstoreContainer::QstoreContainer(std::shared_ptr<const File> file, std::string b
       text_(read_qstore_index(*file_, header_)),
       index_(parse_qstore_index(text_, header_, file_->path())),
       base_path_(std::move(base)),
-      decoded_(kDecodedBytes) {}
+      decoded_(std::make_unique<BlockCache>(kDecodedBytes)) {}
 
 QstoreContainer::~QstoreContainer() = default;
 
@@ -212,10 +213,10 @@ void QstoreContainer::read(std::uint32_t stream, std::uint64_t offset,
   for_each_block(
       of, offset, out, [&](std::uint64_t block, std::size_t skip, std::span<std::byte> part) {
         const auto size = static_cast<std::size_t>(of.block_bytes(block));
-        if (part.size() == size && !decoded_.has({stream, block})) {
+        if (part.size() == size && !decoded_->has({stream, block})) {
           return decode(stream, block, part);  // who reads on will not come back soon
         }
-        const auto bytes = decoded_.get(
+        const auto bytes = decoded_->get(
             {stream, block}, size, [&](std::span<std::byte> all) { decode(stream, block, all); });
         std::memcpy(part.data(), bytes->data() + skip, part.size());
       });

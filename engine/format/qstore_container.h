@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "engine/format/qstore_blocks.h"
-#include "engine/format/qstore_cache.h"
 #include "engine/format/qstore_format.h"
 #include "engine/io/file.h"
 
 namespace qi {
 
+class BlockCache;
 class QstoreReader;
 
 /// A stream that chains stand on, decoded by all threads that ask for it and shared among them.
@@ -93,7 +93,7 @@ class QstoreContainer : public std::enable_shared_from_this<QstoreContainer> {
   mutable std::vector<Subject> subjects_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<QstoreReader>> idle_;
-  mutable BlockCache decoded_;
+  std::unique_ptr<BlockCache> decoded_;  // has a lock of its own
   mutable std::mutex wholes_mutex_;
   mutable std::list<std::shared_ptr<WholeStream>> wholes_;  // the last used first
 };
