@@ -31,7 +31,7 @@ bool made(BlockCache& cache, BlockCache::Key key) {
 
 TEST(BlockCacheTest, KeepsTheBlocksUsedLast) {
   BlockCache cache(4000);  // three of them and what they cost
-  for (const BlockCache::Key key : {BlockCache::Key{0, 0}, {0, 1}, {7, 0}}) {
+  for (const BlockCache::Key& key : {BlockCache::Key{0, 0}, {0, 1}, {7, 0}}) {
     EXPECT_TRUE(made(cache, key));
     EXPECT_FALSE(made(cache, key));
   }
