@@ -271,7 +271,7 @@ class Restoring {
     open_.remove_if([&](const OpenFile& open) { return &open == &file; });
   }
 
-  // ---- the first failure in order counts, and ends what comes after it ----
+  // ---- the first failure in order counts and ends what comes after it; one of no file, all ----
 
   bool is_given_up(const Place& place) const { return failed_at_ < place; }
 
