@@ -40,6 +40,8 @@ MatrixInfo matrix_of(const Model& model, const Weight& weight) {
   return out;
 }
 
+constexpr std::string_view kAlias = "the same as --";  // one name of an option is enough
+
 std::vector<FormSection> sections_of(std::span<const MethodFamily> families,
                                      const SweepForm::Extras& extras) {
   std::vector<FormSection> out;
@@ -48,6 +50,7 @@ std::vector<FormSection> sections_of(std::span<const MethodFamily> families,
         std::string(family.name), std::string(family.description), {}, out.empty(), false};
     if (family.calibrated) section.fields = extras.calibration;
     for (const GridOption& one : family.options) {
+      if (one.help.starts_with(kAlias)) continue;
       section.fields.push_back({std::string(one.name), std::string(one.values),
                                 std::string(one.defaults), std::string(one.help)});
     }

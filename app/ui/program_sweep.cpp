@@ -133,7 +133,7 @@ void Program::follow_sweep_form() {
   texts.calibration = std::move(outcome->calibration);
   if (outcome->error) texts.problem = describe(*outcome->error);
   if (texts.calibration != nullptr && !texts.calibration->warning.empty()) {
-    form->set_notice(texts.calibration->warning);
+    form->set_notice("the text: " + texts.calibration->warning);
   }
   form->set_texts(std::move(texts));
   changed_ = true;

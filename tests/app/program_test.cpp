@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "app/ui/background_store.h"
@@ -172,8 +173,11 @@ TEST(Program, EncodesAndDecodesInTheBackground) {
     ASSERT_TRUE(ui.until([&] { return ui.screen().find("int4") != std::string::npos; }));
     ui.command("encode " + container + " --low int8");
     ASSERT_TRUE(ui.shows("wap.qstore written"));
-    ui.command("encode " + out.path() + "/gptq.qstore --low gptq:4:128 --calibration " +
-               kModelsFolder + "wap/calib.txt");
+    std::string ids = "[1";
+    for (int id = 2; id <= 64; ++id) ids += fmt::format(",{}", id);
+    std::ofstream(out.path() + "/ids.json") << ids << "]";
+    ui.command(fmt::format("encode {0}/gptq.qstore --low gptq:4:128 --calibration {0}/ids.json",
+                           out.path()));
     ASSERT_TRUE(ui.shows("gptq.qstore written"));
     ui.command("encode " + container);
     EXPECT_NE(ui.screen().find("exists"), std::string::npos);

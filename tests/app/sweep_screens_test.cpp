@@ -306,7 +306,7 @@ TEST(SweepScreens, ACalibratedFamilyAndItsEvaluation) {
   for (int i = 0; i < 20 && !ui.sees("perplexity over"); ++i) ui.type("a");
   EXPECT_TRUE(ui.sees("perplexity over")) << ui.screen();
   ui.type("r");
-  EXPECT_TRUE(ui.sees("[x] gptq") && ui.sees("[x] evaluate")) << ui.screen();
+  EXPECT_TRUE(ui.sees("[x] gptq") && ui.sees("then ppl of each")) << ui.screen();
   ASSERT_TRUE(ui.shows("memory: at most"));  // the text is read again
   ui.type("r");
   ASSERT_TRUE(ui.shows("done"));  // nothing is measured again
