@@ -6,10 +6,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "eval/quantize/quantize_model.h"
 
 namespace qi {
+
+/// --low int8: of the first level, computed while the container is written.
+inline constexpr std::string_view kInt8Level = "int8";
 
 class ComputedLevels {
  public:

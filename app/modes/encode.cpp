@@ -12,8 +12,6 @@
 namespace qi {
 namespace {
 
-constexpr std::string_view kComputed = "int8";  // --low int8
-
 // Rows that say what was written: the same three writers as everywhere.
 constexpr std::array kEncodeColumns = {
     Column{"model", "model", ColumnKind::kText, 90},
@@ -55,7 +53,7 @@ void run_encode(Session& session) {
       [&](const Model& model) { return calibration_text(session, model, inputs); },
       options.encode_output);
   for (const std::string& low : options.low_sources) {
-    if (low == kComputed) {
+    if (low == kInt8Level) {
       EncodeLevel level;
       level.path = low;
       level.int8_of_first = true;

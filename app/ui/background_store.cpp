@@ -18,8 +18,6 @@
 namespace qi {
 namespace {
 
-constexpr std::string_view kComputed = "int8";  // --low int8
-
 struct Words {
   std::string first;
   std::vector<std::pair<std::string, std::string>> options;  // without the dashes, and its value
@@ -106,7 +104,7 @@ BackgroundStore::Result encode_now(const std::shared_ptr<const Model>& model,
   for (const std::string& low : order.low) {
     EncodeLevel level;
     level.path = low;
-    level.int8_of_first = low == kComputed;
+    level.int8_of_first = low == kInt8Level;
     if (ComputedLevels::names(low)) {
       QuantizeEvents events;
       events.on_note = [&](const std::string& text) { out.notes.push_back(text); };

@@ -15,12 +15,12 @@ namespace {
 constexpr std::int32_t kAfterAllRows = -2;  // below calibrated rows
 constexpr auto kRowPause = std::chrono::milliseconds(20);
 
-using Totals = SharedResults<std::map<std::size_t, ResultRow>>;
+using TotalRows = SharedResults<std::map<std::size_t, ResultRow>>;
 
 /// What evaluates the configurations of a sweep, as the last unit of its job.
 struct Evaluations {
   std::shared_ptr<Sweep> sweep;
-  std::shared_ptr<Totals> totals;
+  std::shared_ptr<TotalRows> totals;
   std::shared_ptr<SharedResults<BackgroundSweep::Results>> results;
   EvaluationRequest request;
   SweepOptions options;
@@ -67,7 +67,7 @@ struct Evaluations {
 
 BackgroundSweep::BackgroundSweep(What what, std::string name, JobQueue& queue)
     : queue_(queue), name_(std::move(name)) {
-  const auto totals = std::make_shared<Totals>();
+  const auto totals = std::make_shared<TotalRows>();
   what.options.on_row = [results = results_](std::size_t, const ResultRow& row) {
     results->put([&](Results& out) { out.rows.push_back(row); });
   };
