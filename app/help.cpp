@@ -185,7 +185,8 @@ std::string quantize_topic() {
       "compared, bit for bit, before OUT gets its name. An interrupted run leaves OUT.partial "
       "with\n"
       "the finished blocks: the same command goes on from there, --force begins anew. A folder is\n"
-      "never replaced.\n\nSchemes\n";
+      "never replaced. --dry-run says what it comes to: weights, about how many bytes, memory.\n\n"
+      "Schemes\n";
   for (const QuantScheme& scheme : quant_schemes()) {
     out += fmt::format("  {:<15} {}\n", scheme.name, scheme.summary);
     if (scheme.family.empty()) continue;

@@ -82,7 +82,8 @@ void check_together(const Options& options, const std::vector<const OptionSpec*>
     if (sweep_evaluates && spec->only_with == Mode::kEval && !of_one_model) continue;
     // Levels that are quantized on the way to a container.
     const bool of_calibration = spec->only_with == Mode::kSweep &&
-                                spec->or_with == Mode::kQuantize && spec->apply != nullptr;
+                                spec->or_with == Mode::kQuantize && spec->apply != nullptr &&
+                                !spec->value.empty();
     if (options.mode == Mode::kEncode && !options.low_sources.empty() && of_calibration) continue;
     if (spec->only_with && *spec->only_with != options.mode && spec->or_with != options.mode) {
       const bool sweeps = options.mode == Mode::kSweep && *spec->only_with == Mode::kEval;

@@ -23,8 +23,9 @@ constexpr std::array kCommands = {
     CommandSpec{W::kDecode, "decode", "FOLDER [--level NAME]", A::kFile,
                 "write the files of a container's level (high, low, a name, all)"},
     CommandSpec{W::kDiff, "diff", "PATH", A::kFile, "compare with another model"},
-    CommandSpec{W::kEncode, "encode", "FILE.qstore [--low int8|PATH] [--effort ratio]", A::kFile,
-                "store the model without loss; encode! overwrites"},
+    CommandSpec{W::kEncode, "encode",
+                "FILE.qstore [--low int8|gptq:4:128|PATH] [--calibration FILE] [--effort ratio]",
+                A::kFile, "store the model without loss; encode! overwrites"},
     CommandSpec{W::kExport, "export", "FILE", A::kFile,
                 "write the table shown as CSV, JSON or, of a plan, .txt for llama-quantize; "
                 "export! overwrites"},

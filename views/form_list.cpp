@@ -200,7 +200,12 @@ void FormList::paint_field(Canvas& canvas, const Glyphs& glyphs, const FormField
     const std::string text = own != nullptr         ? escape(*own)
                              : one.defaults.empty() ? std::string(glyphs.missing)
                                                     : one.defaults;
-    canvas.text({kValueAt, y, room, 1}, kValueAt, y, elide_end(text, room, glyphs.ellipsis), style);
+    // Of a path the name says most.
+    const bool is_path = own != nullptr && text.find('/') != std::string::npos;
+    canvas.text({kValueAt, y, room, 1}, kValueAt, y,
+                is_path ? elide_middle(text, room, glyphs.ellipsis)
+                        : elide_end(text, room, glyphs.ellipsis),
+                style);
   }
   if (!roomy) return;
   const int at = kValueAt + room + 2;

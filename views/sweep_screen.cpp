@@ -147,6 +147,11 @@ std::optional<TableScreen::Progress> SweepScreen::progress() const {
                         : static_cast<double>(report.finished) / static_cast<double>(report.units);
   std::string text(job_word(*report.job));
   if (!report.error.empty()) text = "failed";
+  if (report.active() && report.stage) {
+    text = fmt::format("{}  {}  {}", report.stage->kind, report.stage->label,
+                       human_duration(report.job->elapsed_s));
+    return Progress{std::min(1.0, report.stage->done), std::move(text)};
+  }
   if (report.active()) {
     text += fmt::format("  {}", human_duration(report.job->elapsed_s));
     if (report.job->eta_s) text += fmt::format("  ETA {}", human_duration(*report.job->eta_s));

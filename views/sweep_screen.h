@@ -29,6 +29,13 @@ struct SweepReport {
   std::uint64_t units = 0;           // rows there will be
   std::uint64_t finished = 0;
   std::uint64_t failed = 0;
+  /// The evaluation at work, once all rows are there.
+  struct Stage {
+    std::string label;  // of the configuration, printable
+    std::string kind;
+    double done = 0;  // 0 … 1
+  };
+  std::optional<Stage> stage;
   std::string error;  // what ended it, raw
   std::optional<JobSnapshot> job;
 

@@ -2,15 +2,11 @@
 
 #include <charconv>
 #include <filesystem>
-#include <vector>
 
 #include <fmt/format.h>
 
-#include "app/modes/modes.h"
-#include "app/progress.h"
-#include "app/signals.h"
+#include "engine/io/error.h"
 #include "engine/io/temporary.h"
-#include "eval/quantize/quantize_model.h"
 
 namespace qi {
 namespace {
@@ -37,9 +33,9 @@ GptqLevel parse_level(const std::string& low) {
 
 }  // namespace
 
-ComputedLevels::ComputedLevels(Session& session, std::string source, const std::string& beside)
-    : session_(session),
-      source_(std::move(source)),
+ComputedLevels::ComputedLevels(OpenModel open_model, ReadText read_text, const std::string& beside)
+    : open_model_(std::move(open_model)),
+      read_text_(std::move(read_text)),
       folder_((fs::path(beside).parent_path() / temporary_name()).string()) {}
 
 ComputedLevels::~ComputedLevels() {
@@ -51,23 +47,25 @@ bool ComputedLevels::names(const std::string& low) {
   return low.starts_with(kFamily);
 }
 
+void ComputedLevels::check(const std::string& low, const std::string& calibration) {
+  parse_level(low);
+  if (!calibration.empty()) return;
+  throw Error(ErrorCode::kUsage, "--low gptq without --calibration FILE",
+              "a text, or a .json of token ids");
+}
+
 void ComputedLevels::open() {
   if (model_ != nullptr) return;
-  if (session_.options().calibration.empty()) {
-    throw Error(ErrorCode::kUsage, "--low gptq without --calibration FILE",
-                "a text, or a .json of token ids");
-  }
-  const Catalog catalog = session_.find(source_);
-  model_ = std::make_unique<const Model>(session_.open_only(source_, catalog));
-  std::vector<std::string> inputs;
-  text_ = calibration_text(session_, *model_, inputs);
+  model_ = open_model_();
+  text_ = read_text_(*model_);
   std::error_code failed;
   if (!fs::create_directory(folder_, failed)) {
     throw Error(ErrorCode::kIo, "cannot make a folder: " + failed.message(), {}, folder_);
   }
 }
 
-std::string ComputedLevels::compute(const std::string& low) {
+std::string ComputedLevels::compute(const std::string& low, const Workers& workers,
+                                    const QuantizeEvents& events) {
   const GptqLevel level = parse_level(low);
   open();
   const std::string options =
@@ -82,12 +80,8 @@ std::string ComputedLevels::compute(const std::string& low) {
   request.output = fmt::format("{}/gptq-{}-{}", folder_, level.bits, level.group);
   request.method = scheme_method(scheme, {});
   request.calibration = text_;
-  request.workers = {session_.options().threads, &cancel_requested()};
-  Progress progress("quantize", session_.options().quiet, session_.options().ascii, false);
-  const QuantizeResult result = quantize_model(request, events_on(progress, session_));
-  progress.clear();
-  if (result.cancelled) throw Interrupted{};
-  return request.output;
+  request.workers = workers;
+  return quantize_model(request, events).cancelled ? "" : request.output;
 }
 
 }  // namespace qi

@@ -7,11 +7,10 @@
 #include "app/progress.h"
 #include "app/signals.h"
 #include "engine/format/qstore_writer.h"
+#include "eval/quantize/quantize_model.h"
 
 namespace qi {
 namespace {
-
-constexpr std::string_view kComputed = "int8";  // --low int8
 
 // Rows that say what was written: the same three writers as everywhere.
 constexpr std::array kEncodeColumns = {
@@ -48,16 +47,25 @@ void run_encode(Session& session) {
   EncodeOptions encode;
   check_output(options.encode_output, output_options(options, inputs));  // before hours of work
   encode.levels.push_back(level_of(session, options.paths.front(), inputs));
-  ComputedLevels computed(session, options.paths.front(), options.encode_output);
+  const std::string& path = options.paths.front();
+  ComputedLevels computed(
+      [&] { return std::make_shared<const Model>(session.open_only(path, session.find(path))); },
+      [&](const Model& model) { return calibration_text(session, model, inputs); },
+      options.encode_output);
   for (const std::string& low : options.low_sources) {
-    if (low == kComputed) {
+    if (low == kInt8Level) {
       EncodeLevel level;
       level.path = low;
       level.int8_of_first = true;
       encode.levels.push_back(std::move(level));
     } else if (ComputedLevels::names(low)) {
+      ComputedLevels::check(low, options.calibration);
+      Progress progress("quantize", options.quiet, options.ascii, false);
+      const std::string folder = computed.compute(low, {options.threads, &cancel_requested()},
+                                                  events_on(progress, session));
+      if (folder.empty()) throw Interrupted{};
       std::vector<std::string> ignored;  // nobody could name them as an output
-      encode.levels.push_back(level_of(session, computed.compute(low), ignored));
+      encode.levels.push_back(level_of(session, folder, ignored));
     } else {
       encode.levels.push_back(level_of(session, low, inputs));
     }

@@ -2,6 +2,12 @@
 // session's messages; errors that end the run are thrown. Exit statuses: Messages::status().
 #pragma once
 
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "app/session.h"
 
 namespace qi {
@@ -33,6 +39,13 @@ EvaluationRequest evaluation_request(const Options& options);
 /// Opens kld's base for it, and adds the files that it reads.
 void open_evaluation_files(Session& session, EvaluationRequest& request,
                            std::vector<std::string>& inputs);
+
+/// "zfp --rates 4,8 --dims 2 --with ppl": what the run of a sweep is remembered by.
+std::string sweep_record(const Options& options);
+/// 16 hex digits of everything that a model is, for rows of calibrated families. Nothing:
+/// cancelled.
+std::optional<std::string> calibrated_model_hash(const Model& model, const std::string& database,
+                                                 const std::atomic<bool>* cancel);
 
 /// What the options of --quantize ask for, without model and calibration text.
 QuantizeRequest quantize_request(const Options& options);

@@ -11,6 +11,7 @@
 #include "engine/checkpoint/gguf_writer.h"
 #include "engine/format/hf_directory.h"
 #include "engine/io/atomic_folder.h"
+#include "engine/text/numbers.h"
 #include "eval/quantize/quantize_model.h"
 
 namespace qi {
@@ -102,6 +103,18 @@ void run_checkpoint(Session& session) {
     request.calibration = calibration_text(session, model, inputs);
   }
   Table table(options, kQuantizeColumns, inputs);
+  const auto row = [&](std::uint64_t quantized, std::uint64_t before, std::uint64_t after) {
+    table.row({Field(model.name), Field(request.output), Field(std::string(request.scheme->name)),
+               Field(quantized), Field(before), Field(after),
+               Field(static_cast<double>(before) / static_cast<double>(after))});
+    table.finish();
+  };
+  if (options.dry_run) {
+    const QuantizeForecast ahead = forecast_quantize(request);
+    table.title(fmt::format("{} of {} weights; at most {} of memory", ahead.quantized,
+                            model.weights.size(), human_bytes(ahead.memory)));
+    return row(ahead.quantized, ahead.bytes_in, ahead.bytes);
+  }
   Progress progress("quantize", options.quiet, options.ascii, false);
   const QuantizeResult result = quantize_model(request, events_on(progress, session));
   progress.clear();
@@ -112,10 +125,7 @@ void run_checkpoint(Session& session) {
                     request.output));
     throw Interrupted{};
   }
-  table.row({Field(model.name), Field(request.output), Field(std::string(request.scheme->name)),
-             Field(result.quantized), Field(result.bytes_in), Field(result.bytes),
-             Field(static_cast<double>(result.bytes_in) / static_cast<double>(result.bytes))});
-  table.finish();
+  row(result.quantized, result.bytes_in, result.bytes);
 }
 
 }  // namespace
@@ -125,6 +135,10 @@ void run_gguf(Session& session, const std::string& output) {
   if (!is_gguf_target(options.target)) {
     throw Error(ErrorCode::kUsage, "--to " + options.target,
                 "F32, BF16, F16, a ggml type or a mixture such as Q4_K_M");
+  }
+  if (options.dry_run) {
+    throw Error(ErrorCode::kUsage, "--dry-run with --quantize " + output,
+                "a folder: a GGUF is written in strips");
   }
   const std::string& path = options.paths.front();
   const Catalog catalog = session.find(path);

@@ -23,25 +23,6 @@
 namespace qi {
 namespace {
 
-/// "zfp --rates 4,8 --dims 2": what the run is remembered by.
-std::string options_text(const Options& options) {
-  std::string text = fmt::format("{}", fmt::join(options.families, ","));
-  for (const auto& [name, values] : options.grid) {
-    text += fmt::format(" --{}", name);
-    if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
-  }
-  if (!options.calibration.empty()) text += " --calibration " + options.calibration;
-  if (!options.kinds.empty()) {
-    text += fmt::format(" --with {}", fmt::join(options.kinds, ","));
-    if (!options.text.empty()) text += " --text " + options.text;
-    if (!options.task.empty()) text += " --task " + options.task;
-    if (!options.base.empty()) text += " --base " + options.base;
-  }
-  if (options.all_weights) text += " --all-weights";
-  for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
-  return text;
-}
-
 /// Rows as they come from the pool, in the plan's order.
 class RowsToCome {
  public:
@@ -118,16 +99,6 @@ std::string database_path(const Options& options) {
   return path;
 }
 
-/// 16 hex digits of everything that the model is.
-std::string model_hash(Session& session, const Model& model) {
-  EvaluationRequest request;
-  request.cancel = &cancel_requested();
-  ResultsStore store(database_path(session.options()));
-  const std::optional<std::string> hash = EvalInputs(model, request).hash_of(model, store);
-  if (!hash) throw Interrupted{};
-  return hash->substr(0, 16);
-}
-
 class SweepRun {
  public:
   SweepRun(Session& session, SweepPlan plan, Table& table)
@@ -141,7 +112,7 @@ class SweepRun {
     how.threads =
         options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
     how.redo = options.redo;
-    how.options = options_text(options);
+    how.options = sweep_record(options);
     how.versions = versions_line();
     how.on_row = [this](std::size_t unit, const ResultRow& row) { rows_.put(unit, row); };
     how.on_total = [this](std::size_t total, const ResultRow& row) { totals_.put(total, row); };
@@ -241,6 +212,33 @@ class SweepRun {
 
 }  // namespace
 
+std::string sweep_record(const Options& options) {
+  std::string text = fmt::format("{}", fmt::join(options.families, ","));
+  for (const auto& [name, values] : options.grid) {
+    text += fmt::format(" --{}", name);
+    if (!values.empty()) text += fmt::format(" {}", fmt::join(values, ","));
+  }
+  if (!options.calibration.empty()) text += " --calibration " + options.calibration;
+  if (!options.kinds.empty()) {
+    text += fmt::format(" --with {}", fmt::join(options.kinds, ","));
+    if (!options.text.empty()) text += " --text " + options.text;
+    if (!options.task.empty()) text += " --task " + options.task;
+    if (!options.base.empty()) text += " --base " + options.base;
+  }
+  if (options.all_weights) text += " --all-weights";
+  for (const std::string& glob : options.tensors) text += fmt::format(" --tensors {}", glob);
+  return text;
+}
+
+std::optional<std::string> calibrated_model_hash(const Model& model, const std::string& database,
+                                                 const std::atomic<bool>* cancel) {
+  EvaluationRequest request;
+  request.cancel = cancel;
+  ResultsStore store(database);
+  const std::optional<std::string> hash = EvalInputs(model, request).hash_of(model, store);
+  return hash ? std::optional(hash->substr(0, 16)) : std::nullopt;
+}
+
 std::shared_ptr<const CalibrationText> calibration_text(const Options& options,
                                                         const Model& model) {
   CalibrationOptions how;
@@ -279,7 +277,11 @@ void run_sweep(Session& session) {
   }
   if (!options.calibration.empty()) {
     request.calibration = calibration_text(session, *model, inputs);
-    if (!options.dry_run) request.model_hash = model_hash(session, *model);
+    if (!options.dry_run) {
+      const auto hash = calibrated_model_hash(*model, database_path(options), &cancel_requested());
+      if (!hash) throw Interrupted{};
+      request.model_hash = *hash;
+    }
   }
   if (!session.filter().empty()) {
     request.selected = [&](const Weight& weight) { return session.filter().matches(weight.name); };

@@ -55,17 +55,18 @@ std::function<void(UnitContext&)> asked_work(std::shared_ptr<SharedResults<Resul
   };
 }
 
-/// The progress of a unit whose work is steps one after the other, each of kParts.
+/// The progress of a unit whose work is steps one after the other, each of `parts` of its bytes.
 class StepProgress {
  public:
   static constexpr std::uint64_t kParts = 1000;
 
-  explicit StepProgress(UnitContext& context) : context_(context) {}
+  explicit StepProgress(UnitContext& context, std::uint64_t parts = kParts)
+      : context_(context), parts_(parts) {}
   /// `done`: of the step of that name, 0 … 1.
   void follow(std::string_view step, double done) {
     if (step != step_) before_ = told_;
     step_ = step;
-    const double share = std::clamp(done, 0.0, 1.0) * static_cast<double>(kParts);
+    const double share = std::clamp(done, 0.0, 1.0) * static_cast<double>(parts_);
     const std::uint64_t at = before_ + static_cast<std::uint64_t>(share);
     if (at > told_) context_.add_progress(at - told_);
     told_ = std::max(told_, at);
@@ -73,6 +74,7 @@ class StepProgress {
 
  private:
   UnitContext& context_;
+  const std::uint64_t parts_;
   std::string step_;
   std::uint64_t before_ = 0, told_ = 0;
 };

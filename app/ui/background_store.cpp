@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "app/ui/own_priority.h"
+#include "app/modes/computed_levels.h"
+#include "app/modes/modes.h"
+#include "app/ui/asked_work.h"
 #include "engine/format/open.h"
 #include "engine/format/qstore_decode.h"
 #include "engine/format/qstore_writer.h"
@@ -15,8 +17,6 @@
 
 namespace qi {
 namespace {
-
-constexpr std::string_view kComputed = "int8";  // --low int8
 
 struct Words {
   std::string first;
@@ -69,25 +69,6 @@ Candidate source_of(const std::string& path, std::optional<Container> container)
   return all.front();
 }
 
-// Bytes done of any total, told as shares of the unit's own.
-class Shares {
- public:
-  Shares(UnitContext& context, std::uint64_t bytes) : context_(context), bytes_(bytes) {}
-  void operator()(std::uint64_t done, std::uint64_t total) {
-    if (total == 0) return;
-    const auto now = static_cast<std::uint64_t>(
-        static_cast<double>(bytes_) * static_cast<double>(done) / static_cast<double>(total));
-    if (now <= told_) return;
-    context_.add_progress(now - told_);
-    told_ = now;
-  }
-
- private:
-  UnitContext& context_;
-  std::uint64_t bytes_;
-  std::uint64_t told_ = 0;
-};
-
 std::uint64_t stored_bytes(const Model& model) {
   std::uint64_t sum = 0;
   for (const Weight& weight : model.weights) sum += weight.size_bytes;
@@ -101,33 +82,54 @@ OutputOptions output_of(const Model& model, bool overwrite) {
   return options;
 }
 
-BackgroundStore::Result encode_now(const std::string& path, Container container,
+double share_of(std::uint64_t done, std::uint64_t total) {
+  return total == 0 ? 0 : static_cast<double>(done) / static_cast<double>(total);
+}
+
+/// The job's progress: `bytes` for each level that is computed, then for the container.
+BackgroundStore::Result encode_now(const std::shared_ptr<const Model>& model,
                                    const EncodeOrder& order, EncodeOptions options,
                                    UnitContext& context, std::uint64_t bytes) {
   BackgroundStore::Result out;
+  StepProgress progress(context, bytes);
+  Options calibration;
+  calibration.calibration = order.calibration;
+  ComputedLevels computed([&] { return model; },
+                          [&](const Model& of) { return calibration_text(calibration, of); },
+                          order.output);
   EncodeLevel high;
-  high.path = path;
-  high.source = source_of(path, container);
+  high.path = model->path;
+  high.source = source_of(model->path, model->container);
   options.levels.push_back(std::move(high));
   for (const std::string& low : order.low) {
     EncodeLevel level;
     level.path = low;
-    level.int8_of_first = low == kComputed;
-    if (!level.int8_of_first) level.source = source_of(low, {});
+    level.int8_of_first = low == kInt8Level;
+    if (ComputedLevels::names(low)) {
+      QuantizeEvents events;
+      events.on_note = [&](const std::string& text) { out.notes.push_back(text); };
+      events.on_progress = [&](const QuantizeProgress& now) {
+        progress.follow(low, now.stage == "verify" ? 1 : now.done);
+      };
+      level.path = computed.compute(low, {context.threads(), context.cancel()}, events);
+      if (level.path.empty()) return out;
+    }
+    if (!level.int8_of_first) level.source = source_of(level.path, {});
     options.levels.push_back(std::move(level));
   }
   options.effort = order.effort;
   options.threads = context.threads();
   options.cancel = context.cancel();
-  Shares shares(context, bytes);
-  options.progress = [&](std::uint64_t done, std::uint64_t total) { shares(done, total); };
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.follow("encode", share_of(done, total));
+  };
   EncodeResult result = encode_container(order.output, options);
   if (result.cancelled) return out;
   out.text = fmt::format("{} written: {} of {}, {:.1f} %", order.output,
                          human_bytes(result.container_bytes), human_bytes(result.source_bytes),
                          100 * static_cast<double>(result.container_bytes) /
                              static_cast<double>(std::max<std::uint64_t>(1, result.source_bytes)));
-  out.notes = std::move(result.notes);
+  out.notes.insert(out.notes.end(), result.notes.begin(), result.notes.end());
   out.warnings = std::move(result.warnings);
   return out;
 }
@@ -140,8 +142,10 @@ BackgroundStore::Result decode_now(const QstoreContainer& container,
   DecodeOptions options;
   options.threads = context.threads();
   options.cancel = context.cancel();
-  Shares shares(context, bytes);
-  options.progress = [&](std::uint64_t done, std::uint64_t total) { shares(done, total); };
+  StepProgress progress(context, bytes);
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.follow("decode", share_of(done, total));
+  };
   const DecodeResult result = decode_levels(container, levels, all, folder, options);
   if (result.cancelled) return out;
   out.text = fmt::format("{} written: {}, {}", folder, counted(result.files, "file"),
@@ -161,11 +165,17 @@ EncodeOrder parse_encode(std::string_view argument) {
   for (auto& [name, value] : words.options) {
     if (name == "low" && !value.empty()) {
       order.low.push_back(std::move(value));
+    } else if (name == "calibration" && !value.empty()) {
+      order.calibration = std::move(value);
     } else if (name == "effort" && (value == "ratio" || value == "fast")) {
       order.effort = value == "ratio" ? PlaneEffort::kRatio : PlaneEffort::kFast;
     } else {
-      bad_option(name, value, "--low int8, --low PATH, --effort ratio");
+      bad_option(name, value,
+                 "--low int8, --low gptq:4:128, --low PATH, --calibration FILE, --effort ratio");
     }
+  }
+  for (const std::string& low : order.low) {
+    if (ComputedLevels::names(low)) ComputedLevels::check(low, order.calibration);
   }
   return order;
 }
@@ -213,10 +223,11 @@ void BackgroundStore::encode(const std::shared_ptr<const Model>& model, EncodeOr
   options.open.prototype_dtype = prototype_dtype;
   check_output(order.output, options.output);
   const std::uint64_t bytes = stored_bytes(*model);
-  submit("encode " + model->name, order.output, bytes,
-         [path = model->path, container = model->container, order, options = std::move(options),
-          bytes](UnitContext& context) {
-           return encode_now(path, container, order, options, context, bytes);
+  const auto computed = static_cast<std::uint64_t>(
+      std::count_if(order.low.begin(), order.low.end(), ComputedLevels::names));
+  submit("encode " + model->name, order.output, bytes * (1 + computed),
+         [model, order, options = std::move(options), bytes](UnitContext& context) {
+           return encode_now(model, order, options, context, bytes);
          });
 }
 

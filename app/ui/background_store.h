@@ -20,11 +20,13 @@ namespace qi {
 /// What --encode is told on the command line.
 struct EncodeOrder {
   std::string output;            // ends in .qstore
-  std::vector<std::string> low;  // paths, or "int8"
+  std::vector<std::string> low;  // paths, "int8", or "gptq:BITS:GROUP"
+  std::string calibration;       // what gptq looks at: a text, or token ids
   PlaneEffort effort = PlaneEffort::kFast;
   bool overwrite = false;
 };
-/// "m.qstore --low int8 --effort ratio", as the command line of the UI has it. Throws kUsage.
+/// "m.qstore --low gptq:4:128 --calibration a.txt --effort ratio", as the command line of the UI
+/// has it. Throws kUsage.
 EncodeOrder parse_encode(std::string_view argument);
 
 struct DecodeOrder {

@@ -1,5 +1,6 @@
 // A sweep in the background, on the shared job queue: plans, opens the results database and starts
-// it in a first unit, then hands rows over as they are finished; they are fetched after a wake-up.
+// it in a first unit, then hands rows over as they are finished; once all are there its
+// configurations are evaluated, where that was asked for. Results are fetched after a wake-up.
 // Owns no thread. Members are called on the UI thread.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "app/ui/asked_work.h"
 #include "engine/io/error.h"
 #include "engine/jobs/job_queue.h"
+#include "eval/evaluation/evaluation.h"
 #include "eval/results/eval_row.h"
 #include "eval/sweep/sweep.h"
 
@@ -21,6 +23,13 @@ namespace qi {
 
 class BackgroundSweep {
  public:
+  struct What {
+    std::shared_ptr<const Model> model;
+    SweepRequest request;  // the model's hash is found in the background
+    SweepOptions options;
+    /// Of every configuration, over the whole model; `cancel` is the job's.
+    std::optional<EvaluationRequest> evaluation = {};
+  };
   /// What came since the last call.
   struct Results {
     /// Once it is planned and the database open.
@@ -32,12 +41,19 @@ class BackgroundSweep {
     std::optional<Begun> begun;
     std::vector<ResultRow> rows;
     std::vector<ResultRow> totals;
+    std::vector<EvalRow> evaluated;
+    /// The evaluation at work, last seen.
+    struct Step {
+      MethodConfig config;
+      std::string kind;
+      double done = 0;  // 0 … 1
+    };
+    std::optional<Step> step;
     std::optional<Error> error;  // what ended it as a whole
   };
 
   /// Starts. `queue` must outlive this; its events must wake the event loop.
-  BackgroundSweep(std::shared_ptr<const Model> model, SweepRequest request, SweepOptions options,
-                  std::string name, JobQueue& queue);
+  BackgroundSweep(What what, std::string name, JobQueue& queue);
   ~BackgroundSweep() { cancel(); }
   BackgroundSweep(const BackgroundSweep&) = delete;
   BackgroundSweep& operator=(const BackgroundSweep&) = delete;

@@ -18,6 +18,7 @@
 #include "app/ui/background_sweep.h"
 #include "app/ui/background_verify.h"
 #include "app/ui/result_reader.h"
+#include "app/ui/sweep_text_reader.h"
 #include "engine/text/escape.h"
 #include "eval/results/results_db.h"
 #include "views/form_list.h"
@@ -105,6 +106,7 @@ void Program::handle(const Key& key) {
   carry_out(request);
   if (model_ != nullptr) follow_view();
   if (model_ != nullptr) follow_weight();
+  if (model_ != nullptr) follow_sweep_form();
 }
 
 void Program::carry_out(const Request& request) {
@@ -232,6 +234,7 @@ void Program::take_results() {
   take_analysis();
   take_tokenizer();
   follow_weight();
+  follow_sweep_form();
 }
 
 bool Program::idle_work() {

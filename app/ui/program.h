@@ -34,7 +34,9 @@ class BackgroundSweep;
 class BackgroundEval;
 class BackgroundQuantize;
 class ResultReader;
+class SweepTextReader;
 class ResultSet;
+struct EvalRow;
 struct SweepReport;
 struct EvalReport;
 struct QuantizeReport;
@@ -156,11 +158,14 @@ class Program {
   void start_decode(const std::string& argument);
   void take_store();
 
-  // --- sweeps and their results (program_sweep.cpp)
+  // --- sweeps (program_sweep.cpp)
   /// The form; on the Model screen the sweep there is, if there is one.
   void show_sweep();
+  void follow_sweep_form();
   void start_sweep();
   void take_sweep();
+
+  // --- rows of all runs (program_results.cpp)
   void show_results();
   void take_results_read();
   void show_rows();
@@ -171,6 +176,7 @@ class Program {
   void compare_marked();
   void plan_rows();
   std::string database_path() const;
+  unsigned threads_used() const;
 
   // --- evaluations (program_eval.cpp)
   /// The form, for the configuration under the cursor or the open model; on the Model screen the
@@ -178,6 +184,8 @@ class Program {
   void show_eval();
   void start_eval();
   void take_eval();
+  /// A row of it, or of a sweep's evaluations.
+  void keep_evaluated(const EvalRow& row);
 
   // --- smaller checkpoints (program_quantize.cpp)
   /// The form; on the Model screen the checkpoint that is written, if there is one.
@@ -225,7 +233,10 @@ class Program {
   std::shared_ptr<DiffReport> diff_report_;
   std::unique_ptr<BackgroundSweep> sweep_;  // the same
   std::shared_ptr<SweepReport> sweep_report_;
-  std::unique_ptr<BackgroundEval> eval_;  // the same
+  std::unique_ptr<FormList> sweep_choice_;        // of the last form: the next one begins with it
+  std::unique_ptr<SweepTextReader> sweep_texts_;  // while texts of the form are read
+  std::vector<std::pair<std::string, std::string>> sweep_texts_of_;  // what they were named by
+  std::unique_ptr<BackgroundEval> eval_;                             // the same
   std::shared_ptr<EvalReport> eval_report_;
   std::unique_ptr<FormList> eval_choice_;         // of the last form: the next one begins with it
   std::optional<MethodConfig> eval_config_;       // what the form is for; nothing: as stored

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -152,8 +151,7 @@ void Program::start_eval() {
   what.database = database_path();
   what.run.model = what.model->name;
   what.run.machine = machine_text();
-  what.run.threads =
-      options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
+  what.run.threads = threads_used();
   what.run.versions = versions_line();
   what.run.options = fmt::format("{}", fmt::join(choice.sections, ","));
   for (const auto& [name, text] : choice.options) {
@@ -170,6 +168,19 @@ void Program::start_eval() {
   push(std::make_unique<EvalScreen>(eval_report_));
 }
 
+void Program::keep_evaluated(const EvalRow& row) {
+  const std::string label = row.family.empty() ? "as stored" : row.family + " " + row.config;
+  if (row.error.empty()) {
+    log(LogLine::Kind::kNote,
+        fmt::format("{} of {}, {}: {}", row.kind, row.model, label, row.measured.value));
+  } else {
+    log(LogLine::Kind::kError,
+        fmt::format("{} of {}, {}: {}", row.kind, row.model, label, row.error));
+  }
+  // The plot of a sweep of the model has it on its axes from now on.
+  if (sweep_ != nullptr && row.error.empty()) sweep_report_->evaluations.push_back(row);
+}
+
 void Program::take_eval() {
   EvalReport& report = *eval_report_;
   const bool was_active = report.active();
@@ -181,16 +192,7 @@ void Program::take_eval() {
     report.follow({step.kind, step.done, step.total}, step.value);
   }
   for (EvalRow& row : results.rows) {
-    const std::string label = row.family.empty() ? "as stored" : row.family + " " + row.config;
-    if (row.error.empty()) {
-      log(LogLine::Kind::kNote,
-          fmt::format("{} of {}, {}: {}", row.kind, row.model, label, row.measured.value));
-    } else {
-      log(LogLine::Kind::kError,
-          fmt::format("{} of {}, {}: {}", row.kind, row.model, label, row.error));
-    }
-    // The plot of a sweep of the model has it on its axes from now on.
-    if (sweep_ != nullptr && row.error.empty()) sweep_report_->evaluations.push_back(row);
+    keep_evaluated(row);
     report.rows.push_back(std::move(row));
   }
   if (!results.rows.empty()) {

@@ -12,6 +12,7 @@
 #include "app/ui/background_verify.h"
 #include "app/ui/program.h"
 #include "app/ui/result_reader.h"
+#include "app/ui/sweep_text_reader.h"
 #include "engine/text/escape.h"
 #include "views/diff_screen.h"
 #include "views/eval_screen.h"
@@ -331,6 +332,8 @@ void Program::close_jobs() {
   diff_report_.reset();
   sweep_.reset();
   sweep_report_.reset();
+  sweep_texts_.reset();
+  sweep_texts_of_.clear();
   eval_.reset();
   eval_report_.reset();
   quantize_.reset();

@@ -27,7 +27,9 @@ constexpr std::string_view kOutField = "out";
 bool is_asked_for(const OptionSpec& option) {
   const bool taken = option.only_with == Mode::kQuantize || option.or_with == Mode::kQuantize;
   if (!taken || option.repeatable || option.name == "--to") return false;
-  if (option.apply != nullptr) return option.name != "--num_calibration_samples";
+  if (option.apply != nullptr) {
+    return !option.value.empty() && option.name != "--num_calibration_samples";
+  }
   for (const MethodFamily& family : method_families()) {
     for (const GridOption& grid : family.options) {
       if (family.calibrated && option.name.substr(2) == grid.name) return true;

@@ -20,9 +20,6 @@
 namespace qi {
 namespace {
 
-constexpr std::uint64_t kChunkBytes = kHuff0BlockBytes;
-constexpr std::size_t kStreamsPerGroup = 512;
-
 const Part* find_part(const Model& model, const Weight& weight, bool quant) {
   for (const Part& part : weight.parts) {
     if ((model.tensor(part).dtype == DType::kI8) == quant) return &part;
@@ -164,7 +161,7 @@ std::vector<std::uint16_t> decode_matrix(const SegmentPlace& quant_place,
   std::vector<std::uint16_t> values(quant.elements);
   Huff0Decoder huff0;
   Buffer scratch;
-  Buffer block(kChunkBytes);
+  Buffer block(kSegmentChunkBytes);
   std::uint16_t* out = values.data();
   for (std::size_t i = 0; i < quant.chunks.size(); ++i) {
     const Chunk& chunk = quant.chunks[i];
@@ -264,9 +261,9 @@ class PrototypeReader final : public WeightReader {
     for (std::uint64_t row = 0; row < tile.rows; ++row) {
       std::uint64_t element = (tile.row + row) * weight_.cols() + tile.col;
       for (std::uint64_t left = tile.cols; left > 0;) {
-        load_chunk(element / kChunkBytes);
-        const std::uint64_t begin = element % kChunkBytes;
-        const std::uint64_t count = std::min(left, kChunkBytes - begin);
+        load_chunk(element / kSegmentChunkBytes);
+        const std::uint64_t begin = element % kSegmentChunkBytes;
+        const std::uint64_t count = std::min(left, kSegmentChunkBytes - begin);
         for (std::uint64_t i = 0; i < count; ++i) {
           *out++ = static_cast<std::uint16_t>(block_[begin + i]);
         }
@@ -279,7 +276,7 @@ class PrototypeReader final : public WeightReader {
   void load_chunk(std::uint64_t index) {
     if (index == loaded_) return;
     const Chunk& chunk = quant_.chunks[index];
-    block_.resize(kChunkBytes);
+    block_.resize(kSegmentChunkBytes);
     loaded_ = UINT64_MAX;
     if (!decode_chunk(*quant_place_.file, chunk, huff0_, scratch_, {block_.data(), chunk.size})) {
       throw_corrupt(*quant_place_.file, chunk, "chunk", index);
@@ -397,7 +394,7 @@ class Verifier {
   const std::atomic<bool>* cancel_;
   Huff0Decoder huff0_;
   Buffer scratch_;
-  Buffer block_ = Buffer(kChunkBytes);
+  Buffer block_ = Buffer(kSegmentChunkBytes);
 };
 
 }  // namespace

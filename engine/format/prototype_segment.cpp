@@ -14,10 +14,8 @@
 namespace qi {
 namespace {
 
-constexpr std::uint32_t kChunkBytes = kHuff0BlockBytes;
 constexpr std::uint64_t kChunkRecordBytes = 9;
 constexpr std::uint64_t kStreamRecordBytes = 9;
-constexpr std::uint64_t kStreamsPerGroup = 512;
 constexpr std::size_t kMaxDimensions = 8;
 
 Reader reader_of(const SegmentPlace& place) {
@@ -85,7 +83,7 @@ QuantSegment parse_quant_segment(const SegmentPlace& place) {
     const auto size = reader.number<std::uint32_t>("chunk table");
     const auto stored = reader.number<std::uint32_t>("chunk table");
     check_chunk_type(type, size, stored, reader, at);
-    const std::uint64_t due = std::min<std::uint64_t>(left, kChunkBytes);
+    const std::uint64_t due = std::min<std::uint64_t>(left, kSegmentChunkBytes);
     if (size != due || due == 0) {
       reader.fail(
           ErrorCode::kSizeMismatch, at, fmt::format("chunk {} of {} bytes", i, size),
@@ -199,9 +197,9 @@ Chunk StreamWalk::payload(std::uint32_t size, std::uint32_t stored, std::uint8_t
          "equal sizes");
   }
   if (type == 1) {
-    if (size > kChunkBytes) {
+    if (size > kSegmentChunkBytes) {
       fail(ErrorCode::kLimit, field, fmt::format("a coded chunk of {} bytes", size),
-           fmt::format("at most {}", kChunkBytes));
+           fmt::format("at most {}", kSegmentChunkBytes));
     }
     if (stored == 0 || stored > size) {
       fail(ErrorCode::kCorrupt, field, fmt::format("{} coded bytes stored in {}", size, stored),
@@ -277,7 +275,7 @@ bool StreamWalk::next(Stream& stream) {
       if (sub_type > 1) {
         fail(ErrorCode::kBadSchema, at, fmt::format("sub-chunk type {}", sub_type), "0 or 1");
       }
-      const std::uint64_t due = std::min<std::uint64_t>(left, kChunkBytes);
+      const std::uint64_t due = std::min<std::uint64_t>(left, kSegmentChunkBytes);
       if (sub_size != due || due == 0) {
         fail(ErrorCode::kSizeMismatch, at, fmt::format("sub-chunk {} of {} bytes", i, sub_size),
              fmt::format("{} of the {} declared", due, size));

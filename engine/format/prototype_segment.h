@@ -7,10 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "engine/codec/huff0.h"
 #include "engine/io/file.h"
 #include "engine/tensor/tensor.h"
 
 namespace qi {
+
+/// Of a chunk once it is decoded, but for the last one.
+inline constexpr std::uint64_t kSegmentChunkBytes = kHuff0BlockBytes;
+inline constexpr std::uint64_t kStreamsPerGroup = 512;
 
 struct SegmentPlace {
   std::shared_ptr<const File> file;

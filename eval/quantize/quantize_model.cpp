@@ -51,6 +51,34 @@ void for_each_word(std::string_view text, char between, const Use& use) {
   }
 }
 
+/// Of the codes without what stands beside them, and of all that is left as it is.
+std::uint64_t about_bytes(const QuantizePlan& plan, const QuantScheme& scheme) {
+  std::uint64_t bytes = plan.elements * static_cast<std::uint64_t>(scheme.bits) / 8;
+  for (const auto& shard : plan.shards) {
+    for (const PlannedWeight& planned : shard) {
+      if (!planned.quantized) bytes += planned.weight->size_bytes;
+    }
+  }
+  return bytes;
+}
+
+/// A shard as it is coded, with scales of their own size at the most, and one matrix of it as
+/// numbers, as codes and packed.
+std::uint64_t shard_memory(const QuantizePlan& plan, const QuantScheme& scheme) {
+  std::uint64_t most = 0;
+  for (const auto& shard : plan.shards) {
+    std::uint64_t elements = 0, largest = 0;
+    for (const PlannedWeight& planned : shard) {
+      if (!planned.quantized) continue;
+      elements += planned.weight->params;
+      largest = std::max(largest, planned.weight->params);
+    }
+    most = std::max(most, 2 * elements * static_cast<std::uint64_t>(scheme.bits) / 8 +
+                              3 * largest * sizeof(float));
+  }
+  return most;
+}
+
 class ModelQuantizer {
  public:
   ModelQuantizer(const QuantizeRequest& request, const QuantizeEvents& events)
@@ -64,7 +92,7 @@ class ModelQuantizer {
     for (std::uint64_t block = 0; block < plan_.blocks(); ++block) {
       result_.kept_blocks += folder_.has(block) ? 1 : 0;
     }
-    if (result_.kept_blocks == 0) folder_.need(bytes_needed());
+    if (result_.kept_blocks == 0) folder_.need(about_bytes(plan_, *request_.scheme));
     if (result_.kept_blocks > 0) {
       note(fmt::format("{} of {} blocks are there from an earlier run", result_.kept_blocks,
                        plan_.blocks()));
@@ -84,17 +112,6 @@ class ModelQuantizer {
 
   void progress(std::string_view stage, std::uint64_t block, double done) const {
     if (events_.on_progress) events_.on_progress({stage, block, plan_.blocks(), done});
-  }
-
-  /// About so many: codes without what stands beside them, and all that is left as it is.
-  std::uint64_t bytes_needed() const {
-    std::uint64_t bytes = plan_.elements * static_cast<std::uint64_t>(request_.scheme->bits) / 8;
-    for (const auto& shard : plan_.shards) {
-      for (const PlannedWeight& planned : shard) {
-        if (!planned.quantized) bytes += planned.weight->size_bytes;
-      }
-    }
-    return bytes;
   }
 
   /// A method's: the walk through the model hands out matrix after matrix, and a block becomes a
@@ -343,6 +360,22 @@ MethodConfig scheme_method(const QuantScheme& scheme, const GridOptions& options
                 "one value for each option");
   }
   return {std::string(scheme.family), expanded.front()};
+}
+
+QuantizeForecast forecast_quantize(const QuantizeRequest& request) {
+  constexpr std::uint64_t kFixedBytes = std::uint64_t{64} << 20;
+  const QuantizePlan plan = make_quantize_plan(request);
+  QuantizeForecast ahead;
+  ahead.quantized = plan.quantized;
+  ahead.bytes_in = request.model->size_bytes();
+  ahead.bytes = about_bytes(plan, *request.scheme);
+  ahead.memory = kFixedBytes + shard_memory(plan, *request.scheme);
+  if (request.method) {
+    const CalibrationText& text = *request.calibration;
+    ahead.memory += calibrated_memory(read_architecture(*request.model), *request.method,
+                                      text.tokens.size(), text.length);
+  }
+  return ahead;
 }
 
 QuantizeResult quantize_model(const QuantizeRequest& request, const QuantizeEvents& events) {

@@ -68,6 +68,17 @@ MethodConfig scheme_method(const QuantScheme& scheme, const GridOptions& options
 /// Throws what quantize_model() would refuse before it begins.
 void check_quantize(const QuantizeRequest& request);
 
+/// What is known before anything is written.
+struct QuantizeForecast {
+  std::uint64_t quantized = 0;  // weights
+  std::uint64_t bytes_in = 0;   // of all weights
+  std::uint64_t bytes = 0;      // about so many come out: codes without what stands beside them
+  /// Upper estimate of the bytes that are held, the mapped model not counted.
+  std::uint64_t memory = 0;
+};
+/// Throws as check_quantize(). A scheme with a method needs the calibration text.
+QuantizeForecast forecast_quantize(const QuantizeRequest& request);
+
 QuantizeResult quantize_model(const QuantizeRequest& request, const QuantizeEvents& events);
 
 }  // namespace qi

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "app/ui/background_store.h"
@@ -172,6 +173,12 @@ TEST(Program, EncodesAndDecodesInTheBackground) {
     ASSERT_TRUE(ui.until([&] { return ui.screen().find("int4") != std::string::npos; }));
     ui.command("encode " + container + " --low int8");
     ASSERT_TRUE(ui.shows("wap.qstore written"));
+    std::string ids = "[1";
+    for (int id = 2; id <= 64; ++id) ids += fmt::format(",{}", id);
+    std::ofstream(out.path() + "/ids.json") << ids << "]";
+    ui.command(fmt::format("encode {0}/gptq.qstore --low gptq:4:128 --calibration {0}/ids.json",
+                           out.path()));
+    ASSERT_TRUE(ui.shows("gptq.qstore written"));
     ui.command("encode " + container);
     EXPECT_NE(ui.screen().find("exists"), std::string::npos);
     ui.type("J");
@@ -205,8 +212,10 @@ TEST(Program, SaysWhatAnEncodingNeeds) {
   EXPECT_EQ(order.effort, PlaneEffort::kRatio);
   EXPECT_EQ(parse_decode("folder --level int8").level, "int8");
   EXPECT_EQ(parse_decode("folder").level, "high");
+  EXPECT_EQ(parse_encode("a.qstore --low gptq:4:128 --calibration a b").calibration, "a b");
   for (const char* wrong :
-       {"a.bin", "a.qstore --low", "a.qstore --effort best", "a.qstore --x 1"}) {
+       {"a.bin", "a.qstore --low", "a.qstore --effort best", "a.qstore --x 1",
+        "a.qstore --low gptq:4:128", "a.qstore --low gptq:3:128 --calibration a"}) {
     EXPECT_THROW(parse_encode(wrong), Error) << wrong;
   }
   EXPECT_THROW(parse_decode("folder --low int8"), Error);

@@ -50,15 +50,21 @@ std::uint64_t finished_rows(Driven& ui) {
   return digits.empty() ? 0 : std::stoull(digits);
 }
 
-/// To the line of the form that begins with that word.
+/// The line of the form under the cursor, from its switch or name on.
+std::string cursor_line(Driven& ui) {
+  const std::string screen = ui.screen();
+  const std::size_t at = screen.find("▸");
+  if (at == std::string::npos) return "";
+  std::string line = screen.substr(at, screen.find('\n', at) - at);
+  return line.erase(0, line.find_first_not_of(' ', std::string_view("▸").size()));
+}
+
+/// To the line that begins with that word.
 bool to_line(Driven& ui, std::string_view word) {
   ui.type("g");
-  for (int i = 0; i < 80; ++i) {
-    const std::string screen = ui.screen();
-    const std::size_t at = screen.find("▸");
-    if (at == std::string::npos) return false;
-    std::string line = screen.substr(at, screen.find('\n', at) - at);
-    line.erase(0, line.find_first_not_of(" []x", std::string_view("▸").size()));
+  for (int i = 0; i < 120; ++i) {
+    std::string line = cursor_line(ui);
+    line.erase(0, line.find_first_not_of(" []x"));
     if (line.starts_with(std::string(word) + " ")) return true;
     ui.type("j");
   }
@@ -73,12 +79,15 @@ void set_option(Driven& ui, std::string_view option, std::string_view values) {
   ui.press(KeyCode::kEnter);
 }
 
-/// The form with these families alone.
+/// The form with these families alone, whatever the last one had.
 void open_form(Driven& ui, const std::vector<std::string>& families) {
   ui.type("r");
   ASSERT_EQ(ui.program().context(), kInForm);
   ui.type("g");
-  ui.press(KeyCode::kEnter);  // the first one is on
+  for (int i = 0; i < 120; ++i) {
+    if (cursor_line(ui).starts_with("[x]")) ui.press(KeyCode::kEnter);
+    ui.type("j");
+  }
   for (const std::string& family : families) {
     ASSERT_TRUE(to_line(ui, family)) << ui.screen();
     ui.press(KeyCode::kEnter);
@@ -269,6 +278,60 @@ TEST(SweepScreens, PlansForATargetAndExportsThePlan) {
   EXPECT_EQ(ui.program().context(), kInSweep);
 }
 
+// GPTQ and what it does to the model, all from the form; the next form has what this one had.
+TEST(SweepScreens, ACalibratedFamilyAndItsEvaluation) {
+  Driven ui(kWap);
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  ASSERT_NO_FATAL_FAILURE(open_form(ui, {"gptq", "evaluate"}));
+  EXPECT_TRUE(ui.sees("--with ppl without --text FILE")) << ui.screen();
+  set_option(ui, "text", kWap + "/eval.txt");
+  EXPECT_TRUE(ui.sees("gptq looks at a text: calibration names its file")) << ui.screen();
+  set_option(ui, "calibration", "/nowhere/text");
+  ASSERT_TRUE(ui.shows("/nowhere/text: no such file")) << ui.screen();
+  ui.type("r");
+  EXPECT_EQ(ui.program().context(), kInForm);
+  set_option(ui, "max_sequence_length", "64");
+  set_option(ui, "nsamples", "2");
+  set_option(ui, "context", "64");
+  set_option(ui, "limit", "2");
+  set_option(ui, "calibration", kWap + "/calib.txt");
+  ASSERT_TRUE(ui.shows("memory: at most")) << ui.screen();
+  EXPECT_TRUE(ui.sees("28 weights x 1 configuration: 28 rows, then ppl of each")) << ui.screen();
+  ui.type("r");
+  ASSERT_EQ(ui.program().context(), kInSweep);
+  ASSERT_TRUE(ui.shows("done")) << ui.screen();
+  EXPECT_TRUE(ui.sees("28 of 28 rows")) << ui.screen();
+  EXPECT_EQ(count(ui.database(), test::kMeasured), 28);
+  EXPECT_EQ(count(ui.database(), "run_evaluation"), 1);
+  for (int i = 0; i < 20 && !ui.sees("perplexity over"); ++i) ui.type("a");
+  EXPECT_TRUE(ui.sees("perplexity over")) << ui.screen();
+  ui.type("r");
+  EXPECT_TRUE(ui.sees("[x] gptq") && ui.sees("then ppl of each")) << ui.screen();
+  ASSERT_TRUE(ui.shows("memory: at most"));  // the text is read again
+  ui.type("r");
+  ASSERT_TRUE(ui.shows("done"));  // nothing is measured again
+  EXPECT_EQ(count(ui.database(), test::kMeasured), 28);
+}
+
+TEST(SweepScreens, EvaluationsAreCancelledAndRowsStay) {
+  Driven ui(kWap);
+  ASSERT_TRUE(ui.shows("all 39 weights analysed"));
+  ASSERT_NO_FATAL_FAILURE(open_form(ui, {"lossless", "evaluate"}));
+  set_option(ui, "codecs", "store");
+  set_option(ui, "text", kWap + "/eval.txt");
+  ui.type("r");  // the text may still be read
+  ASSERT_TRUE(ui.until([&] {
+    if (ui.program().context() == kInForm) ui.type("r");
+    return ui.program().context() == kInSweep;
+  }));
+  ASSERT_TRUE(ui.shows("ppl  store"));
+  ui.type("x");
+  ASSERT_TRUE(ui.shows("cancelled")) << ui.screen();
+  EXPECT_TRUE(ui.sees("28 of 28 rows")) << ui.screen();
+  EXPECT_EQ(count(ui.database(), "run_evaluation"), 0);
+  EXPECT_EQ(count(ui.database(), test::kClaims), 0);
+}
+
 // Another process may hold the database for seconds: whoever cancels does not wait for it.
 TEST(BackgroundSweep, CancellingLeavesTheDatabaseToTheQueue) {
   const test::TempDir folder;
@@ -297,7 +360,7 @@ TEST(BackgroundSweep, CancellingLeavesTheDatabaseToTheQueue) {
   SweepOptions options;
   options.database = database;
   options.threads = 1;
-  BackgroundSweep sweep(model, request, options, "sweep", queue);
+  BackgroundSweep sweep({model, request, options}, "sweep", queue);
   until([&] { return !sweep.take().rows.empty(); });
   // The only thread waits at a gate: what is written meanwhile is written by this one.
   std::promise<void> entered, gate;

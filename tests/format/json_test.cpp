@@ -1,5 +1,4 @@
 #include "engine/format/json.h"
-#include "engine/format/json_document.h"
 
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/format/json_document.h"
 #include "tests/support/error_of.h"
 
 namespace qi {

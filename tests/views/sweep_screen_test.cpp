@@ -1,5 +1,6 @@
 #include "views/sweep_screen.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -164,7 +165,27 @@ constexpr GridOption kOptions[] = {{"rates", "1 to 32", "4,8,16", "bits of a num
 const MethodFamily kFamilies[] = {
     {"beta", "fixed rates, a block at a time", kOptions, 1, expand, unfit, nullptr, predict,
      nullptr},
-    {"exact", "the same bytes back", {}, 1, nothing, unfit, nullptr, predict, nullptr}};
+    {"exact", "the same bytes back", {}, 1, nothing, unfit, nullptr, predict, nullptr},
+    {"looks", "rounded as a text wants it", kOptions, 1, expand, unfit, nullptr, predict, nullptr,
+     nullptr, true}};
+
+SweepForm::Extras extras() {
+  SweepForm::Extras out;
+  out.calibration = {{"calibration", "FILE", "", "what looks at a text looks at"},
+                     {"nsamples", "N", "", "sequences of it at most"}};
+  out.evaluation =
+      FormSection{"evaluate", "each configuration on the whole model", {}, false, false};
+  out.evaluation->fields = {{"with", "KIND[,KIND...]", "ppl", "evaluate each configuration"},
+                            {"text", "FILE", "", "the text, UTF-8"}};
+  out.check = [](const SweepForm& form) -> std::string {
+    const SweepForm::Options options = form.options();
+    const bool text = std::any_of(options.begin(), options.end(),
+                                  [](const auto& one) { return one.first == "text"; });
+    return form.evaluates() && !text ? "ppl without text" : "";
+  };
+  out.memory = [](const SweepForm&) { return std::uint64_t{96} << 20; };
+  return out;
+}
 
 SweepForm form_of() {
   auto model = std::make_shared<const Model>(test::llama(4));
@@ -172,8 +193,8 @@ SweepForm form_of() {
   for (std::uint32_t i = 0; i < model->weights.size(); ++i) {
     if (model->weights[i].shape.size() == 2) weights.push_back(i);
   }
-  SweepForm form(model, weights, false, 4, kFamilies);
-  form.set_speeds({{"beta", 1e-9}});
+  SweepForm form(model, weights, false, 4, kFamilies, extras());
+  form.set_speeds({{"beta", 1e-9}, {"looks", 2e-9}});
   form.resize({120, 36});
   return form;
 }
@@ -235,6 +256,42 @@ TEST(SweepForm, ReadsTheImportanceMatrixItIsGiven) {
   EXPECT_EQ(form.importance(), nullptr);
   EXPECT_NE(form.outlook().problem.find("wide-imatrix.datx"), std::string::npos);
   EXPECT_EQ(press(form, "r").ask, Ask::kNothing);
+}
+
+TEST(SweepForm, WaitsForTheTextsItNames) {
+  SweepForm form = form_of();
+  EXPECT_EQ(form.outlook().memory, std::uint64_t{96} << 20);
+  const std::uint64_t all = form.outlook().weights;
+  press(form, " Gk ");  // another family alone, which looks at a text
+  EXPECT_EQ(form.families(), std::vector<std::string>{"looks"});
+  EXPECT_LT(form.outlook().rows, 3 * all);  // of the linear layers of blocks alone
+  EXPECT_GT(form.outlook().together_seconds, 0);
+  press(form, "j ");
+  ASSERT_EQ(form.context(), kInField);
+  press(form, "a.txt");
+  form.handle(key(KeyCode::kEnter));
+  const SweepForm::Options named = {{"calibration", "a.txt"}};
+  EXPECT_EQ(form.options(), named);
+  EXPECT_TRUE(form.grid().empty());
+  form.set_texts({.reading = true, .problem = {}, .calibration = nullptr});
+  EXPECT_EQ(press(form, "r").ask, Ask::kNothing);
+  form.set_texts({.reading = false, .problem = "a.txt: no such file", .calibration = nullptr});
+  EXPECT_EQ(form.why_not(Command::kStart), "a.txt: no such file");
+  form.set_texts({});
+  EXPECT_EQ(press(form, "r").ask, Ask::kStartSweep);
+  press(form, "G ");  // evaluated, too
+  EXPECT_EQ(form.why_not(Command::kStart), "ppl without text");
+  press(form, "jj ");
+  press(form, "b.txt");
+  form.handle(key(KeyCode::kEnter));
+  EXPECT_EQ(form.options().size(), 3u);
+  EXPECT_EQ(press(form, "r").ask, Ask::kStartSweep);
+  test::expect_goldens("sweep_form_texts", form);
+  test::expect_every_size(form, "Sweep");
+  SweepForm next = form_of();
+  next.begin_with(form.form());
+  EXPECT_EQ(next.options(), form.options());
+  EXPECT_EQ(next.families(), form.families());
 }
 
 TEST(SweepForm, GoldensAndSizes) {
