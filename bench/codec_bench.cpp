@@ -1,10 +1,11 @@
 // How fast are the codecs beside memcpy and others' compressors, and how small is what they make?
-//   codec_bench [--weights N] [--rounds N] [MODEL…]
+//   codec_bench [--weights N] [--rounds N] [--only TEXT] [MODEL…]
 // On a matrix of t(8) rows, each with a scale of its own (32M weights), then on models: the bundled
 // wap, and those that are named. One core, everything in memory, one process: rounds take all jobs
 // in turn, so that a slow moment of the machine hits each alike, and the median of a job's rounds
-// counts. GB/s are 10^9 bytes of 16-bit weights a second, whatever the job reads or writes; the
-// ratio is that to memcpy's median. Bits per weight include tables and heads of blocks.
+// counts; --only keeps memcpy and the jobs whose names hold a text. GB/s are 10^9 bytes of 16-bit
+// weights a second, whatever the job reads or writes; the ratio is that to memcpy's median. Bits
+// per weight include tables and heads of blocks.
 #include <time.h>
 
 #include <algorithm>
@@ -132,7 +133,8 @@ struct Piece {
 
 class Bench {
  public:
-  Bench(const std::vector<Matrix>& matrices, int rounds) : rounds_(rounds) {
+  Bench(const std::vector<Matrix>& matrices, int rounds, std::string only)
+      : rounds_(rounds), only_(std::move(only)) {
     for (const Matrix& m : matrices) {
       const std::size_t step = std::max<std::size_t>(1, kPlaneBlock / m.cols);
       for (std::size_t r = 0; r < m.rows; r += step) {
@@ -157,6 +159,9 @@ class Bench {
       add_planes(name, "int8 layer, ratio", path, PlaneEffort::kRatio, count, true);
       add_pair(name, path, count);
     }
+    std::erase_if(jobs_, [this](const Job& job) {
+      return job.name != "memcpy" && job.name.find(only_) == std::string::npos;
+    });
     for (int round = 0; round < rounds_; ++round) {
       for (Job& job : jobs_) {
         const double start = now();
@@ -438,6 +443,7 @@ class Bench {
   }
 
   int rounds_;
+  std::string only_;
   std::vector<Piece> pieces_;
   std::size_t weights_ = 0;
   std::size_t largest_ = 0;
@@ -448,6 +454,7 @@ class Bench {
 int main_of(int argc, char** argv) {
   std::size_t weights = std::size_t{32} << 20;
   int rounds = 7;
+  std::string only;
   std::vector<std::string> models;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
@@ -455,6 +462,8 @@ int main_of(int argc, char** argv) {
       weights = std::strtoull(argv[++i], nullptr, 10);
     } else if (arg == "--rounds" && i + 1 < argc) {
       rounds = std::max(1, std::atoi(argv[++i]));
+    } else if (arg == "--only" && i + 1 < argc) {
+      only = argv[++i];
     } else {
       models.push_back(arg);
     }
@@ -462,14 +471,14 @@ int main_of(int argc, char** argv) {
   fmt::print("t(8) rows, {} weights\n", weights / kMatrixCols * kMatrixCols);
   {
     const std::vector<Matrix> one = {drawn(weights)};
-    Bench(one, rounds).run();
+    Bench(one, rounds, only).run();
   }
   models.insert(models.begin(), std::string(QI_BENCH_DATA) + "/models/wap");
   for (const std::string& path : models) {
     const std::vector<Matrix> all = matrices(path);
     if (all.empty()) continue;
     fmt::print("\n{}\n", path);
-    Bench(all, rounds).run();
+    Bench(all, rounds, only).run();
   }
   return 0;
 }

@@ -30,47 +30,65 @@ HWY_INLINE __m256i set1_16(unsigned value) {
 }
 
 HWY_INLINE void load_lanes(const std::array<std::uint32_t, kRansLanes>& lanes, __m256i* x) {
+#pragma GCC unroll 8  // or x is no set of registers
   for (std::size_t k = 0; k < 8; ++k) x[k] = load(lanes.data() + 8 * k);
 }
 HWY_INLINE void store_lanes(const __m256i* x, std::array<std::uint32_t, kRansLanes>& lanes) {
+#pragma GCC unroll 8
   for (std::size_t k = 0; k < 8; ++k) store(lanes.data() + 8 * k, x[k]);
 }
 
-// For each set of eight lanes that need a word, where each finds its own among the next words
-// (0x80: none, zeros); and the inverse, where the words of the lanes that give one go, the last
-// lane's at the end of 16 bytes.
+// For each set of eight lanes a shuffle of 16 bytes.
 struct WordShuffles {
-  alignas(64) std::uint8_t expand[256][16];
-  alignas(64) std::uint8_t compress[256][16];
+  alignas(64) std::uint8_t of[256][16];
+
+  constexpr void move(unsigned set, unsigned to, unsigned from) {
+    of[set][2 * to] = static_cast<std::uint8_t>(2 * from);
+    of[set][2 * to + 1] = static_cast<std::uint8_t>(2 * from + 1);
+  }
 };
 
-constexpr WordShuffles word_shuffles() {
-  WordShuffles tables{};
-  for (unsigned mask = 0; mask < 256; ++mask) {
+// To lanes that are in the set: their words among the next ones, zeros to others.
+constexpr WordShuffles expanding() {
+  WordShuffles shuffles{};
+  for (unsigned set = 0; set < 256; ++set) {
+    for (std::uint8_t& byte : shuffles.of[set]) byte = 0x80;
     unsigned taken = 0;
     for (unsigned lane = 0; lane < 8; ++lane) {
-      const bool takes = (mask >> lane & 1) != 0;
-      tables.expand[mask][2 * lane] = static_cast<std::uint8_t>(takes ? 2 * taken : 0x80);
-      tables.expand[mask][2 * lane + 1] = static_cast<std::uint8_t>(takes ? 2 * taken + 1 : 0x80);
-      taken += takes ? 1 : 0;
-    }
-    unsigned place = 8;
-    for (unsigned lane = 8; lane-- > 0;) {
-      if ((mask >> lane & 1) == 0) continue;
-      --place;
-      tables.compress[mask][2 * place] = static_cast<std::uint8_t>(2 * lane);
-      tables.compress[mask][2 * place + 1] = static_cast<std::uint8_t>(2 * lane + 1);
+      if ((set >> lane & 1) != 0) shuffles.move(set, lane, taken++);
     }
   }
-  return tables;
+  return shuffles;
 }
-constexpr WordShuffles kWordShuffles = word_shuffles();
+// From lanes that are not in the set, in the order of interleave(), the last one's at the end.
+constexpr WordShuffles compressing() {
+  WordShuffles shuffles{};
+  for (unsigned set = 0; set < 256; ++set) {
+    unsigned place = 8;
+    for (unsigned lane = 8; lane-- > 0;) {
+      if ((set >> lane & 1) == 0) shuffles.move(set, --place, lane % 4 * 2 + lane / 4);
+    }
+  }
+  return shuffles;
+}
+constexpr WordShuffles kExpanding = expanding();
+constexpr WordShuffles kCompressing = compressing();
+
+// The low words of lanes 0, 4, 1, 5, 2, 6, 3, 7.
+HWY_INLINE __m128i interleave(__m256i x) {
+  return _mm_blend_epi16(_mm256_castsi256_si128(x),
+                         _mm_slli_epi32(_mm256_extracti128_si256(x, 1), 16), 0xaa);
+}
+
+HWY_INLINE std::uint64_t sign_mask(__m256i x) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(x)));
+}
 
 // Lanes below 2^16 take a word each, in the order of lanes.
 HWY_INLINE void renormalise(__m256i& x, const std::byte*& words) {
   const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
-  const auto mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
-  const __m128i taken = _mm_shuffle_epi8(load_128(words), load_128(kWordShuffles.expand[mask]));
+  const std::uint64_t mask = sign_mask(low);
+  const __m128i taken = _mm_shuffle_epi8(load_128(words), load_128(kExpanding.of[mask]));
   words += 2 * std::popcount(mask);
   const __m256i shifted = _mm256_sllv_epi32(x, _mm256_and_si256(low, _mm256_set1_epi32(16)));
   x = _mm256_or_si256(shifted, _mm256_cvtepu16_epi32(taken));
@@ -108,68 +126,87 @@ HWY_INLINE Halves look_up_halves(At&& at) {
           _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd))};
 }
 
+// Entries of eight lanes.
 struct EncodeLanes {
-  __m256i frequency_start;  // frequency | start << 16 | flag of an escape << 31
-  __m256i reciprocal;
+  __m256i start_frequency;  // start | flag of an escape << 15 | frequency << 16
+  __m256i even, odd;        // reciprocals of every second lane, below what does not matter
 };
 
-// Entries of eight lanes that serve every second head from `entry_of` on.
+// Those that serve every second head from `entry_of` on.
 HWY_INLINE EncodeLanes look_up_encode(const RansTable::Encode* table,
                                       const std::uint16_t* entry_of) {
-  const Halves e =
-      look_up_halves([table, entry_of](int i) QI_ATTR { return table + entry_of[2 * i]; });
-  return {e.first, e.second};
+  const auto every_second = [table, entry_of](int lane) QI_ATTR {
+    const auto two = [table, entry_of](int i) QI_ATTR {
+      const auto* a = reinterpret_cast<const __m128i*>(table + entry_of[2 * i]);
+      const auto* b = reinterpret_cast<const double*>(table + entry_of[2 * i + 4]);
+      return _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64(a)), b));
+    };
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(two(lane)), two(lane + 4), 1);
+  };
+  const __m256i even = every_second(0);
+  const __m256i odd = every_second(1);
+  return {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa), even, odd};
+}
+
+// Bit i: head i is an escape; from start_frequency of all lanes.
+HWY_INLINE std::uint64_t escaped_heads(const std::uint32_t* entries) {
+  const auto sixteen = [](const std::uint32_t* at) QI_ATTR {
+    return _mm256_blend_epi16(load(at), _mm256_slli_epi32(load(at + 16), 16), 0xaa);
+  };
+  std::uint64_t heads = 0;
+  for (int half = 1; half >= 0; --half) {
+    const std::uint32_t* at = entries + 32 * half;
+    const __m256i flags = _mm256_packs_epi16(sixteen(at), sixteen(at + 8));
+    const int found = _mm256_movemask_epi8(_mm256_permute4x64_epi64(flags, 0xd8));
+    heads = heads << 32 | static_cast<std::uint32_t>(found);
+  }
+  return heads;
 }
 
 // ⌊x·y/2^32⌋ in each lane.
-HWY_INLINE __m256i multiply_high(__m256i x, __m256i y) {
-  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, y), 32);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32));
+HWY_INLINE __m256i multiply_high(__m256i x, __m256i even_y, __m256i odd_y) {
+  const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, even_y), 32);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), odd_y);
   return _mm256_blend_epi32(even, odd, 0xaa);
 }
 
-// One encoding step of eight lanes. With kSlotTable the slot of (start + rank) is looked up.
-template <bool kSlotTable>
-HWY_INLINE void encode_8(__m256i& x, const EncodeLanes& e, std::byte*& words,
-                         const std::uint16_t* slot_of) {
-  const __m256i frequency = _mm256_and_si256(e.frequency_start, _mm256_set1_epi32(0xffff));
-  const __m256i start =
-      _mm256_and_si256(_mm256_srli_epi32(e.frequency_start, 16), _mm256_set1_epi32(4095));
-  // x ≥ 2^20·f: the low word goes.
-  const __m256i stays = _mm256_cmpgt_epi32(frequency, _mm256_srli_epi32(x, 20));
-  const auto mask = ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(stays))) & 255u;
-  const __m256i low_words = _mm256_blend_epi16(x, _mm256_setzero_si256(), 0xaa);
-  const __m128i packed =
-      _mm_packus_epi32(_mm256_castsi256_si128(low_words), _mm256_extracti128_si256(low_words, 1));
-  store_128(words - 16, _mm_shuffle_epi8(packed, load_128(kWordShuffles.compress[mask])));
-  words -= 2 * std::popcount(mask);
-  x = _mm256_srlv_epi32(x, _mm256_andnot_si256(stays, _mm256_set1_epi32(16)));
-
-  __m256i quotient = multiply_high(x, e.reciprocal);
-  const __m256i rank = _mm256_sub_epi32(x, _mm256_mullo_epi32(quotient, frequency));
-  // The quotient may be one short: then the rank is f too large.
-  const __m256i exact = _mm256_cmpgt_epi32(frequency, rank);
-  const __m256i surplus = _mm256_andnot_si256(exact, frequency);
-  quotient = _mm256_add_epi32(quotient, _mm256_add_epi32(exact, _mm256_set1_epi32(1)));
-  __m256i slot = _mm256_add_epi32(start, _mm256_sub_epi32(rank, surplus));
-  if constexpr (kSlotTable) {
-    alignas(32) std::uint32_t index[8];
-    store(index, slot);
-    const auto four = [&](int i) QI_ATTR {
-      const auto at = [&](int j) QI_ATTR {
-        std::uint32_t two_slots;
-        __builtin_memcpy(&two_slots, slot_of + index[j], 4);
-        return static_cast<int>(two_slots);
-      };
-      const __m128i a = _mm_insert_epi32(_mm_cvtsi32_si128(at(i)), at(i + 1), 1);
-      const __m128i b = _mm_insert_epi32(_mm_cvtsi32_si128(at(i + 2)), at(i + 3), 1);
-      return _mm_unpacklo_epi64(a, b);
-    };
-    slot = _mm256_inserti128_si256(_mm256_castsi128_si256(four(0)), four(4), 1);
-    slot = _mm256_and_si256(slot, _mm256_set1_epi32(0xffff));
-  }
-  x = _mm256_or_si256(_mm256_slli_epi32(quotient, kRansSlotBits), slot);
+// The same in all lanes; the compiler would make it anew wherever it is used.
+HWY_INLINE __m256i constant(std::uint32_t value) {
+  __m256i lanes = _mm256_set1_epi32(static_cast<int>(value));
+  asm("" : "+m"(lanes));
+  return lanes;
 }
+
+// One encoding step of eight lanes; slots are start + rank.
+struct EncodeStep {
+  HWY_INLINE EncodeStep()
+      : word_bits(constant(16)),
+        slots(constant(kRansSlots)),
+        start_mask(constant(kRansSlots - 1)) {}
+
+  HWY_INLINE void operator()(__m256i& x, const EncodeLanes& e, std::byte*& words) const {
+    const __m256i frequency = _mm256_srli_epi32(e.start_frequency, 16);
+    // x ≥ 2^20·f: the low word goes.
+    const __m256i stays = _mm256_cmpgt_epi32(frequency, _mm256_srli_epi32(x, 20));
+    const std::uint64_t mask = sign_mask(stays);
+    const __m128i given = _mm_shuffle_epi8(interleave(x), load_128(kCompressing.of[mask]));
+    store_128(words - 16, given);
+    words += 2 * std::ptrdiff_t{std::popcount(mask)} - 16;
+    x = _mm256_srlv_epi32(x, _mm256_andnot_si256(stays, word_bits));
+
+    // 4096·⌊x/f⌋ + rank = x − (f − 4096)·⌊x/f⌋. The quotient may be one short: then what is above
+    // its slots, the rank, is f too large.
+    const __m256i quotient = multiply_high(x, e.even, e.odd);
+    const __m256i less = _mm256_sub_epi32(frequency, slots);
+    x = _mm256_sub_epi32(x, _mm256_mullo_epi32(quotient, less));
+    const __m256i rank = _mm256_sub_epi32(x, _mm256_slli_epi32(quotient, kRansSlotBits));
+    const __m256i exact = _mm256_cmpgt_epi32(frequency, rank);
+    const __m256i start = _mm256_and_si256(e.start_frequency, start_mask);
+    x = _mm256_sub_epi32(_mm256_add_epi32(x, start), _mm256_andnot_si256(exact, less));
+  }
+
+  __m256i word_bits, slots, start_mask;
+};
 
 }  // namespace
 }  // namespace qi::avx2

@@ -70,23 +70,23 @@ HWY_INLINE void renormalise(__m512i& x, const std::byte*& words) {
                       _mm512_maskz_expand_epi32(takes, next));
 }
 
+// As avx2::EncodeLanes.
 struct EncodeLanes {
-  __m512i frequency_start;  // frequency | start << 16 | flag of an escape << 31
-  __m512i reciprocal;
+  __m512i start_frequency;
+  __m512i even, odd;
 };
 
 // ⌊x·y/2^32⌋ in each lane.
-HWY_INLINE __m512i multiply_high(__m512i x, __m512i y) {
-  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, y), 32);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32));
+HWY_INLINE __m512i multiply_high(__m512i x, __m512i even_y, __m512i odd_y) {
+  const __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(x, even_y), 32);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), odd_y);
   return _mm512_mask_blend_epi32(0xaaaa, even, odd);
 }
 
 // One encoding step of sixteen lanes; slots are start + rank.
 HWY_INLINE void encode_16(__m512i& x, const EncodeLanes& e, std::byte*& words) {
-  const __m512i frequency = _mm512_and_si512(e.frequency_start, set1_32(0xffff));
-  const __m512i start =
-      _mm512_and_si512(_mm512_srli_epi32(e.frequency_start, 16), set1_32(kRansSlots - 1));
+  const __m512i frequency = _mm512_srli_epi32(e.start_frequency, 16);
+  const __m512i start = _mm512_and_si512(e.start_frequency, set1_32(kRansSlots - 1));
   // x ≥ 2^20·f: the low word goes.
   const __mmask16 gives = _mm512_cmple_epu32_mask(frequency, _mm512_srli_epi32(x, 20));
   const std::size_t count = count_of(gives);
@@ -95,13 +95,13 @@ HWY_INLINE void encode_16(__m512i& x, const EncodeLanes& e, std::byte*& words) {
                            _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(gives, x)));
   x = _mm512_mask_srli_epi32(x, gives, x, 16);
 
-  // The quotient may be one short: then the rank is f too large.
-  __m512i quotient = multiply_high(x, e.reciprocal);
-  __m512i rank = _mm512_sub_epi32(x, _mm512_mullo_epi32(quotient, frequency));
+  // As avx2::EncodeStep.
+  const __m512i quotient = multiply_high(x, e.even, e.odd);
+  const __m512i more = _mm512_sub_epi32(set1_32(kRansSlots), frequency);
+  x = _mm512_add_epi32(x, _mm512_mullo_epi32(quotient, more));
+  const __m512i rank = _mm512_sub_epi32(x, _mm512_slli_epi32(quotient, kRansSlotBits));
   const __mmask16 short_by_one = _mm512_cmple_epu32_mask(frequency, rank);
-  quotient = _mm512_mask_add_epi32(quotient, short_by_one, quotient, set1_32(1));
-  rank = _mm512_mask_sub_epi32(rank, short_by_one, rank, frequency);
-  x = _mm512_or_si512(_mm512_slli_epi32(quotient, kRansSlotBits), _mm512_add_epi32(start, rank));
+  x = _mm512_add_epi32(_mm512_mask_add_epi32(x, short_by_one, x, more), start);
 }
 
 }  // namespace

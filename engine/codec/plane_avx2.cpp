@@ -301,14 +301,17 @@ std::size_t decode_two_level(DecodeCursor& cursor, const PlaneRun& run) {
 
 // ---- encoder ------------------------------------------------------------------------------------
 
-template <typename S, bool kClasses, bool kSlotTable>
+template <typename S, bool kClasses>
 void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
   __m256i x[8];
   load_lanes(cursor.lanes, x);
   std::byte* words = cursor.words;
   const __m256i base = _mm256_set1_epi16(static_cast<short>(run.split.base));
+  const RansTable::Encode* const table = run.encode;
   const ClassBits class_bits(run);
+  const EncodeStep encode_step;
   const __m256i escape = _mm256_set1_epi16(kEscapeSymbol);
+  const __m256i escape_flag = _mm256_set1_epi32(RansTable::kEscapeFlag);
   for (std::size_t group = run.groups; group-- > 0;) {
     const std::byte* in = cursor.in + group * kRansLanes * S::kHeadBytes;
     const Wide heads[2] = {Heads<S>::load_heads(in), Heads<S>::load_heads(in + 32 * S::kHeadBytes)};
@@ -326,16 +329,20 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
       }
       store(entry_of + 16 * k, symbol);
     }
+    asm volatile("" : "+m"(entry_of));  // read back from memory: extracting is slower
+    alignas(32) std::uint32_t entries[kRansLanes];
     __m256i flags = _mm256_setzero_si256();
+#pragma GCC unroll 8  // keeps x in registers
     for (int k = 7; k >= 0; --k) {
       // Vector k serves every second head from here on.
       const std::uint16_t* first = entry_of + k / 4 * 32 + k % 2 * 16 + k / 2 % 2;
-      const EncodeLanes e = look_up_encode(run.encode, first);
-      flags = _mm256_or_si256(flags, e.frequency_start);
-      encode_8<kSlotTable>(x[k], e, words, run.slot_of);
+      const EncodeLanes e = look_up_encode(table, first);
+      flags = _mm256_or_si256(flags, e.start_frequency);
+      store(entries + 8 * k, e.start_frequency);
+      encode_step(x[k], e, words);
     }
-    if (_mm256_movemask_ps(_mm256_castsi256_ps(flags)) != 0) [[unlikely]] {
-      write_escapes<S>(cursor, run, entry_of, in);
+    if (_mm256_testz_si256(flags, escape_flag) == 0) [[unlikely]] {
+      write_escapes<S>(cursor, escaped_heads(entries), in);
     }
   }
   cursor.words = words;
@@ -354,10 +361,9 @@ struct Loops {
   }
   template <typename S>
   static void encode(EncodeCursor& cursor, const PlaneRun& run) {
-    const bool mapped = run.slot_of != nullptr;
-    if (run.has_classes()) return encode_heads<S, true, false>(cursor, run);
-    return mapped ? encode_heads<S, false, true>(cursor, run)
-                  : encode_heads<S, false, false>(cursor, run);
+    // Slots that are looked up themselves are those of alias tables, which are hardly made.
+    if (run.slot_of != nullptr) return portable::kPlaneKernels.encode(cursor, run);
+    run.has_classes() ? encode_heads<S, true>(cursor, run) : encode_heads<S, false>(cursor, run);
   }
 };
 

@@ -257,16 +257,17 @@ struct EncodeTables {
   explicit EncodeTables(const RansTable::Encode* entries) {
     alignas(64) std::uint32_t words[2][64];
     for (std::size_t i = 0; i < 64; ++i) {
-      words[0][i] = entries[i].frequency | std::uint32_t{entries[i].cumulative} << 16;
+      words[0][i] = entries[i].cumulative | std::uint32_t{entries[i].frequency} << 16;
       words[1][i] = entries[i].reciprocal;
     }
-    frequency_start = load_table_64(words[0]);
+    start_frequency = load_table_64(words[0]);
     reciprocal = load_table_64(words[1]);
   }
   HWY_INLINE EncodeLanes at(__m512i symbol) const {
-    return {look_up(frequency_start, symbol), look_up(reciprocal, symbol)};
+    const __m512i lanes = look_up(reciprocal, symbol);
+    return {look_up(start_frequency, symbol), lanes, _mm512_srli_epi64(lanes, 32)};
   }
-  Table64 frequency_start, reciprocal;
+  Table64 start_frequency, reciprocal;
 };
 
 // Whether symbols beyond the first 63 are all alike (escapes), or none.
@@ -291,6 +292,7 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
                               Heads<S>::load_heads(in + 32 * S::kHeadBytes)};
     Heads<S>::store_raw(heads, cursor.raw + 8 * S::kRawBits * group);
     alignas(64) std::uint16_t entry_of[kRansLanes];
+    alignas(64) std::uint32_t entries[kRansLanes];
     __m512i flags = _mm512_setzero_si512();
     for (int half = 1; half >= 0; --half) {
       __m512i symbol = _mm512_sub_epi16(Heads<S>::code_of(heads[half]), base);
@@ -310,15 +312,16 @@ void encode_heads(EncodeCursor& cursor, const PlaneRun& run) {
           const std::uint16_t* first = entry_of + 32 * half + odd;
           const avx2::EncodeLanes low = avx2::look_up_encode(run.encode, first);
           const avx2::EncodeLanes high = avx2::look_up_encode(run.encode, first + 16);
-          e = {join(low.frequency_start, high.frequency_start),
-               join(low.reciprocal, high.reciprocal)};
+          e = {join(low.start_frequency, high.start_frequency), join(low.even, high.even),
+               join(low.odd, high.odd)};
         }
-        flags = _mm512_or_si512(flags, e.frequency_start);
+        flags = _mm512_or_si512(flags, e.start_frequency);
+        store(entries + 32 * half + 16 * odd, e.start_frequency);
         encode_16(x[2 * half + odd], e, words);
       }
     }
-    if (_mm512_test_epi32_mask(flags, set1_32(1u << 31)) != 0) [[unlikely]] {
-      write_escapes<S>(cursor, run, entry_of, in);
+    if (_mm512_test_epi32_mask(flags, set1_32(RansTable::kEscapeFlag)) != 0) [[unlikely]] {
+      write_escapes<S>(cursor, avx2::escaped_heads(entries), in);
     }
   }
   cursor.words = words;

@@ -152,15 +152,16 @@ struct Heads {
   }
   static HWY_INLINE void store_raw(const Wide* heads, std::byte* out) {
     if constexpr (S::kRawBits == 0) return;
-    const __m256i byte = _mm256_set1_epi16(255);
     __m256i low[2];
     __m256i high[2];
     for (int half = 0; half < 2; ++half) {
-      const Wide raw = {raw_16(heads[half].first), raw_16(heads[half].second)};
-      low[half] = narrow({_mm256_and_si256(raw.first, byte), _mm256_and_si256(raw.second, byte)});
+      Wide raw = {raw_16(heads[half].first), raw_16(heads[half].second)};
       if constexpr (S::kRawBits > 8) {
+        const __m256i byte = _mm256_set1_epi16(255);
         high[half] = narrow({_mm256_srli_epi16(raw.first, 8), _mm256_srli_epi16(raw.second, 8)});
+        raw = {_mm256_and_si256(raw.first, byte), _mm256_and_si256(raw.second, byte)};
       }
+      low[half] = narrow(raw);
     }
     if constexpr (S::kRawBits < 8) return store_fields<S::kRawBits>(low[0], low[1], out);
     store(out, low[0]);

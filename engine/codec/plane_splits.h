@@ -50,12 +50,13 @@ template <typename S>
   }
 }
 
-// The inverse: entry_of[i] is the entry of head i in the run's table of the encoder.
+// The inverse: the last one first.
 template <typename S>
-[[gnu::noinline]] void write_escapes(EncodeCursor& cursor, const PlaneRun& run,
-                                     const std::uint16_t* entry_of, const std::byte* heads) {
-  for (std::size_t i = kRansLanes; i-- > 0;) {
-    if ((run.encode[entry_of[i]].cumulative & RansTable::kEscapeFlag) == 0) continue;
+[[gnu::noinline]] void write_escapes(EncodeCursor& cursor, std::uint64_t escaped,
+                                     const std::byte* heads) {
+  while (escaped != 0) {
+    const auto i = static_cast<std::size_t>(63 - __builtin_clzll(escaped));
+    escaped ^= std::uint64_t{1} << i;
     const unsigned head = S::kHeadBytes == 2 ? load_u16(heads + 2 * i) : load_u8(heads + i);
     const unsigned code = head >> S::kShift & S::kCodeMask;
     cursor.escapes -= S::kEscapeBytes;

@@ -142,7 +142,7 @@ void RansTable::lay_out_two_level() {
     position_symbol[position] = symbol[index];
     position_frequency[position] = frequency[index];
     position_cumulative[position] = static_cast<std::uint16_t>(slot);
-    encode[symbol[index]] = {frequency[index], static_cast<std::uint16_t>(slot), ~0u / f};
+    encode[symbol[index]] = {~0u / f, static_cast<std::uint16_t>(slot), frequency[index]};
     for (std::uint32_t rank = 0; rank < f; ++rank, ++slot) {
       const std::uint32_t bucket = bucket_of(slot);
       const bool first_of_bucket = slot == 0 || bucket_of(slot - 1) != bucket;
@@ -161,7 +161,7 @@ void RansTable::lay_out_direct() {
   std::uint32_t slot = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint32_t f = frequency[i];
-    encode[symbol[i]] = {frequency[i], static_cast<std::uint16_t>(slot), ~0u / f};
+    encode[symbol[i]] = {~0u / f, static_cast<std::uint16_t>(slot), frequency[i]};
     for (std::uint32_t rank = 0; rank < f; ++rank) set_slot(slot++, i, rank);
   }
 }
@@ -202,7 +202,7 @@ void RansTable::fill_alias() {
   std::uint32_t sum = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     cumulative[i] = sum;
-    encode[symbol[i]] = {frequency[i], static_cast<std::uint16_t>(sum), ~0u / frequency[i]};
+    encode[symbol[i]] = {~0u / frequency[i], static_cast<std::uint16_t>(sum), frequency[i]};
     sum += frequency[i];
   }
   for (std::uint32_t slot = 0; slot < kRansSlots; ++slot) {

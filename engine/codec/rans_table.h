@@ -57,9 +57,9 @@ class RansTable {
 
   static constexpr std::uint16_t kEscapeFlag = 0x8000;
   struct Encode {
-    std::uint16_t frequency;
-    std::uint16_t cumulative;  // kEscapeFlag on top where the symbol is not in the table
     std::uint32_t reciprocal;  // ⌊(2^32 − 1)/f⌋: ⌊x·reciprocal/2^32⌋ is ⌊x/f⌋ or one less
+    std::uint16_t cumulative;  // kEscapeFlag on top where the symbol is not in the table
+    std::uint16_t frequency;
   };
 
   RansLayout layout = RansLayout::kTwoLevel;
