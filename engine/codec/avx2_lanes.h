@@ -94,17 +94,16 @@ HWY_INLINE void renormalise(__m256i& x, const std::byte*& words) {
   x = _mm256_or_si256(shifted, _mm256_cvtepu16_epi32(taken));
 }
 
-HWY_INLINE __m128i four_entries(const std::uint32_t* table, const std::uint32_t* index) {
-  __m128i a = _mm_cvtsi32_si128(static_cast<int>(table[index[0]]));
-  __m128i b = _mm_cvtsi32_si128(static_cast<int>(table[index[2]]));
-  a = _mm_insert_epi32(a, static_cast<int>(table[index[1]]), 1);
-  b = _mm_insert_epi32(b, static_cast<int>(table[index[3]]), 1);
-  return _mm_unpacklo_epi64(a, b);
-}
-// Eight loads are faster than a gather.
+// Loads that leave each entry in its lane: faster than a gather, and than inserting. They read
+// kSlotsAround entries before and behind those that are asked for.
 HWY_INLINE __m256i look_up_8(const std::uint32_t* table, const std::uint32_t* index) {
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(four_entries(table, index)),
-                                 four_entries(table, index + 4), 1);
+  const auto four = [table](const std::uint32_t* at) QI_ATTR {
+    __m128i entries = load_128(table + at[0]);
+    entries = _mm_blend_epi32(entries, load_128(table + at[1] - 1), 2);
+    entries = _mm_blend_epi32(entries, load_128(table + at[2] - 2), 4);
+    return _mm_blend_epi32(entries, load_128(table + at[3] - 3), 8);
+  };
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(four(index)), four(index + 4), 1);
 }
 
 // The two 32-bit halves of eight entries of eight bytes each; at(i) is where lane i's is.

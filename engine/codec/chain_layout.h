@@ -24,8 +24,7 @@ inline constexpr std::array<std::int8_t, kChainRun> kRunLookups = [] {
 }();
 
 inline void set_entry(PairEntries& entries, std::size_t i, std::uint32_t radix) {
-  entries[kFirstEntry + i] = {0, static_cast<std::uint16_t>(radix),
-                              1.0F / static_cast<float>(radix)};
+  entries[kFirstEntry + i] = {0, static_cast<std::uint16_t>(radix), reciprocal_above(radix)};
 }
 
 /// Calls use(order) with the order of the kind's numbers.

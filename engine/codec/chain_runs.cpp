@@ -123,7 +123,8 @@ bool SetEntries(const ChainRun& run, PairEntries& entries) {
     const RunInts radix = hn::Max(hn::Load(kRunInts, run.count.data() + i), ints(1));
     most = hn::Max(most, radix);
     const auto reciprocal = hn::Div(hn::Set(kRunFloats, 1), hn::ConvertTo(kRunFloats, radix));
-    hn::StoreInterleaved2(hn::ShiftLeft<16>(radix), hn::BitCast(kRunInts, reciprocal), kRunInts,
+    hn::StoreInterleaved2(hn::ShiftLeft<16>(radix),
+                          hn::Add(hn::BitCast(kRunInts, reciprocal), ints(1)), kRunInts,
                           out + 2 * i);
   }
   return hn::AllFalse(kRunInts, hn::Gt(most, ints(static_cast<std::int32_t>(kChainRadix))));

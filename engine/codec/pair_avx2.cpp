@@ -66,6 +66,13 @@ HWY_INLINE __m256i below_ceil_8(__m256 x) {
       _mm256_cvtepu16_epi32(_mm256_cvtps_ph(x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)), one);
 }
 
+// Entries of magnitudes a to a + 3, of both signs.
+HWY_INLINE void put_four(PairEntries& entries, std::size_t a, __m256i four) {
+  store(entries.data() + a, four);
+  const __m256i negative = _mm256_or_si256(four, _mm256_set1_epi64x(0x8000));
+  store(entries.data() + 256 - a - 3, _mm256_permute4x64_epi64(negative, 0x1b));
+}
+
 template <bool kWide>
 void entries_of(const PairFormat& format, const PairRow& row, PairEntries& entries) {
   // (a ∓ ½)·d with one rounding, as PairRow has it.
@@ -83,20 +90,16 @@ void entries_of(const PairFormat& format, const PairRow& row, PairEntries& entri
         _mm256_min_epu32(floor_8<kWide>(_mm256_fmadd_ps(magnitude, up, half_up)), top);
     const __m256i radix =
         _mm256_min_epi32(_mm256_max_epi32(_mm256_sub_epi32(high, below), one), most);
-    const __m256 reciprocal = _mm256_div_ps(_mm256_set1_ps(1), _mm256_cvtepi32_ps(radix));
-    const __m256i packed =
+    const __m256 near = _mm256_div_ps(_mm256_set1_ps(1), _mm256_cvtepi32_ps(radix));
+    const __m256i reciprocal = _mm256_add_epi32(_mm256_castps_si256(near), one);
+    const __m256i first_radix =
         _mm256_or_si256(_mm256_and_si256(_mm256_add_epi32(below, one), _mm256_set1_epi32(0xffff)),
                         _mm256_slli_epi32(radix, 16));
-    alignas(32) std::uint32_t fields[8];
-    alignas(32) float reciprocals[8];
-    store(fields, packed);
-    _mm256_store_ps(reciprocals, reciprocal);
-    for (std::size_t k = 0; k < 8 && a + k < 128; ++k) {
-      const auto first = static_cast<std::uint16_t>(fields[k]);
-      const auto count = static_cast<std::uint16_t>(fields[k] >> 16);
-      entries[a + k] = {first, count, reciprocals[k]};
-      entries[256 - a - k] = {static_cast<std::uint16_t>(first | 0x8000), count, reciprocals[k]};
-    }
+    // Entries 0, 1, 4, 5 and 2, 3, 6, 7 of the eight.
+    const __m256i outer = _mm256_unpacklo_epi32(first_radix, reciprocal);
+    const __m256i inner = _mm256_unpackhi_epi32(first_radix, reciprocal);
+    put_four(entries, a, _mm256_permute2x128_si256(outer, inner, 0x20));
+    put_four(entries, a + 4, _mm256_permute2x128_si256(outer, inner, 0x31));
     magnitude = _mm256_add_ps(magnitude, _mm256_set1_ps(8));
   }
   entries[0] = {0, 1, 1.0f};
@@ -120,7 +123,7 @@ HWY_INLINE Step look_up_step(const PairEntries& entries, const std::int8_t* q) {
   return {e.first, _mm256_castsi256_ps(e.second)};
 }
 HWY_INLINE __m256 divide(__m256 v, __m256 reciprocal) {
-  return truncate(_mm256_mul_ps(_mm256_add_ps(v, _mm256_set1_ps(0.5f)), reciprocal));
+  return truncate(_mm256_mul_ps(v, reciprocal));
 }
 // 256 where m < 2^13, else 1; all bits of the sign lanes in `low`.
 HWY_INLINE __m256 factor_of(__m256 m, __m256& low) {
@@ -158,6 +161,7 @@ std::size_t decode_rows(PairDecodeCursor& cursor, const PairEntries& entries, co
   const __m256i low_half = _mm256_set1_epi32(0xffff);
   std::size_t group = 0;
   for (; group < groups && bytes <= cursor.limit; ++group) {
+#pragma GCC unroll 4
     for (std::size_t k = 0; k < kVectors; k += 2) {
       __m256i word[2];
       for (std::size_t j = 0; j < 2; ++j) {
@@ -202,6 +206,15 @@ std::size_t decode(PairDecodeCursor& cursor, const PairEntries& entries, int ref
 
 // ---- encoder ------------------------------------------------------------------------------------
 
+// Of 32 lanes that are 0 or −1.
+HWY_INLINE std::uint32_t sign_bits(const __m256i* lanes) {
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(lanes[0], lanes[1]),
+                                           _mm256_packs_epi32(lanes[2], lanes[3]));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i in_order = _mm256_permutevar8x32_epi32(bytes, order);
+  return static_cast<std::uint32_t>(_mm256_movemask_epi8(in_order));
+}
+
 template <int kRefills>
 void plan_rows(std::array<std::uint32_t, kPairLanes>& bound, const PairEntries& entries,
                const std::byte* high, const std::int8_t* q, std::size_t groups,
@@ -212,18 +225,18 @@ void plan_rows(std::array<std::uint32_t, kPairLanes>& bound, const PairEntries& 
   std::uint32_t* radix_digit = steps.radix_digit;
   const __m256i low_half = _mm256_set1_epi32(0xffff);
   for (std::size_t group = 0; group < groups; ++group) {
-    std::uint64_t miss = 0;
+    __m256i fits[kVectors];
     const std::uint64_t zero = zeros_of(q);
+#pragma GCC unroll 4  // keeps m and fits in registers
     for (std::size_t k = 0; k < kVectors; k += 2) {
       for (std::size_t j = 0; j < 2; ++j) {
         const Step e = look_up_step(entries, q + 8 * (k + j));
         const __m256i radix = _mm256_srli_epi32(e.packed, 16);
         const __m256i word = _mm256_cvtepu16_epi32(load_128(high + 16 * (k + j)));
         const __m256i place = _mm256_and_si256(_mm256_sub_epi32(word, e.packed), low_half);
-        const __m256i fits = _mm256_cmpgt_epi32(radix, place);
-        miss |= std::uint64_t{~mask_of(_mm256_castsi256_ps(fits)) & 255u} << (8 * (k + j));
+        fits[k + j] = _mm256_cmpgt_epi32(radix, place);
         store(radix_digit + 8 * (k + j),
-              _mm256_or_si256(_mm256_slli_epi32(radix, 16), _mm256_and_si256(fits, place)));
+              _mm256_or_si256(_mm256_slli_epi32(radix, 16), _mm256_and_si256(fits[k + j], place)));
         m[k + j] = divide(m[k + j], e.reciprocal);
       }
       for (int t = 0; t < kRefills; ++t) {
@@ -236,7 +249,8 @@ void plan_rows(std::array<std::uint32_t, kPairLanes>& bound, const PairEntries& 
       }
     }
     zeros[group] = zero;
-    missed[group] = miss & ~zero;  // q = 0 has K = 1: +0 fits with digit 0, all else got digit 0
+    // q = 0 has K = 1: +0 fits with digit 0, all else got digit 0.
+    missed[group] = ~(sign_bits(fits) | std::uint64_t{sign_bits(fits + 4)} << 32 | zero);
     q += kPairLanes;
     high += 2 * kPairLanes;
     radix_digit += kPairLanes;

@@ -30,8 +30,7 @@ HWY_INLINE Step look_up_step(const PairEntries& entries, const std::int8_t* q) {
   return {join(low.first, high.first), _mm512_castsi512_ps(join(low.second, high.second))};
 }
 HWY_INLINE __m512 divide(__m512 v, __m512 reciprocal) {
-  const __m512 quotient = _mm512_mul_ps(_mm512_add_ps(v, _mm512_set1_ps(0.5f)), reciprocal);
-  return _mm512_roundscale_ps(quotient, kTruncate);
+  return _mm512_roundscale_ps(_mm512_mul_ps(v, reciprocal), kTruncate);
 }
 HWY_INLINE __mmask16 needs_refill(__m512 m) {
   const __m512 least = _mm512_set1_ps(static_cast<float>(kRefillBelow));

@@ -89,7 +89,7 @@ class PairDecoder {
   void decode(const PairBlock& low, std::span<const std::byte> block, std::byte* high);
 
  private:
-  std::uint16_t take_zero(const PairRow& row);
+  std::uint16_t take_zero(const PairRow& row, std::uint64_t& bit) const;
   void fill_zeros(const PairRow& row, std::size_t groups, std::size_t count, std::byte* out);
 
   const PairFormat& format_;

@@ -26,11 +26,11 @@ PairDecoder::PairDecoder(const PairFormat& format, CodecPath path)
       refills_(refills_of(format)),
       digits_(kernels_) {}
 
-std::uint16_t PairDecoder::take_zero(const PairRow& row) {
+std::uint16_t PairDecoder::take_zero(const PairRow& row, std::uint64_t& bit) const {
   const auto mantissa_bits = static_cast<unsigned>(format_.mantissa_bits);
   const auto exponent_bits = static_cast<unsigned>(format_.exponent_bits);
-  if (zero_at_ >= zero_bits_) bad_block("too few bits for the zeros");
-  auto window = load_number<std::uint64_t>(zero_bytes_.data() + zero_at_ / 8) >> zero_at_ % 8;
+  if (bit >= zero_bits_) bad_block("too few bits for the zeros");
+  auto window = load_number<std::uint64_t>(zero_bytes_.data() + bit / 8) >> bit % 8;
   auto used = static_cast<unsigned>(std::countr_zero(window | 1u << kUnaryLimit));
   std::uint32_t exponent = row.zero_exponent() - used;
   if (used == kUnaryLimit) {
@@ -39,7 +39,7 @@ std::uint16_t PairDecoder::take_zero(const PairRow& row) {
   }
   ++used;
   window >>= used;
-  zero_at_ += used + mantissa_bits + 1;
+  bit += used + mantissa_bits + 1;
   const std::uint32_t mantissa = static_cast<std::uint32_t>(window) & ((1u << mantissa_bits) - 1);
   const std::uint32_t sign = window >> mantissa_bits & 1;
   exponent &= (1u << exponent_bits) - 1;
@@ -49,12 +49,14 @@ std::uint16_t PairDecoder::take_zero(const PairRow& row) {
 // Weights with q = 0 among the first `count` of a row's groups.
 void PairDecoder::fill_zeros(const PairRow& row, std::size_t groups, std::size_t count,
                              std::byte* out) {
+  std::uint64_t bit = zero_at_;
   for (std::size_t g = 0; g < groups; ++g) {
     for (std::uint64_t left = zeros_[g]; left != 0; left &= left - 1) {
       const std::size_t i = g * kPairLanes + static_cast<std::size_t>(std::countr_zero(left));
-      if (i < count) store_u16(out + 2 * i, take_zero(row));
+      if (i < count) store_u16(out + 2 * i, take_zero(row, bit));
     }
   }
+  zero_at_ = bit;
 }
 
 void PairDecoder::decode(const PairBlock& low, std::span<const std::byte> block, std::byte* high) {

@@ -32,13 +32,14 @@ void PairEncoder::put_zero(const PairRow& row, std::uint32_t word) {
   const auto exponent_bits = static_cast<unsigned>(format_.exponent_bits);
   const std::uint32_t mantissa = word & ((1u << mantissa_bits) - 1);
   const std::uint32_t exponent = word >> mantissa_bits & ((1u << exponent_bits) - 1);
+  const std::uint64_t rest = mantissa | (word >> 15) << mantissa_bits;
   const std::uint32_t steps = row.zero_exponent() - exponent;  // wraps when above
   if (steps < kUnaryLimit) {
-    put_bits(std::uint64_t{1} << steps, steps + 1);
+    put_bits((2 * rest + 1) << steps, steps + mantissa_bits + 2);
   } else {
-    put_bits(std::uint64_t{exponent} << kUnaryLimit, kUnaryLimit + exponent_bits);
+    put_bits((rest << exponent_bits | exponent) << kUnaryLimit,
+             kUnaryLimit + exponent_bits + mantissa_bits + 1);
   }
-  put_bits(mantissa | (word >> 15) << mantissa_bits, mantissa_bits + 1);
 }
 
 // Digits, zeros and escapes of one row; what they cost decides whether they stay.

@@ -11,11 +11,13 @@
 // K ≤ 240 (bf16) needs one such refill at most, K ≤ 2040 (fp16) two. 64 lanes, weight i of a row in
 // lane i mod 64; of every 16 lanes the first refills come first, then the second ones. A weight of
 // K = 1 changes nothing, so rows may be filled up to whole groups.
-// ⌊v/K⌋ in floats: trunc((v + ½)·fl(1/K)) is exact for v < 2^21: two roundings of relative 2^−24
-// make less than ½/K of 2^21/K.
+// ⌊v/K⌋ in floats: trunc(fl(v·ρ)) with ρ the float above fl(1/K), at most 1.5·2^−23/K more
+// than 1/K. At v = q·K the product is no less than q; below, at q·K − 1, it exceeds q − 1/K by
+// less than 1.5·2^−23·v/K < ⅜/K, and floats there are no further than ¼/K apart.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,11 +32,16 @@ inline constexpr std::uint32_t kRefillBelow = 1u << 13;
 /// A group takes 64 bytes of each refill at most; vector loads read 16 bytes.
 inline constexpr std::size_t kPairAhead = 2 * kPairLanes + 64;
 
+/// The float above fl(1/radix).
+inline float reciprocal_above(std::uint32_t radix) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(1.0f / static_cast<float>(radix)) + 1);
+}
+
 /// What a row says about a weight, by q as a byte.
 struct PairEntry {
   std::uint16_t first;  // with the sign of q
   std::uint16_t radix;
-  float reciprocal;  // fl(1/radix)
+  float reciprocal;  // reciprocal_above(radix)
 };
 using PairEntries = std::array<PairEntry, 256>;
 

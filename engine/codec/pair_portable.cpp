@@ -11,7 +11,7 @@ void fill_pair_entries(const PairFormat& format, const PairRow& row, PairEntries
   for (std::uint32_t magnitude = 1; magnitude < 128; ++magnitude) {
     const auto first = static_cast<std::uint16_t>(row.lowest(magnitude));
     const auto radix = static_cast<std::uint16_t>(row.radix(magnitude));
-    const float reciprocal = 1.0f / static_cast<float>(radix);
+    const float reciprocal = reciprocal_above(radix);
     entries[magnitude] = {first, radix, reciprocal};
     entries[256 - magnitude] = {static_cast<std::uint16_t>(first | 0x8000), radix, reciprocal};
   }
@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kUnit = 16;
 
 std::uint32_t divide(std::uint32_t value, float reciprocal) {
-  return static_cast<std::uint32_t>((static_cast<float>(value) + 0.5f) * reciprocal);
+  return static_cast<std::uint32_t>(static_cast<float>(value) * reciprocal);
 }
 
 const PairEntry& entry_of(const PairEntries& entries, std::int8_t q) {

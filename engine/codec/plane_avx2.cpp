@@ -73,7 +73,9 @@ std::size_t decode_slots(DecodeCursor& cursor, const PlaneRun& run) {
       }
       for (int j = 0; j < 4; ++j) store(index + 8 * (k + j), slot[j]);
     }
+    asm volatile("" : "+m"(index));  // read back from memory: extracting is slower
     std::uint64_t escaped = 0;
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       __m256i entry[4];
       for (int j = 0; j < 4; ++j) {

@@ -29,6 +29,8 @@ inline constexpr unsigned kRansSlotBits = 12;
 inline constexpr std::uint32_t kRansStateLow = 1u << 16;
 inline constexpr std::size_t kRansLanes = 64;
 inline constexpr std::size_t kMaxRansSymbols = 64;
+/// Vector loads read so many slots before and behind a table's.
+inline constexpr std::size_t kSlotsAround = 3;
 /// The symbol that says "not in the table": the code itself is in the escape list.
 inline constexpr std::uint8_t kEscapeSymbol = 255;
 
@@ -71,7 +73,8 @@ class RansTable {
   std::array<std::uint8_t, kMaxRansSymbols> symbol{};      // by index, ascending
   std::array<std::uint16_t, kMaxRansSymbols> frequency{};  // by index
 
-  /// By slot: frequency << 20 | rank << 8 | symbol.
+  /// By slot: frequency << 20 | rank << 8 | symbol. Not the first member, nor the last one:
+  /// kSlotsAround.
   alignas(64) std::array<std::uint32_t, kRansSlots> slots{};
   /// By symbol; one that is not in the table has that of the escape.
   alignas(64) std::array<Encode, 256> encode{};

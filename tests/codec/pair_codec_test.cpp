@@ -243,10 +243,10 @@ TEST(PairCodecTest, EntriesAreThoseOfTheModel) {
 // ⌊v/K⌋ in floats at every step of every quotient, as both paths compute it.
 TEST(PairCodecTest, QuotientsAreExact) {
   for (std::uint32_t k = 1; k <= 2040; ++k) {
-    const float reciprocal = 1.0f / static_cast<float>(k);
+    const float reciprocal = reciprocal_above(k);
     for (std::uint32_t v = k; v <= kPairStart; v += k) {
       const auto divide = [&](std::uint32_t n) {
-        return static_cast<std::uint32_t>((static_cast<float>(n) + 0.5f) * reciprocal);
+        return static_cast<std::uint32_t>(static_cast<float>(n) * reciprocal);
       };
       ASSERT_EQ(divide(v - 1), v / k - 1) << v << " / " << k;
       ASSERT_EQ(divide(v), v / k) << v << " / " << k;
