@@ -139,7 +139,7 @@ class PlaneTable {
   std::vector<RansTable> tables_;
   std::optional<PlaneClasses> classes_;
   std::vector<float> column_factors_;
-  std::vector<float> symbol_bits_;  // with classes: [table][symbol], for encoders
+  std::vector<float> symbol_bits_;    // with classes: [table][symbol], for encoders
   std::vector<std::uint32_t> slots_;  // with classes; kSlotsAround more at both ends
   std::vector<RansTable::Encode> encode_;
 };
