@@ -13,7 +13,9 @@ namespace {
 class Line {
  public:
   Line(std::size_t items, unsigned threads, const OrderedWork& work)
-      : items_(items), threads_(threads), work_(work), slots_(ordered_slots(threads)) {}
+      : items_(items), threads_(threads), work_(work), line_(ordered_slots(threads)) {
+    for (std::size_t slot = 0; slot < line_.size(); ++slot) free_.push_back(slot);
+  }
 
   void run() {
     std::vector<std::thread> others;
@@ -29,8 +31,9 @@ class Line {
   }
 
  private:
-  struct Slot {
-    bool full = false;
+  struct Produced {
+    bool is_there = false;
+    std::size_t slot = 0;
     std::exception_ptr failure;
   };
 
@@ -49,33 +52,32 @@ class Line {
     }
   }
 
-  bool can_consume() const { return !consuming_ && slot_of(consumed_).full; }
-  bool can_wait_for_room() const { return next_ < items_ && next_ == consumed_ + slots_.size(); }
-
-  Slot& slot_of(std::size_t item) { return slots_[item % slots_.size()]; }
-  const Slot& slot_of(std::size_t item) const { return slots_[item % slots_.size()]; }
+  bool can_consume() const { return !consuming_ && line_[consumed_ % line_.size()].is_there; }
+  bool can_wait_for_room() const { return next_ < items_ && next_ == consumed_ + line_.size(); }
 
   void produce(unsigned worker, std::unique_lock<std::mutex>& lock) {
     const std::size_t item = next_++;
+    const std::size_t slot = free_.back();
+    free_.pop_back();
     lock.unlock();
     std::exception_ptr failure;
     try {
-      work_.produce(worker, item, item % slots_.size());
+      work_.produce(worker, item, slot);
     } catch (...) {
       failure = std::current_exception();
     }
     lock.lock();
-    slot_of(item) = {true, failure};
+    line_[item % line_.size()] = {true, slot, failure};
   }
 
   void consume(std::unique_lock<std::mutex>& lock) {
     consuming_ = true;
-    const std::size_t item = consumed_;
-    std::exception_ptr failure = slot_of(item).failure;
+    Produced& first = line_[consumed_ % line_.size()];
+    std::exception_ptr failure = first.failure;
     if (failure == nullptr) {
       lock.unlock();
       try {
-        work_.consume(item, item % slots_.size());
+        work_.consume(consumed_, first.slot);
       } catch (...) {
         failure = std::current_exception();
       }
@@ -83,7 +85,8 @@ class Line {
     }
     consuming_ = false;
     if (failure != nullptr) return end(failure);
-    slot_of(item) = {};
+    free_.push_back(first.slot);
+    first = {};
     ++consumed_;
     freed_.notify_one();
   }
@@ -99,7 +102,8 @@ class Line {
   const OrderedWork& work_;
   std::mutex mutex_;
   std::condition_variable freed_;  // a slot, or the end of the work
-  std::vector<Slot> slots_;
+  std::vector<Produced> line_;     // by item, modulo its length
+  std::vector<std::size_t> free_;  // slots; the last one's memory is still in a cache
   std::size_t next_ = 0;
   std::size_t consumed_ = 0;
   bool consuming_ = false;
