@@ -36,7 +36,7 @@ struct Evaluations {
   void operator()(UnitContext& context) const {
     const SweepPlan& plan = sweep->plan();
     while (sweep->finished_units() < plan.units.size()) {  // the last are still at work
-      if (context.cancelled()) return;
+      if (context.cancelled() || sweep->failure()) return;
       std::this_thread::sleep_for(kRowPause);
     }
     std::vector<ResultRow> rows;
@@ -88,8 +88,16 @@ BackgroundSweep::BackgroundSweep(What what, std::string name, JobQueue& queue)
     Results::Begun begun{sweep->plan().units.size(), sweep->warnings(),
                          evaluations_of(what.model->name, what.options.database)};
     if (context.cancelled()) return;
+    std::vector<Unit> after;
+    if (what.evaluation) {
+      const Evaluations last{sweep, totals, results, *what.evaluation, what.options};
+      after.push_back({.label = "evaluations",
+                       .bytes = last.bytes(),
+                       .priority = kAfterAllRows,
+                       .run = asked_work(results, last)});
+    }
     // Without a lock: the UI thread must not wait for as many units as there are.
-    const JobId job = sweep->start(jobs, name);
+    const JobId job = sweep->start(jobs, name, std::move(after));
     bool cancelled = false;
     {
       const std::lock_guard lock(state->mutex);
@@ -99,12 +107,6 @@ BackgroundSweep::BackgroundSweep(What what, std::string name, JobQueue& queue)
     }
     if (cancelled) return jobs.cancel(job);
     results->put([&](Results& out) { out.begun = std::move(begun); });
-    if (!what.evaluation) return;
-    const Evaluations last{sweep, totals, results, *what.evaluation, what.options};
-    jobs.append(job, {{.label = "evaluations",
-                       .bytes = last.bytes(),
-                       .priority = kAfterAllRows,
-                       .run = asked_work(results, last)}});
   };
   opening_ = queue_.submit(name_ + ": planning", {{.label = "the plan",
                                                    .bytes = 0,

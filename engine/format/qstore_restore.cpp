@@ -136,10 +136,11 @@ class Restoring {
       Buffer bytes;
       Piece piece;
       while (OpenFile* file = take(piece)) {
+        const Place place{file->number(), piece.to};  // another thread may finish the file
         try {
           restore(*file, piece, reader, bytes);
         } catch (...) {
-          fail({file->number(), piece.to}, std::current_exception());
+          fail(place, std::current_exception());
         }
       }
     } catch (...) {

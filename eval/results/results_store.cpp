@@ -321,7 +321,8 @@ void ResultsStore::drop_claim(std::int64_t result) {
   drop.exec();
 }
 
-// A claimed unit's row is there already, so that a single page is written.
+// A claimed unit's row is there already, so that a single page is written; but for a note that only
+// measuring tells.
 void ResultsStore::finish(const UnitRecord& unit, bool redo) {
   const std::lock_guard lock(mutex_);
   const auto claimed = claimed_.find(unit.unit);
@@ -336,7 +337,8 @@ void ResultsStore::finish(const UnitRecord& unit, bool redo) {
       bind_result_key(select, 1, unit.key);
       result = select.executeStep() ? select.getColumn(0).getInt64() : put_result(unit.key);
     }
-    if (redo || claimed == claimed_.end()) insert_row(unit, result);
+    const bool is_listed = claimed != claimed_.end() && unit.row.error.empty();
+    if (redo || !is_listed) insert_row(unit, result);
     SQLite::Statement& measured = statements_->measured;
     const Use use(measured);
     int index = 1;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -448,11 +449,12 @@ const std::vector<Warning>& Sweep::warnings() const {
   return state_->store.warnings();
 }
 
-JobId Sweep::start(JobQueue& queue, std::string name) {
+JobId Sweep::start(JobQueue& queue, std::string name, std::vector<Unit> after) {
   const std::lock_guard starting(state_->start_mutex);
   std::vector<Unit> units;
   for (std::uint32_t u = 0; u < state_->plan.units.size(); ++u) units.push_back(state_->queued(u));
   state_->primary_left = units.size();
+  std::move(after.begin(), after.end(), std::back_inserter(units));
   const JobId job = queue.submit(std::move(name), std::move(units));
   {
     const std::lock_guard lock(state_->mutex);

@@ -122,8 +122,8 @@ class Sweep {
   std::int64_t run() const;  // its number
   const std::vector<Warning>& warnings() const;
   /// Starts it as a job of `queue`, which must outlive this; once. Cancelling the job ends it:
-  /// finished rows are kept.
-  JobId start(JobQueue& queue, std::string name);
+  /// finished rows are kept. `after`: more units of that job.
+  JobId start(JobQueue& queue, std::string name, std::vector<Unit> after = {});
   /// Units whose rows are finished.
   std::uint64_t finished_units() const;
   /// Processor time that the queue's threads spent measuring: what they used besides is what being

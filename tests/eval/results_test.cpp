@@ -191,11 +191,14 @@ TEST(ResultsStore, ARowShowsOnceItsResultIsThere) {
   EXPECT_TRUE(rows().empty());
   EXPECT_EQ(shown(), 0u);
   units[0].row.bytes_out = 7;
+  units[0].row.error = "more damping";  // a note that came with measuring
   store.finish(units[0], false);
   units[1].row.error = "no";
   store.fail(units[1]);
   ASSERT_EQ(rows().size(), 2u);
   EXPECT_EQ(rows()[0].bytes_out, 7u);
+  EXPECT_EQ(rows()[0].error, "more damping");
+  EXPECT_TRUE(rows()[0].ok);
   EXPECT_EQ(rows()[1].error, "no");
   EXPECT_EQ(shown(), 2u);
 
