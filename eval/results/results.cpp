@@ -14,6 +14,9 @@ namespace qi {
 namespace {
 
 constexpr int kSchemaWithSweeps = 2;
+constexpr const char* kRowsWithResults = "run_row LEFT JOIN result ON result.id = run_row.result";
+/// A row that failed has no result; one that is still to be measured has a result without numbers.
+constexpr const char* kIsFinished = "(run_row.result IS NULL OR bytes_out IS NOT NULL)";
 
 Role role_of(std::string_view word) {
   for (int role = 0; role < static_cast<int>(Role::kOther); ++role) {
@@ -59,8 +62,7 @@ std::string row_query() {
       "bytes_in,error,result.id,bytes_out";
   for (const MeasureColumn& column : kMeasureColumns) sql += fmt::format(",{}", column.name);
   return sql +
-         " FROM run_row LEFT JOIN result ON result.id = run_row.result WHERE run = ? "
-         "AND (run_row.result IS NULL OR bytes_out IS NOT NULL) ORDER BY unit";
+         fmt::format(" FROM {} WHERE run = ? AND {} ORDER BY unit", kRowsWithResults, kIsFinished);
 }
 
 ResultRow read_row(SQLite::Statement& select, const ResultRun& run, const std::string& path) {
@@ -122,11 +124,12 @@ std::vector<ResultRun> Results::runs() {
     std::vector<ResultRun> runs;
     SQLite::Statement select(
         *connection_->db(),
-        "SELECT id,model,model_hash,machine,threads,versions,options,started,finished,units,"
-        "iif(finished, (SELECT count(*) FROM run_row WHERE run = run.id), "
-        "(SELECT count(*) FROM run_row LEFT JOIN result ON result.id = run_row.result "
-        "WHERE run = run.id AND (run_row.result IS NULL OR bytes_out IS NOT NULL))) "
-        "FROM run WHERE units > 0 ORDER BY id DESC");
+        fmt::format(
+            "SELECT id,model,model_hash,machine,threads,versions,options,started,finished,units,"
+            "iif(finished, (SELECT count(*) FROM run_row WHERE run = run.id), "
+            "(SELECT count(*) FROM {} WHERE run = run.id AND {})) "
+            "FROM run WHERE units > 0 ORDER BY id DESC",
+            kRowsWithResults, kIsFinished));
     while (select.executeStep()) {
       ResultRun run;
       run.id = select.getColumn(0).getInt64();

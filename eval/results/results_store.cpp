@@ -131,8 +131,8 @@ void ResultsStore::release() {
   connection_->guarded([&] {
     Writing writing(*statements_);
     SQLite::Statement rows(*connection_->db(),
-                           "DELETE FROM run_row WHERE run=? AND result IN "
-                           "(SELECT id FROM result WHERE id=run_row.result AND bytes_out IS NULL)");
+                           "DELETE FROM run_row WHERE run=? AND EXISTS "
+                           "(SELECT 1 FROM result WHERE id=run_row.result AND bytes_out IS NULL)");
     rows.bind(1, run_);
     rows.exec();
     for (const auto& [unit, result] : claimed_) drop_claim(result);
